@@ -26,8 +26,7 @@ MAX_MULTIPLIER = 2**31 - 1
 # data gives scales of 1e36), never from one that computes something.
 MIN_SCALE = 2.0**-40
 MAX_SCALE = 2.0**24
-# An affine offset more than 2**24 grid steps long makes its channel constant: see affine_grid.
-AFFINE_LIMIT = 2.0**24
+OFFSET_STEP = 2.0**-16  # of an output LSB: see quantize_offset
 
 
 def quantize_multipliers(scales: npt.ArrayLike) -> tuple[npt.NDArray[np.int32], int]:
@@ -191,7 +190,7 @@ def quantize_constant(values: npt.ArrayLike, scale: npt.ArrayLike) -> Int64Array
     grid = np.rint(np.asarray(values, np.float64) / np.asarray(scale, np.float64))
     if not (np.abs(grid) <= MAX_MULTIPLIER).all():
         raise UserError(
-            f"constant on an accumulator's grid: must fit an int32, got {np.abs(grid).max()!r}; "
+            f"constant on an integer grid: must fit an int32, got {np.abs(grid).max()!r}; "
             "recalibrate the model, the scales of this layer are too small"
         )
     return grid.astype(np.int64)
@@ -209,27 +208,11 @@ def batch_norm_affine(
     return gain, np.asarray(beta, np.float64) - np.asarray(mean, np.float64) * gain
 
 
-def affine_grid(
-    input_scale: float, gain: npt.ArrayLike, offset: npt.ArrayLike
-) -> tuple[Int64Array, Int64Array, Float64Array]:
-    """`x * input_scale * gain + offset` as `(x * coefficient + bias) * scale`, per channel.
+def quantize_offset(offset: npt.ArrayLike, output_scale: float) -> Int64Array:
+    """A real constant that is added before a QuantizeLinear (the offset of an affine): an operand
+    of its own in steps of `output_scale * OFFSET_STEP`, so that it is exact to 2**-17 LSB.
 
-    The grid is `input_scale * |gain|`, so the coefficient is the gain's sign and only the offset
-    is rounded. A channel whose offset is longer than 2**24 steps of that grid (a gain of zero
-    among them) is constant: coefficient 0, bias +-2**24.
-
-    Args:
-      input_scale: of `x`.
-      gain, offset: float64[C].
-
-    Returns:
-      `(coefficient int64[C] in {-1, 0, 1}, bias int64[C], scale float64[C])`.
+    Its factor is `OFFSET_STEP`, which goes into the joint vector of `quantize_multipliers` with
+    the factors of the other operands and comes out as a power of two.
     """
-    gain64 = np.asarray(gain, np.float64)
-    offset64 = np.asarray(offset, np.float64)
-    grid = np.float64(input_scale) * np.abs(gain64)
-    constant = np.abs(offset64) > AFFINE_LIMIT * grid
-    scale = np.where(constant, np.abs(offset64) / AFFINE_LIMIT, grid)
-    coefficient = np.where(constant, 0, np.sign(gain64)).astype(np.int64)
-    bias = np.rint(offset64 / np.where(scale == 0, 1.0, scale)).astype(np.int64)
-    return coefficient, bias, scale
+    return quantize_constant(offset, np.float64(output_scale) * OFFSET_STEP)

@@ -120,16 +120,15 @@ def test_infinite_bounds() -> None:
     assert fixed_point.quantize_bound(float("-inf"), 0.1, 3, -128, 127) == -128
 
 
-@given(
-    gain=st.floats(-4, 4), offset=st.floats(-100, 100), x=st.integers(-255, 255)
-)
-def test_affine_grid_is_close_to_the_affine(gain: float, offset: float, x: int) -> None:
-    scale = 0.05
-    coefficient, bias, grid = fixed_point.affine_grid(scale, [gain], [offset])
-    got = (x * coefficient[0] + bias[0]) * grid[0]
-    wanted = x * scale * gain + offset
-    assert abs(got - wanted) <= 0.5 * scale * abs(gain) + abs(offset) * 2.0**-15
-    assert abs(int(bias[0])) <= 2**24
+@given(gain=st.floats(2.0**-10, 4), offset=st.floats(-500, 500), x=st.integers(-255, 255))
+def test_offset_operand_is_exact_to_a_fraction_of_an_lsb(gain: float, offset: float, x: int) -> None:
+    output_scale = 0.1
+    scale = fixed_point.requantization_scale([gain], output_scale)
+    mult, shift = fixed_point.quantize_multipliers([float(scale), fixed_point.OFFSET_STEP])
+    step = fixed_point.quantize_offset(offset, output_scale)
+    got = Fraction(x * int(mult[0]) + int(step) * int(mult[1]), 2**shift)
+    assert int(mult[1]) == 2 ** (shift - 16)
+    assert abs(got - (Fraction(x) * Fraction(gain) + Fraction(offset)) / Fraction(0.1)) < 2.0**-15
 
 
 def test_quantize_constant_refuses_what_does_not_fit() -> None:

@@ -1,0 +1,144 @@
+"""Puts seeded weights into a committed graph: `fill --graph G --seed S --output F.onnx`.
+
+He-initialized weights are rescaled layer by layer from one forward pass, so that activations keep
+unit variance and calibration finds a normal range. The gains found are rounded to four significant
+bits: the last bits of a float convolution differ between machines, the filled model does not.
+"""
+
+import pathlib
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from absl import app, flags
+from google.protobuf import text_format
+from onnx import helper, numpy_helper
+
+from jacquard.benchmarks.models.seeded import SeededStream, seeded_inputs
+
+FloatArray = npt.NDArray[np.float32]
+LAYERS = ("Conv", "Gemm", "MatMul")
+_GAIN_BITS = 4
+
+
+def load_graph(path: str | pathlib.Path) -> onnx.ModelProto:
+    """A committed graph: its weights have dimensions and no data."""
+    return text_format.Parse(pathlib.Path(path).read_text(), onnx.ModelProto())
+
+
+def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+    """A copy of `model` whose empty initializers hold seeded values.
+
+    Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
+    batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads
+    it). Everything else that is empty (biases): normal, standard deviation 0.1.
+    """
+    filled = onnx.ModelProto()
+    filled.CopyFrom(model)
+    stream = SeededStream(seed)
+    empty = {tensor.name for tensor in filled.graph.initializer if _is_empty(tensor)}
+    tensors = {tensor.name: tensor for tensor in filled.graph.initializer}
+    values: dict[str, npt.NDArray[np.generic]] = {
+        name: numpy_helper.to_array(t) for name, t in tensors.items() if name not in empty
+    }
+    values.update(seeded_inputs(filled, seed))
+    added = {name for node in filled.graph.node if node.op_type == "Add" for name in node.input}
+    for node in filled.graph.node:
+        weight = node.input[1] if node.op_type in LAYERS else ""
+        for name in node.input:
+            if name in empty:
+                shape = tuple(tensors[name].dims)
+                values[name] = (
+                    _he_weights(node, shape, stream)
+                    if name == weight
+                    else stream.normal(shape) * np.float32(0.1)
+                )
+        if weight in empty:
+            target = np.sqrt(0.5) if node.output[0] in added else 1.0
+            gain = _rounded(target / float(_without_bias(filled, node, values).std()))
+            values[weight] = values[weight] * np.float32(gain)
+        for name in set(node.input) & empty:
+            tensors[name].CopyFrom(numpy_helper.from_array(values[name], name))
+        empty -= set(node.input)
+        values.update(zip(node.output, _evaluate(filled, node, values), strict=True))
+    return filled
+
+
+def _is_empty(tensor: onnx.TensorProto) -> bool:
+    fields = ("raw_data", "float_data", "int32_data", "int64_data", "external_data")
+    return all(not getattr(tensor, field) for field in fields) and 0 not in tensor.dims
+
+
+def _output_axis(node: onnx.NodeProto) -> int:
+    if node.op_type == "Conv":
+        return 0
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return 0 if attributes.get("transB", 0) else -1
+
+
+def _he_weights(node: onnx.NodeProto, shape: tuple[int, ...], stream: SeededStream) -> FloatArray:
+    axis = _output_axis(node)
+    fan_in = int(np.prod(shape)) // shape[axis]
+    channel = [1] * len(shape)
+    channel[axis] = shape[axis]
+    gains = stream.uniform((shape[axis],), 0.5, 1.5).reshape(channel)
+    he = np.float32(np.sqrt(2.0 / fan_in))
+    return (stream.normal(shape) * gains * he).astype(np.float32)
+
+
+def _without_bias(
+    model: onnx.ModelProto, node: onnx.NodeProto, values: dict[str, npt.NDArray[np.generic]]
+) -> FloatArray:
+    bare = onnx.NodeProto()
+    bare.CopyFrom(node)
+    del bare.input[2:]
+    return _evaluate(model, bare, values)[0]
+
+
+def _evaluate(
+    model: onnx.ModelProto,
+    node: onnx.NodeProto,
+    values: dict[str, npt.NDArray[np.generic]],
+) -> list[FloatArray]:
+    """One node in onnxruntime, on one thread."""
+    names = [name for name in dict.fromkeys(node.input) if name]
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(values[name].dtype), values[name].shape
+            )
+            for name in names
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in node.output],
+    )
+    one = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(one.SerializeToString(), options)
+    results: list[FloatArray] = session.run(None, {name: values[name] for name in names})
+    return results
+
+
+def _rounded(gain: float) -> float:
+    """To four significant bits."""
+    mantissa, exponent = np.frexp(gain)
+    return float(np.ldexp(np.rint(mantissa * 2**_GAIN_BITS), exponent - _GAIN_BITS))
+
+
+_GRAPH = flags.DEFINE_string("graph", None, "the committed graph, .textproto")
+_SEED = flags.DEFINE_integer("seed", 1, "of the weights")
+_OUTPUT = flags.DEFINE_string("output", None, "where the filled .onnx goes")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    model = fill(load_graph(_GRAPH.value), _SEED.value)
+    pathlib.Path(_OUTPUT.value).write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["graph", "output"])
+    app.run(main)

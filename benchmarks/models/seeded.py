@@ -1,0 +1,68 @@
+"""Seeded numbers that are the same on every machine.
+
+Normals of `numpy.random.Generator` pass through libm and may change between NumPy releases; the
+raw stream of PCG64 is guaranteed. A sum of uniform 16-bit integers is close enough to a normal for
+weights and inputs, and exact.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+# A uniform integer in [0, 2**16) has variance (2**32 - 1) / 12; four of them are added.
+_FOUR_UNIFORMS_STD = float(np.sqrt(4 * (2.0**32 - 1) / 12))
+_FOUR_UNIFORMS_MEAN = 4 * (2**16 - 1) / 2
+
+
+class SeededStream:
+    """Approximately normal float32 values, mean 0, variance 1, within +-3.47."""
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.PCG64(seed)
+
+    def normal(self, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        count = int(np.prod(shape, dtype=np.int64))
+        raw = np.asarray(self._bits.random_raw(count), np.uint64).reshape(shape)
+        total = np.zeros(shape, np.int64)
+        for part in range(4):
+            total += ((raw >> np.uint64(16 * part)) & np.uint64(0xFFFF)).astype(np.int64)
+        return ((total - _FOUR_UNIFORMS_MEAN) / _FOUR_UNIFORMS_STD).astype(np.float32)
+
+    def uniform(self, shape: tuple[int, ...], lo: float, hi: float) -> npt.NDArray[np.float32]:
+        count = int(np.prod(shape, dtype=np.int64))
+        raw = np.asarray(self._bits.random_raw(count), np.uint64).reshape(shape)
+        unit = (raw >> np.uint64(40)).astype(np.float64) / 2.0**24
+        return (lo + (hi - lo) * unit).astype(np.float32)
+
+
+def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """One array per real float32 input of a model with static shapes, in the graph's order.
+
+    Raises:
+      ValueError: an input is not float32 or has a dimension without a size.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    stream = SeededStream(seed)
+    inputs = {}
+    for value in model.graph.input:
+        if value.name in constants:
+            continue
+        tensor_type = value.type.tensor_type
+        shape = tuple(dim.dim_value for dim in tensor_type.shape.dim)
+        if tensor_type.elem_type != onnx.TensorProto.FLOAT or 0 in shape:
+            raise ValueError(
+                f"input {value.name}: must be float32 of a static shape, got "
+                f"{tensor_type.elem_type} {shape}; give arrays instead"
+            )
+        inputs[value.name] = stream.normal(shape)
+    return inputs
+
+
+def calibration_batches(
+    model: onnx.ModelProto, seed: int, count: int
+) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """`count` seeded inputs, other ones than `seeded_inputs(model, 0..999)` gives."""
+    for index in range(count):
+        yield seeded_inputs(model, 1_000_000 + 1_000 * seed + index)

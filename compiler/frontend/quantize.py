@@ -1,0 +1,209 @@
+"""Float models to QDQ models through onnxruntime.quantization; QDQ models are taken as they are.
+
+uint8 activations with zero points, int8 weights per output channel, int32 biases. Calibration runs
+on one thread, and the result is the same bytes each time.
+"""
+
+import contextlib
+import logging
+import pathlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+
+from jacquard.proto.lib.errors import UserError, raise_if_any
+
+METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "entropy": CalibrationMethod.Entropy,
+    "percentile": CalibrationMethod.Percentile,
+}
+QUANTIZED_OPERATORS = (
+    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "Flatten", "Gemm",
+    "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu",
+    "Reshape", "Resize", "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+)
+# What a calibrated activation can have: a mask of -3.4e38 taken for data gives 2.7e36.
+MIN_SCALE = 1e-12
+MAX_SCALE = 1e6
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """Feeds calibration batches one by one."""
+
+    def __init__(self, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
+        self._batches = iter(batches)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else dict(batch)
+
+
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether the model has QuantizeLinear or DequantizeLinear nodes."""
+    return any(node.op_type in _QDQ for node in model.graph.node)
+
+
+def quantize_model(
+    model: onnx.ModelProto,
+    calibration: Iterable[Mapping[str, np.ndarray]],
+    method: str = "minmax",
+) -> onnx.ModelProto:
+    """The QDQ form of `model`; a model that has one already is returned after a check.
+
+    Args:
+      model: as `import_model` gives it; static shapes.
+      calibration: one array per input and sample.
+      method: a name in `METHODS`.
+
+    Raises:
+      UserError: an unknown method, no calibration data, arrays that do not fit the inputs, or
+        scales that are not finite or absurd.
+    """
+    if is_quantized(model):
+        check_scales(model)
+        return model
+    if method not in METHODS:
+        raise UserError(
+            f"calibration method: must be one of {', '.join(METHODS)}, got {method}; choose one"
+        )
+    batches = [dict(batch) for batch in calibration]
+    _check_batches(model, batches)
+    with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread():
+        source = pathlib.Path(directory) / "float.onnx"
+        target = pathlib.Path(directory) / "qdq.onnx"
+        source.write_bytes(model.SerializeToString())
+        try:
+            quantize_static(
+                str(source),
+                str(target),
+                _Reader(batches),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(QUANTIZED_OPERATORS),
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=METHODS[method],
+                extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            )
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UserError(
+                f"quantization: onnxruntime must be able to calibrate the model, got: "
+                f"{' '.join(str(error).split())}; check the model and its calibration data"
+            ) from error
+        quantized = onnx.load(str(target))
+    _strip(quantized)
+    check_scales(quantized)
+    return quantized
+
+
+def check_scales(model: onnx.ModelProto) -> None:
+    """Refuses scales that are not finite, not positive or absurd, all of them at once."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    constants[node.output[0]] = attribute.t
+    produced = {node.output[0]: node for node in model.graph.node}
+    problems = []
+    for node in model.graph.node:
+        if node.op_type not in _QDQ or node.input[1] not in constants:
+            continue
+        source = produced.get(node.input[0])
+        constant = node.input[0] in constants or (
+            source is not None and source.op_type in _QDQ and source.input[0] in constants
+        )
+        if constant:  # weights and biases may be tiny; activations may not
+            lowest = 0.0
+        else:
+            lowest = MIN_SCALE
+        scales = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
+        bad = ~(np.isfinite(scales) & (scales > lowest) & (scales < MAX_SCALE))
+        if bad.any():
+            problems.append(
+                f"tensor {node.input[0]}: scale must be finite, positive and below {MAX_SCALE:g}, "
+                f"got {float(scales[bad].flat[0])!r}; calibrate with data in its normal range, or "
+                "keep a mask's constant out of the quantized part"
+            )
+    raise_if_any(dict.fromkeys(problems))
+
+
+def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]]) -> None:
+    if not batches:
+        raise UserError(
+            "calibration: must have at least one sample, got none; give a folder of .npz files"
+        )
+    constants = {tensor.name for tensor in model.graph.initializer}
+    wanted = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in model.graph.input
+        if value.name not in constants
+    }
+    problems = []
+    for index, batch in enumerate(batches):
+        for name in sorted(set(batch) ^ set(wanted)):
+            state = "missing" if name in wanted else "no input of the model"
+            problems.append(
+                f"calibration sample {index}: must have exactly the inputs "
+                f"{', '.join(sorted(wanted))}, got {name} {state}; rename the arrays"
+            )
+        for name in sorted(set(batch) & set(wanted)):
+            if list(batch[name].shape) != wanted[name]:
+                problems.append(
+                    f"calibration sample {index}: {name} must have shape {wanted[name]}, got "
+                    f"{list(batch[name].shape)}; reshape it"
+                )
+            elif not np.isfinite(batch[name]).all():
+                problems.append(
+                    f"calibration sample {index}: {name} must be finite, got NaN or infinity; "
+                    "leave this sample out"
+                )
+    raise_if_any(problems)
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Takes out what does not compute: the producer's marks and inferred shapes of old tensors."""
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version = "jacquard", ""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime.quantization logs advice through the root logger."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The calibrator makes its own sessions; their sums must not depend on the core count."""
+    original = ort.InferenceSession
+
+    def single_threaded(model: object, options: ort.SessionOptions | None = None,
+                        **rest: object) -> ort.InferenceSession:
+        options = rest.pop("sess_options", options) or ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        return original(model, options, **rest)
+
+    ort.InferenceSession = single_threaded
+    try:
+        yield
+    finally:
+        ort.InferenceSession = original

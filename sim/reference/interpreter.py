@@ -1,0 +1,210 @@
+"""The integer reference: a QDQ ONNX graph, interpreted node by node.
+
+It defines what every simulator and the RTL must produce, bit for bit, and shares no code with the
+compiler but `proto/lib/fixed_point.py`. Reals between a DequantizeLinear and the next
+QuantizeLinear are kept exactly; README.md lists the few rules that are not plain ONNX.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.sim.reference import elementwise, linear, pooling, quantization, shape
+from jacquard.sim.reference.node import Node, parse
+from jacquard.sim.reference.value import AnyArray, Operand, Value
+
+Operator = Callable[[Node, list[Operand | None]], list[Operand]]
+
+
+def _identity(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    assert inputs[0] is not None
+    return [inputs[0]]
+
+
+def _constant(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
+        if name in node.attributes:
+            given = np.asarray(node.attributes[name])
+            return [given.astype(np.float32) if given.dtype == np.float64 else given]
+    raise UserError(f"{node.place}: must hold a tensor or numbers; fold the model")
+
+
+OPERATORS: dict[str, Operator] = {
+    "Add": elementwise.add,
+    "AveragePool": pooling.average_pool,
+    "BatchNormalization": elementwise.batch_normalization,
+    "Clip": elementwise.clip,
+    "Concat": shape.concat,
+    "Constant": _constant,
+    "Conv": linear.conv,
+    "DequantizeLinear": quantization.dequantize,
+    "Dropout": _identity,
+    "Flatten": shape.flatten,
+    "Gemm": linear.gemm,
+    "GlobalAveragePool": pooling.global_average_pool,
+    "Identity": _identity,
+    "LeakyRelu": elementwise.leaky_relu,
+    "MatMul": linear.matmul,
+    "MaxPool": pooling.max_pool,
+    "Mul": elementwise.mul,
+    "Pad": shape.pad,
+    "QuantizeLinear": quantization.quantize,
+    "ReduceMean": pooling.reduce_mean,
+    "Relu": elementwise.relu,
+    "Reshape": shape.reshape,
+    "Resize": shape.resize,
+    "Slice": shape.slice_,
+    "Split": shape.split,
+    "Squeeze": shape.squeeze,
+    "Sub": elementwise.sub,
+    "Transpose": shape.transpose,
+    "Unsqueeze": shape.unsqueeze,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluated node: what it read, what it gave, whether it read constants only."""
+
+    node: Node
+    operands: list[Operand | None]
+    results: list[Operand]
+    constant: bool
+
+
+@dataclass(frozen=True)
+class ReferenceResult:
+    """What a run gives.
+
+    Attributes:
+      outputs: graph output name -> float32 array.
+      integer_outputs: graph output name -> the integers behind it (absent where the output is not
+        dequantized directly, nor quantized itself).
+      tensors: output name of each activation QuantizeLinear -> its integers.
+      digests: name in `tensors` -> sha256 (hex) of its C-contiguous little-endian bytes.
+    """
+
+    outputs: dict[str, AnyArray]
+    integer_outputs: dict[str, AnyArray]
+    tensors: dict[str, AnyArray]
+    digests: dict[str, str]
+
+
+def digest(array: AnyArray) -> str:
+    """sha256 (hex) of an array's C-contiguous little-endian bytes."""
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    return hashlib.sha256(little.tobytes()).hexdigest()
+
+
+def run_reference(
+    model: onnx.ModelProto, inputs: Mapping[str, npt.NDArray[np.float32]]
+) -> ReferenceResult:
+    """Runs a QDQ model on one set of inputs.
+
+    Args:
+      model: a QDQ graph; opset 9 to 23, initializers in the file.
+      inputs: one array per graph input that is not an initializer.
+
+    Raises:
+      UserError: unsupported operators (all of them), wrong inputs, or a node whose operands are
+        not quantized.
+    """
+    tensors: dict[str, AnyArray] = {}
+    integers: dict[str, AnyArray] = {}
+    results: dict[str, Operand] = {}
+    wanted = {output.name for output in model.graph.output}
+    for step in steps(model, inputs):
+        for name, result in zip(step.node.outputs, step.results, strict=False):
+            if name in wanted:
+                results[name] = result
+            if step.node.op == "QuantizeLinear" and not step.constant:
+                assert not isinstance(result, Value)
+                tensors[name] = integers[name] = result
+            elif step.node.op == "DequantizeLinear" and name in wanted:
+                source = step.operands[0]
+                assert not isinstance(source, Value) and source is not None
+                integers[name] = source
+    outputs: dict[str, AnyArray] = {}
+    for output in model.graph.output:
+        result = results[output.name]
+        outputs[output.name] = (
+            result.real().astype(np.float32) if isinstance(result, Value) else result
+        )
+    return ReferenceResult(
+        outputs,
+        {name: integers[name] for name in outputs if name in integers},
+        tensors,
+        {name: digest(tensor) for name, tensor in tensors.items()},
+    )
+
+
+def steps(
+    model: onnx.ModelProto,
+    inputs: Mapping[str, npt.NDArray[np.float32]],
+    forced: Mapping[str, AnyArray] | None = None,
+) -> Iterator[Step]:
+    """Evaluates node after node. Where `forced` has a tensor, the nodes after it read that one,
+    so that layers can be compared with another implementation one at a time."""
+    graph = model.graph
+    opset = max((i.version for i in model.opset_import if i.domain in ("", "ai.onnx")), default=0)
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    nodes = [parse(node, opset) for node in graph.node]
+    raise_if_any(
+        f"{node.place}: operator must be known to the reference, got {node.op}; one of "
+        f"{', '.join(sorted(OPERATORS))}"
+        for node in nodes
+        if node.op not in OPERATORS
+    )
+    environment: dict[str, Operand] = dict(constants)
+    environment.update(_checked_inputs(graph, constants, inputs))
+    last_use = {name: i for i, node in enumerate(nodes) for name in node.inputs}
+    constant = set(constants)
+    for i, node in enumerate(nodes):
+        operands = [environment[name] if name else None for name in node.inputs]
+        results = OPERATORS[node.op](node, operands)
+        is_constant = all(name in constant for name in node.inputs if name)
+        if is_constant:
+            constant.update(node.outputs)
+        yield Step(node, operands, results, is_constant)
+        for name, result in zip(node.outputs, results, strict=False):
+            environment[name] = forced[name] if forced and name in forced else result
+        for name in node.inputs:
+            if last_use.get(name) == i:
+                environment.pop(name, None)
+
+
+def _checked_inputs(
+    graph: onnx.GraphProto,
+    constants: Mapping[str, AnyArray],
+    inputs: Mapping[str, npt.NDArray[np.float32]],
+) -> dict[str, AnyArray]:
+    """The graph's inputs, all complaints at once."""
+    problems = []
+    wanted = {i.name: i.type.tensor_type for i in graph.input if i.name not in constants}
+    for name in sorted(set(inputs) - set(wanted)):
+        problems.append(f"input {name}: must be one of {', '.join(sorted(wanted))}; rename it")
+    checked: dict[str, AnyArray] = {}
+    for name, tensor_type in wanted.items():
+        if name not in inputs:
+            problems.append(f"input {name}: must be given, got none; add it")
+            continue
+        array = np.asarray(inputs[name])
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor_type.elem_type)
+        sizes = [d.dim_value for d in tensor_type.shape.dim]
+        if array.dtype != dtype:
+            problems.append(f"input {name}: must be {dtype}, got {array.dtype}; convert it")
+        elif len(sizes) != array.ndim or any(
+            size not in (0, given) for size, given in zip(sizes, array.shape, strict=True)
+        ):
+            problems.append(
+                f"input {name}: must have shape {tuple(sizes)}, got {array.shape}; reshape it"
+            )
+        checked[name] = array
+    raise_if_any(problems)
+    return checked

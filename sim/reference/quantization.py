@@ -1,0 +1,111 @@
+"""QuantizeLinear and DequantizeLinear: where reals become integers and back."""
+
+import numpy as np
+
+from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.fixed_point import (
+    MAX_MULTIPLIER,
+    OFFSET_STEP,
+    quantize_bound,
+    quantize_multipliers,
+    quantize_offset,
+    requantization_scale,
+    requantize_sum,
+)
+from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.value import AnyArray, Operand, Term, Value
+
+QUANTIZED_DTYPES = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
+
+
+def _per_axis(node: Node, array: AnyArray, rank: int) -> AnyArray:
+    """A scale or zero point, 0-d or broadcastable along the node's axis."""
+    if array.size == 1:
+        return array.reshape(())
+    axis = int(node.get("axis", 1)) % rank
+    return array.reshape(tuple(-1 if i == axis else 1 for i in range(rank)))
+
+
+def _parameters(
+    node: Node, inputs: list[Operand | None], rank: int, dtype: np.dtype[np.generic]
+) -> tuple[AnyArray, AnyArray]:
+    """(scale float32, zero point) of a node; refuses what is not finite and positive."""
+    scale = inputs[1]
+    zero_point = inputs[2] if len(inputs) > 2 else None
+    if isinstance(scale, Value) or scale is None or isinstance(zero_point, Value):
+        raise UserError(f"{node.place}: scale and zero point must be constants; fold the model")
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise UserError(
+            f"{node.place}: scales must be finite and positive, got {scale.reshape(-1)[:4]}; "
+            "recalibrate the model"
+        )
+    if node.get("block_size", 0):
+        raise UserError(f"{node.place}: blocked quantization is not supported; requantize")
+    zeros = np.zeros((), dtype) if zero_point is None else zero_point
+    if zeros.dtype.type not in QUANTIZED_DTYPES:
+        raise UserError(
+            f"{node.place}: must have 8-, 16- or 32-bit integers, got {zeros.dtype}; requantize"
+        )
+    return _per_axis(node, scale.astype(np.float32), rank), _per_axis(node, zeros, rank)
+
+
+def dequantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    """Integers -> a one-term value."""
+    x = inputs[0]
+    if isinstance(x, Value) or x is None or x.dtype.type not in QUANTIZED_DTYPES:
+        raise UserError(f"{node.place}: its input must be integers; correct the model")
+    scale, zero_point = _parameters(node, inputs, x.ndim, x.dtype)
+    q = x.astype(np.int64) - zero_point.astype(np.int64)
+    return [Value((Term(q, scale.astype(np.float64)),))]
+
+
+def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    """A value or a float tensor -> integers of the zero point's dtype."""
+    x = inputs[0]
+    assert x is not None
+    scale, zero_point = _parameters(node, inputs, len(x.shape), np.dtype(np.uint8))
+    limits = np.iinfo(zero_point.dtype)
+    if isinstance(x, Value):
+        return [_rounded(node, x, scale, zero_point, limits).astype(zero_point.dtype)]
+    # As ONNX and onnxruntime do it: a float32 division, half to even.
+    steps = np.rint(x.astype(np.float32) / scale).astype(np.float64) + zero_point
+    if np.isnan(steps).any():
+        raise UserError(f"{node.place}: input must be numbers, got NaN; correct the input")
+    return [np.clip(steps, limits.min, limits.max).astype(zero_point.dtype)]
+
+
+def _rounded(
+    node: Node, x: Value, scale: AnyArray, zero_point: AnyArray, limits: "np.iinfo[np.integer]"
+) -> AnyArray:
+    """The one rounding: all terms and the offset under joint multipliers."""
+    if scale.ndim or zero_point.ndim:
+        raise UserError(
+            f"{node.place}: activations must have one scale and zero point, got shape "
+            f"{scale.shape}; quantize them per tensor"
+        )
+    factors = [requantization_scale([t.scale], scale, t.divisor) for t in x.terms]
+    joint = [factor.reshape(-1) for factor in factors]
+    operands: list[AnyArray] = [term.q for term in x.terms]
+    if x.offset is not None:
+        operands.append(quantize_offset(x.offset, float(scale)))
+        factors.append(np.asarray(OFFSET_STEP))
+        joint.append(np.array([OFFSET_STEP]))
+    try:
+        mult, shift = quantize_multipliers(np.concatenate(joint))
+    except UserError as error:
+        raise UserError(f"{node.place}: {line}" for line in error.lines) from error
+    pairs = []
+    start = 0
+    for q, factor in zip(operands, factors, strict=True):
+        pairs.append((q, mult[start : start + factor.size].reshape(factor.shape)))
+        start += factor.size
+    bound = sum(int(np.abs(q).max(initial=0)) for q in operands) * MAX_MULTIPLIER
+    if bound >= 2**63:
+        raise UserError(
+            f"{node.place}: operands must fit 32 bits together, got a bound of {bound}; "
+            "quantize the operands first"
+        )
+    zero = int(zero_point)
+    lo, hi = int(limits.min), int(limits.max)
+    lo, hi = (quantize_bound(bound, float(scale), zero, lo, hi) for bound in (x.lo, x.hi))
+    return requantize_sum(pairs, shift, zero, lo, hi)
