@@ -1,0 +1,47 @@
+"""Judges one benchmark's report: the run ended, bit for bit, and its figures hold together."""
+
+import json
+import os
+import pathlib
+
+import pytest
+
+REPORT = json.loads(pathlib.Path(os.environ["REPORT"]).read_text())
+LIMITS = json.loads(os.environ["LIMITS"])
+
+
+def test_run_ended_without_error():
+    assert REPORT["error"] == ""
+
+
+def test_outputs_equal_the_integer_reference():
+    assert REPORT["bit_exact"] is True
+    assert REPORT["elements_compared"] > 0
+
+
+def test_every_layer_equals_the_integer_reference():
+    assert REPORT["layers"]
+    assert [x["name"] for x in REPORT["layers"] if not x["output_matches"]] == []
+
+
+def test_outputs_are_near_onnxruntime():
+    """Rounding differences add up over layers; the top class must not change."""
+    assert REPORT["top1_match"] is True
+    assert REPORT["sqnr_db"] >= REPORT["sqnr_db_onnxruntime"] - 0.5
+
+
+def test_macs_of_layers_add_up():
+    assert sum(layer["macs"] for layer in REPORT["layers"]) == REPORT["macs"]
+
+
+@pytest.mark.skipif(REPORT["backend"] != "rtl", reason="only RTL has cycles")
+def test_cycles_add_up():
+    for engine, buckets in REPORT["engines"].items():
+        assert sum(buckets.values()) == REPORT["cycles"], engine
+    assert sum(layer["cycles"] for layer in REPORT["layers"]) <= REPORT["cycles"]
+    assert REPORT["cycles"] >= REPORT["roofline_cycles"]
+
+
+@pytest.mark.parametrize("field,limit", sorted(LIMITS.items()))
+def test_figure_is_within_its_limit(field, limit):
+    assert REPORT[field] <= limit

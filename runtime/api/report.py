@@ -1,0 +1,122 @@
+"""Builds report.proto from a run, and prints it.
+
+Roofline and layer floor are defined in docs/performance.md; the floors per layer come with the
+program, whose compiler knows the tiling-independent minimum of each.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import resource
+
+import numpy as np
+from google.protobuf import json_format
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto import report_pb2
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.npu_isa import Bucket, Engine
+from jacquard.runtime.device.base import DeviceResult
+
+
+def roofline_cycles(program: pb.Program, arch: Arch) -> int:
+    """max(multiplications / multipliers, compulsory bytes / bytes per cycle), for the whole run."""
+    macs = sum(layer.macs for layer in program.layers)
+    compulsory = sum(len(segment.data) for segment in program.segments)
+    compulsory += sum(t.size_bytes for t in (*program.inputs, *program.outputs))
+    return max(-(-macs // (arch.rows * arch.cols)), -(-compulsory // arch.bytes_per_cycle))
+
+
+def layer_cycles(program: pb.Program, result: DeviceResult) -> list[int]:
+    """Cycles per layer: from the end of the layer before to the end of this one. Adds up to the
+    last layer's end; 0 where the backend has no time."""
+    if result.done_cycles is None:
+        return [0] * len(program.layers)
+    cycles, end = [], 0
+    for layer in program.layers:
+        done = int(result.done_cycles[layer.first_instruction : layer.end_instruction].max())
+        cycles.append(max(done - end, 0))
+        end = max(end, done)
+    return cycles
+
+
+def build_report(
+    program: pb.Program, arch: Arch, backend: str, result: DeviceResult
+) -> report_pb2.Report:
+    """What the run itself says; comparisons and times are added by the caller."""
+    multipliers = arch.rows * arch.cols
+
+    def utilization(macs: int, cycles: int) -> float:
+        return macs / (cycles * multipliers) if cycles else 0.0
+
+    macs = sum(layer.macs for layer in program.layers)
+    report = report_pb2.Report(
+        model=program.model,
+        config=program.config,
+        backend=backend,
+        fingerprint=f"{program.fingerprint:016x}",
+        macs=macs,
+        cycles=result.cycles,
+        array_utilization=utilization(macs, result.cycles),
+        roofline_cycles=roofline_cycles(program, arch),
+        layer_floor_cycles=sum(layer.floor_cycles for layer in program.layers),
+        dram_read_bytes=result.dram_read_bytes,
+        dram_write_bytes=result.dram_write_bytes,
+        wall_seconds=result.seconds,
+        simulated_hz=result.cycles / result.seconds if result.seconds else 0.0,
+        peak_rss_bytes=peak_rss_bytes(),
+        host_nodes=[f"{n.name}: {n.op}: {n.reason}" for n in program.host_nodes],
+    )
+    for engine in Engine:
+        buckets = {b.name.lower(): int(result.counters[engine, b]) for b in Bucket}
+        report.engines[engine.name].CopyFrom(report_pb2.EngineCycles(**buckets))
+    for layer, cycles in zip(program.layers, layer_cycles(program, result), strict=True):
+        report.layers.add(
+            name=layer.name,
+            op=layer.op,
+            cycles=cycles,
+            macs=layer.macs,
+            dram_read_bytes=layer.dram_read_bytes,
+            dram_write_bytes=layer.dram_write_bytes,
+            array_utilization=utilization(layer.macs, cycles),
+            floor_cycles=layer.floor_cycles,
+        )
+    return report
+
+
+def peak_rss_bytes() -> int:
+    """Largest resident size of this process and of the largest process it waited for."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, children) * 1024
+
+
+def write_report(report: report_pb2.Report, path: pathlib.Path) -> None:
+    """JSON with the field names of report.proto; whole or not at all. 64-bit numbers as numbers."""
+    import json
+
+    tree = json_format.MessageToDict(
+        report, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(_numbers(tree), indent=1) + "\n")
+    part.replace(path)
+
+
+TEXT_FIELDS = {"model", "config", "backend", "fingerprint", "name", "op", "error", "output_digest"}
+
+
+def _numbers(tree: object, key: str = "") -> object:
+    """protobuf's JSON writes 64-bit integers as strings; a reader of reports wants numbers."""
+    if isinstance(tree, dict):
+        return {k: _numbers(v, k) for k, v in tree.items()}
+    if isinstance(tree, list):
+        return [_numbers(v, key) for v in tree]
+    if isinstance(tree, str) and key not in TEXT_FIELDS and tree.isdigit():
+        return int(tree)
+    return tree
+
+
+def counters_add_up(result: DeviceResult) -> bool:
+    """Every engine's buckets add up to the run's cycles."""
+    return bool(np.all(result.counters.sum(axis=1) == result.cycles))

@@ -1,0 +1,138 @@
+"""A program on a device: load, run, report.
+
+>>> session = Session(program, device)
+>>> outputs = session.run({"input": image})   # float32 in, float32 out
+>>> session.report().cycles
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto import report_pb2
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.errors import UserError
+from jacquard.proto.npu_isa import Error
+from jacquard.runtime.api import layout
+from jacquard.runtime.api.instructions import last_stores
+from jacquard.runtime.api.program import check_fingerprint, fill_image, place
+from jacquard.runtime.api.report import build_report
+from jacquard.runtime.device.base import Checkpoint, Device, DeviceResult, Progress
+
+
+class DeviceError(UserError):
+    """The machine stopped with an error code."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One finished run."""
+
+    result: DeviceResult
+    integers: dict[str, np.ndarray]  # graph output name -> quantized values
+    outputs: dict[str, np.ndarray]  # graph output name -> float32
+    layer_outputs: list[np.ndarray] | None  # per layer, quantized, ONNX shape
+
+
+class Session:
+    """Binds tensors by name and runs a program; one run at a time."""
+
+    def __init__(self, program: pb.Program, device: Device, arch: Arch) -> None:
+        check_fingerprint(program, device.fingerprint(), device.name)
+        self._program, self._device, self._arch = program, device, arch
+        self._placement = place(program)
+        self._last: Run | None = None
+
+    @property
+    def last(self) -> Run:
+        """The most recent run. Raises UserError before the first."""
+        if self._last is None:
+            raise UserError("report: the session must have run once; call run() first")
+        return self._last
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        keep_layers: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Runs once. inputs: float32 (quantized here) or already in the tensor's integer dtype.
+
+        Raises UserError for wrong names, shapes or dtypes, DeviceError if the machine stops.
+        """
+        checked = check_inputs(self._program, inputs)
+        image = np.zeros(self._placement.size_bytes, np.uint8)
+        fill_image(self._program, self._placement, image)
+        for tensor in self._program.inputs:
+            address = self._placement.address(tensor)
+            data = layout.pack(checked[tensor.name], tensor)
+            image[address : address + data.size] = data
+        layers = list(self._program.layers) if keep_layers else []
+        checkpoints = [
+            Checkpoint(store, self._placement.address(layer.output), layer.output.size_bytes)
+            for layer, store in zip(layers, last_stores(self._program), strict=False)
+        ]
+        result = self._device.run(
+            image, self._placement.program_address, self._placement.args, checkpoints, progress
+        )
+        if result.status != Error.OK:
+            raise DeviceError(describe_error(self._program, result))
+        integers = {}
+        for tensor in self._program.outputs:
+            address = self._placement.address(tensor)
+            integers[tensor.name] = layout.unpack(image[address : address + tensor.size_bytes], tensor)
+        outputs = {t.name: layout.dequantize(integers[t.name], t) for t in self._program.outputs}
+        kept = None
+        if keep_layers:
+            pairs = zip(result.snapshots, layers, strict=True)
+            kept = [layout.unpack(data, layer.output) for data, layer in pairs]
+        self._last = Run(result, integers, outputs, kept)
+        return outputs
+
+    def report(self) -> report_pb2.Report:
+        """Cycles, bytes, engines and layers of the last run (without a comparison)."""
+        return build_report(self._program, self._arch, self._device.name, self.last.result)
+
+
+def check_inputs(
+    program: pb.Program, inputs: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Inputs in their quantized dtype. Raises one UserError naming everything that is wrong."""
+    problems, checked = [], {}
+    known = {tensor.name: tensor for tensor in program.inputs}
+    for name in sorted(set(inputs) - set(known)):
+        problems.append(f"input {name}: must be an input of the model; it has {', '.join(known)}")
+    for name, tensor in known.items():
+        if name not in inputs:
+            problems.append(f"input {name}: is missing; give an array of shape {list(tensor.shape)}")
+            continue
+        value = np.asarray(inputs[name])
+        wanted = layout.DTYPES[tensor.dtype]
+        if tuple(value.shape) != tuple(tensor.shape):
+            problems.append(
+                f"input {name}: shape must be {list(tensor.shape)}, got {list(value.shape)}"
+            )
+        elif value.dtype == wanted:
+            checked[name] = value
+        elif value.dtype != np.float32:
+            problems.append(f"input {name}: dtype must be float32 or {wanted}, got {value.dtype}")
+        elif not np.isfinite(value).all():
+            problems.append(f"input {name}: values must be finite, got NaN or infinity")
+        else:
+            checked[name] = layout.quantize(value, tensor)
+    if problems:
+        raise UserError("\n".join(problems))
+    return checked
+
+
+def describe_error(program: pb.Program, result: DeviceResult) -> str:
+    """One line: what the machine reported, where, and in which layer."""
+    index = result.error_index
+    inside = [x.name for x in program.layers if x.first_instruction <= index < x.end_instruction]
+    where = f" in layer {inside[0]}" if inside else ""
+    name = Error(result.status).name
+    return f"device: run stopped with {name} at instruction {index}{where} (cycle {result.cycles})"

@@ -1,0 +1,128 @@
+"""Judges a run: bit for bit against the integer reference, and against onnxruntime for accuracy.
+
+In: the QDQ model, the float model if there is one, inputs, a finished run. Out: the comparison
+fields of report.proto.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import onnx
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto import report_pb2
+from jacquard.runtime.api.session import Run
+from jacquard.sim.reference.main import ReferenceResult
+
+
+def onnxruntime_outputs(
+    model: onnx.ModelProto, inputs: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Runs a model in onnxruntime with graph optimisation off, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def sqnr_db(reference: np.ndarray, value: np.ndarray) -> float:
+    """Signal to quantization noise in dB; 200 where there is no noise."""
+    signal = float(np.sum(reference.astype(np.float64) ** 2))
+    noise = float(np.sum((reference.astype(np.float64) - value.astype(np.float64)) ** 2))
+    if noise == 0.0:
+        return 200.0
+    return float(10 * np.log10(max(signal, 1e-300) / noise))
+
+
+def same_top1(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Same largest element of every row; elements tied with the largest count as the largest."""
+    rows_a, rows_b = ours.reshape(-1, ours.shape[-1]), theirs.reshape(-1, theirs.shape[-1])
+    best_a, best_b = rows_a.argmax(axis=1), rows_b.argmax(axis=1)
+    index = np.arange(len(rows_a))
+    ties_a = rows_a[index, best_b] == rows_a[index, best_a]
+    ties_b = rows_b[index, best_a] == rows_b[index, best_b]
+    return bool(np.all(ties_a | ties_b))
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Against float and against onnxruntime on the QDQ graph, worst over outputs."""
+
+    sqnr_db: float
+    sqnr_db_onnxruntime: float
+    max_lsb_error: int
+    top1_match: bool
+
+
+def accuracy(
+    qdq: onnx.ModelProto,
+    float_model: onnx.ModelProto | None,
+    program: pb.Program,
+    inputs: dict[str, np.ndarray],
+    outputs: dict[str, np.ndarray],
+) -> Accuracy:
+    """Compares a run's outputs with onnxruntime's. Without a float model the SQNRs are 0."""
+    theirs = onnxruntime_outputs(qdq, inputs)
+    exact = onnxruntime_outputs(float_model, inputs) if float_model is not None else None
+    ours_db, theirs_db, lsb, top1 = [], [], 0, True
+    for tensor in program.outputs:
+        a, b = outputs[tensor.name], theirs[tensor.name]
+        lsb = max(lsb, int(np.rint(np.abs(a - b).max() / tensor.scale)))
+        top1 = top1 and same_top1(a, b)
+        if exact is not None:
+            ours_db.append(sqnr_db(exact[tensor.name], a))
+            theirs_db.append(sqnr_db(exact[tensor.name], b))
+    return Accuracy(min(ours_db, default=0.0), min(theirs_db, default=0.0), lsb, top1)
+
+
+def compare_bits(
+    report: report_pb2.Report, program: pb.Program, run: Run, reference: ReferenceResult
+) -> None:
+    """Fills bit_exact, elements_compared and the layers' digests and matches into the report."""
+    exact, compared = True, 0
+    for tensor in program.outputs:
+        expected = reference.output_integers[tensor.name]
+        exact = exact and np.array_equal(run.integers[tensor.name], expected)
+        compared += int(expected.size)
+    if run.layer_outputs is not None:
+        for layer, entry, value in zip(
+            program.layers, report.layers, run.layer_outputs, strict=True
+        ):
+            entry.output_digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+            expected = reference.integers[layer.output.name]
+            entry.output_matches = value.shape == expected.shape and bool(
+                np.array_equal(value, expected)
+            )
+            exact = exact and entry.output_matches
+            compared += int(expected.size)
+    report.bit_exact = exact
+    report.elements_compared = compared
+
+
+def describe_mismatch(
+    program: pb.Program, run: Run, reference: ReferenceResult
+) -> list[str]:
+    """A line per layer that differs: how many elements, and the first of them."""
+    lines = []
+    for layer, value in zip(program.layers, run.layer_outputs or [], strict=False):
+        expected = reference.integers[layer.output.name]
+        if value.shape != expected.shape:
+            lines.append(f"layer {layer.name}: shape {value.shape}, reference {expected.shape}")
+            continue
+        wrong = np.argwhere(value != expected)
+        if len(wrong):
+            first = tuple(int(i) for i in wrong[0])
+            lines.append(
+                f"layer {layer.name} ({layer.op}): {len(wrong)} of {value.size} elements differ, "
+                f"first at {list(first)}: {int(value[first])}, reference {int(expected[first])}"
+            )
+    return lines

@@ -1,0 +1,26 @@
+"""Describes a program file, a model or a configuration."""
+
+from __future__ import annotations
+
+import pathlib
+
+from absl import flags
+
+from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api import program as programs
+from jacquard.runtime.cli import options, screen
+
+
+def main(argv: list[str]) -> int:
+    values = flags.FlagValues()
+    flags.DEFINE_string("program", None, "program file to describe", flag_values=values)
+    flags.DEFINE_string("config", None, "configuration to describe", flag_values=values)
+    options.parse(values, "info", argv)
+    if not values["program"].value and not values["config"].value:
+        raise UserError("info: give --program FILE or --config NAME")
+    if values["config"].value:
+        screen.print_line(str(options.arch_of(values["config"].value)))
+    if values["program"].value:
+        program = programs.load(pathlib.Path(values["program"].value))
+        screen.print_program(program)
+    return 0

@@ -1,0 +1,124 @@
+"""Compiles a model, runs it, checks it bit for bit, prints a table per layer."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import time
+
+import numpy as np
+import onnx
+from absl import flags
+
+from jacquard.compiler.main import compile_model
+from jacquard.proto import report_pb2
+from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api import program as programs
+from jacquard.runtime.api import verify
+from jacquard.runtime.api.report import write_report
+from jacquard.runtime.api.session import DeviceError, Session
+from jacquard.runtime.cli import options, screen
+from jacquard.runtime.cli.entry import start
+from jacquard.runtime.device import open_device
+from jacquard.sim.reference.main import run_reference
+
+
+def define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    options.add_model_flags(values)
+    flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
+    flags.DEFINE_multi_string("input", [], "NAME=FILE.npy; random where not given", flag_values=values)
+    flags.DEFINE_string("output_dir", None, "folder for the outputs as .npy", flag_values=values)
+    flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
+    flags.DEFINE_bool(
+        "check_layers", False, "compare every layer's tensor and say where the first differs; with "
+        "--output-dir the tensors are written too", flag_values=values,
+    )
+    flags.DEFINE_string("program", None, "compiled program of this model", flag_values=values)
+    flags.DEFINE_string("float_model", None, "float model, for the SQNR of a QDQ model", flag_values=values)
+    flags.DEFINE_string("compile_times", None, "JSON of `compile --times`, for the report", flag_values=values)
+    flags.DEFINE_string("simulator", None, "RTL simulator; default: the configuration's own", flag_values=values)
+    flags.DEFINE_bool("report_failure", False, "exit 0 and let the report tell a failed run (for build actions)", flag_values=values)
+    return values
+
+
+def main(argv: list[str]) -> int:
+    """`jacquard run`."""
+    values = define_flags()
+    options.parse(values, "run", argv)
+    arch = options.arch_of(values["config"].value)
+    qdq, float_model = options.load_quantized(values)
+    if values["float_model"].value:
+        float_model = onnx.load(values["float_model"].value)
+    inputs = options.load_inputs(qdq, values["input"].value, values["seed"].value)
+    started = time.monotonic()
+    if values["program"].value:
+        program = programs.load(pathlib.Path(values["program"].value))
+    else:
+        with screen.status("compiling"):
+            program = compile_model(qdq, arch)
+    compile_seconds = time.monotonic() - started
+    if values["compile_times"].value:
+        compile_seconds = json.loads(pathlib.Path(values["compile_times"].value).read_text())["seconds"]
+
+    device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
+    session = Session(program, device, arch)
+    try:
+        with screen.RunProgress(program, values["backend"].value) as progress:
+            outputs = session.run(inputs, keep_layers=True, progress=progress)
+    except DeviceError as error:
+        if values["report"].value:
+            failed = report_pb2.Report(
+                model=program.model, config=arch.name, backend=values["backend"].value, error=str(error)
+            )
+            write_report(failed, pathlib.Path(values["report"].value))
+            if values["report_failure"].value:
+                return 0
+        raise
+    report = session.report()
+    report.compile_seconds = compile_seconds
+    with screen.status("integer reference"):
+        reference = run_reference(qdq, inputs)
+    verify.compare_bits(report, program, session.last, reference)
+    with screen.status("onnxruntime"):
+        accuracy = verify.accuracy(qdq, float_model, program, inputs, outputs)
+    report.sqnr_db = accuracy.sqnr_db
+    report.sqnr_db_onnxruntime = accuracy.sqnr_db_onnxruntime
+    report.max_lsb_error = accuracy.max_lsb_error
+    report.top1_match = accuracy.top1_match
+
+    if values["output_dir"].value:
+        save_outputs(pathlib.Path(values["output_dir"].value), outputs, session, values["check_layers"].value, program)
+    screen.print_layers(report)
+    if not report.bit_exact:
+        report.error = "outputs differ from the integer reference"
+        for line in verify.describe_mismatch(program, session.last, reference):
+            screen.print_line(line)
+    if values["report"].value:
+        write_report(report, pathlib.Path(values["report"].value))
+    screen.print_summary(report, values["report"].value)
+    return 0 if report.bit_exact or values["report_failure"].value else 1
+
+
+def save_outputs(
+    folder: pathlib.Path, outputs: dict[str, np.ndarray], session: Session, layers: bool, program: object
+) -> None:
+    """NAME.npy per output (float32); layers/NNN_name.npy per layer (integers) if asked."""
+    def safe(name: str) -> str:
+        return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in outputs.items():
+            np.save(folder / f"{safe(name)}.npy", array)
+        if layers:
+            (folder / "layers").mkdir(exist_ok=True)
+            for index, array in enumerate(session.last.layer_outputs or []):
+                name = safe(program.layers[index].output.name)
+                np.save(folder / "layers" / f"{index:03d}_{name}.npy", array)
+    except OSError as error:
+        raise UserError(f"{folder}: must be a folder that can be written, {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    start(main)

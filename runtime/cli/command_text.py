@@ -1,0 +1,55 @@
+"""Assembles text to code and back."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+
+from absl import flags
+
+from jacquard.proto.lib import asm
+from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api import program as programs
+from jacquard.runtime.cli import options
+
+
+def _file(values: flags.FlagValues, name: str) -> pathlib.Path:
+    value = values[name].value
+    if not value:
+        raise UserError(f"--{name}: a file must be given")
+    return pathlib.Path(value)
+
+
+def assemble_main(argv: list[str]) -> int:
+    """Assembles text into encoded instructions."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("input", None, "text, an instruction a line", flag_values=values)
+    flags.DEFINE_string("output", None, "file for the encoded instructions", flag_values=values)
+    options.parse(values, "asm", argv)
+    source, target = _file(values, "input"), _file(values, "output")
+    if not source.is_file():
+        raise UserError(f"{source}: file does not exist")
+    target.write_bytes(asm.assemble(source.read_text(), str(source)))
+    return 0
+
+
+def disassemble_main(argv: list[str]) -> int:
+    """Prints a program, or encoded instructions, as text."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("input", None, "program file, or encoded instructions", flag_values=values)
+    flags.DEFINE_string("output", None, "file for the text; standard output if not given", flag_values=values)
+    flags.DEFINE_bool("raw", False, "input holds encoded instructions, not a program", flag_values=values)
+    options.parse(values, "disasm", argv)
+    source = _file(values, "input")
+    if values["raw"].value:
+        if not source.is_file():
+            raise UserError(f"{source}: file does not exist")
+        code = source.read_bytes()
+    else:
+        code = programs.load(source).code
+    text = asm.disassemble(code)
+    if values["output"].value:
+        pathlib.Path(values["output"].value).write_text(text)
+    else:
+        sys.stdout.write(text)
+    return 0

@@ -1,0 +1,147 @@
+"""What a person sees: progress on a terminal (nothing elsewhere), tables, summaries."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import rich.box
+import rich.console
+import rich.progress
+import rich.table
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto import report_pb2
+from jacquard.runtime.device.base import Progress
+
+_console = rich.console.Console()
+_errors = rich.console.Console(stderr=True)
+
+
+def print_line(text: str) -> None:
+    """Plain text on standard output, unstyled and unwrapped."""
+    _console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def status(text: str) -> Iterator[None]:
+    """A spinner while something takes a while; nothing where nobody looks."""
+    if not _errors.is_terminal:
+        yield
+        return
+    with _errors.status(text):
+        yield
+
+
+class RunProgress:
+    """Progress bar of a run: layer, percent, simulated kHz, time left.
+
+    The percentage weighs each layer by its floor cycles, spread evenly over its instructions.
+    """
+
+    def __init__(self, program: pb.Program, backend: str) -> None:
+        self._names = [layer.name for layer in program.layers]
+        self._ends = np.array([layer.end_instruction for layer in program.layers])
+        starts = np.array([layer.first_instruction for layer in program.layers])
+        self._starts, self._total = starts, float(sum(x.floor_cycles for x in program.layers) or 1)
+        self._floors = np.array([float(x.floor_cycles) for x in program.layers])
+        self._before = np.concatenate([[0.0], np.cumsum(self._floors)])
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.fields[layer]}"),
+            rich.progress.BarColumn(),
+            rich.progress.TaskProgressColumn(),
+            rich.progress.TextColumn("{task.fields[rate]}"),
+            rich.progress.TimeRemainingColumn(),
+            console=_errors,
+            transient=True,
+            disable=not _errors.is_terminal,
+        )
+        self._task = self._bar.add_task(backend, total=self._total, layer=backend, rate="")
+        self._start = time.monotonic()
+
+    def __enter__(self) -> RunProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        index = int(np.searchsorted(self._ends, progress.instruction, side="right"))
+        if index >= len(self._names):
+            return
+        span = max(self._ends[index] - self._starts[index], 1)
+        inside = max(progress.instruction - self._starts[index], 0) / span
+        done = self._before[index] + inside * self._floors[index]
+        seconds = time.monotonic() - self._start
+        rate = f"{progress.cycle / seconds / 1e3:,.0f} kHz" if progress.cycle and seconds else ""
+        self._bar.update(
+            self._task, completed=min(done, self._total), layer=self._names[index][-32:], rate=rate
+        )
+
+
+def print_layers(report: report_pb2.Report) -> None:
+    """The table per layer."""
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, title=f"{report.model} on {report.config} ({report.backend})")
+    table.add_column("layer", no_wrap=True, max_width=40)
+    table.add_column("op", no_wrap=True)
+    for name in ("cycles", "floor", "MACs", "array", "read", "written"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("bits", no_wrap=True)
+    for layer in report.layers:
+        table.add_row(
+            layer.name[-40:], layer.op, f"{layer.cycles:,}", f"{layer.floor_cycles:,}", f"{layer.macs:,}",
+            f"{100 * layer.array_utilization:.0f} %", f"{layer.dram_read_bytes:,}",
+            f"{layer.dram_write_bytes:,}", "equal" if layer.output_matches else "DIFFER",
+        )
+    _console.print(table)
+
+
+def print_summary(report: report_pb2.Report, path: str | None) -> None:
+    """A few lines: exactness, cycles against the floors, speed, where the report lies."""
+    exact = "bit-exact with the integer reference" if report.bit_exact else "NOT bit-exact"
+    print_line(f"{exact} ({report.elements_compared:,} elements of outputs and layers compared)")
+    if report.cycles:
+        print_line(
+            f"{report.cycles:,} cycles: {report.cycles / report.layer_floor_cycles:.3f} x the layer floor "
+            f"({report.layer_floor_cycles:,}), {report.cycles / report.roofline_cycles:.3f} x the roofline "
+            f"({report.roofline_cycles:,}); array used {100 * report.array_utilization:.1f} %"
+        )
+        print_line(f"simulated at {report.simulated_hz / 1e3:,.0f} kHz in {report.wall_seconds:.1f} s")
+    else:
+        print_line(f"ran in {report.wall_seconds:.1f} s")
+    accuracy = f"against onnxruntime on the QDQ graph: at most {report.max_lsb_error} LSB, "
+    accuracy += "same top-1" if report.top1_match else "other top-1"
+    if report.sqnr_db:
+        accuracy += f"; SQNR against float {report.sqnr_db:.2f} dB, onnxruntime's {report.sqnr_db_onnxruntime:.2f} dB"
+    print_line(accuracy)
+    if path:
+        print_line(f"report: {path}")
+
+
+def print_program(program: pb.Program) -> None:
+    """What a program file holds."""
+    print_line(
+        f"{program.model} for {program.config} ({program.fingerprint:016x}): "
+        f"{program.instruction_count} instructions in {len(program.code)} bytes"
+    )
+    for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
+        for t in tensors:
+            dtype = pb.Tensor.Dtype.Name(t.dtype).lower()
+            print_line(f"{kind} {t.name}: {dtype}{list(t.shape)} scale {t.scale:.6g} zero point {t.zero_point}")
+    plan = program.memory_plan
+    print_line(
+        f"activations: {plan.planned_bytes} bytes planned, {plan.greedy_bytes} greedy by size, "
+        f"{plan.lower_bound_bytes} live at most, {plan.naive_bytes} without reuse"
+    )
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    for name in ("layer", "op", "instructions", "MACs", "floor cycles", "output"):
+        table.add_column(name, justify="right" if name not in ("layer", "op", "output") else "left")
+    for layer in program.layers:
+        table.add_row(
+            layer.name, layer.op, f"{layer.first_instruction}..{layer.end_instruction}", f"{layer.macs:,}",
+            f"{layer.floor_cycles:,}", f"{list(layer.output.shape)}",
+        )
+    _console.print(table)
