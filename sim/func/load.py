@@ -1,0 +1,53 @@
+"""LOAD: runs of DRAM bytes into an on-chip memory, with padding around them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jacquard.proto import npu_isa as isa
+from jacquard.sim.func.memories import Fault, Memories, extent, runs, strided
+
+_REACHES = frozenset(
+    int(buffer)
+    for buffer in (isa.Buffer.IBUF, isa.Buffer.WBUF, isa.Buffer.VMEM, isa.Buffer.PARAM)
+)
+
+
+def signed_address(address: int) -> int:
+    """A DRAM address modulo 2**64, as the signed number nearest to zero.
+
+    Strides move an address by less than 2**50, so that with a DRAM far smaller than 2**63 an
+    address is in range modulo 2**64 exactly if this one is in range as an integer.
+    """
+    return ((address + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)
+
+
+def execute(memories: Memories, instr: isa.Load, args: tuple[int, ...]) -> None:
+    """Executes one LOAD. Raises Fault ILLEGAL, LOCAL_RANGE or DRAM_READ."""
+    n0, n1, n2, n3 = instr.n0, instr.n1, instr.n2, instr.n3
+    before0, before1 = instr.before0, instr.before1
+    read0 = n0 - before0 - instr.after0  # bytes of a run that come from DRAM
+    read1 = n1 - before1 - instr.after1  # runs of loop 1 that come from DRAM
+    if not (n0 and n1 and n2 and n3) or read0 < 0 or read1 < 0:
+        raise Fault(isa.Error.ILLEGAL)
+    if instr.buffer not in _REACHES:
+        raise Fault(isa.Error.LOCAL_RANGE)
+    memory = memories.buffer(instr.buffer)
+    d1, d2, d3 = instr.d1, instr.d2, instr.d3
+    lowest, highest = extent(instr.dst, (n1, n2, n3), (d1, d2, d3))
+    if lowest < 0 or highest + n0 > memory.size:
+        raise Fault(isa.Error.LOCAL_RANGE)
+    if read0 < n0 or read1 < n1:
+        everything = strided(memory, np.uint8, instr.dst, (n3, n2, n1, n0), (d3, d2, d1, 1))
+        everything[...] = instr.fill
+    if read0 == 0 or read1 == 0:
+        return
+    counts = (n3, n2, read1)
+    strides = (instr.s3, instr.s2, instr.s1)
+    start = signed_address(args[instr.arg] + instr.dram)
+    lowest, highest = extent(start, counts, strides)
+    if lowest < 0 or highest + read0 > memories.dram.size:
+        raise Fault(isa.Error.DRAM_READ)
+    inside = instr.dst + before0 + before1 * d1
+    target = runs(memory, inside, read0, counts, (d3, d2, d1))
+    target[...] = runs(memories.dram, start, read0, counts, strides)

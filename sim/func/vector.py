@@ -1,0 +1,288 @@
+"""VECTOR: read, operate, reduce, scale, clamp, write, under four nested loops.
+
+Arrays have the shape `[n3, n2, n1, n0, lanes]`; a reduction keeps its axes with length 1. Values are
+int64 that hold 32 bits up to the operation and wrap at 64 bits from there on, as in the RTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.proto import npu_isa as isa
+from jacquard.sim.func.memories import Bytes, Fault, Memories, extent, strided
+
+Int64 = npt.NDArray[np.int64]
+
+_BUFFER, _OP, _SCALE, _REDUCE = isa.Buffer, isa.VectorOp, isa.ScaleMode, isa.ReduceOp
+_DTYPES = {
+    int(isa.Dtype.S8): np.dtype(np.int8),
+    int(isa.Dtype.U8): np.dtype(np.uint8),
+    int(isa.Dtype.S16): np.dtype(np.int16),
+    int(isa.Dtype.U16): np.dtype(np.uint16),
+    int(isa.Dtype.S32): np.dtype(np.int32),
+}
+_RANGES = {number: (np.iinfo(t).min, np.iinfo(t).max) for number, t in _DTYPES.items()}
+# dtypes with which VECTOR reads and writes each memory.
+_READS = {
+    int(_BUFFER.IBUF): frozenset((isa.Dtype.S8, isa.Dtype.U8)),
+    int(_BUFFER.OBUF): frozenset((isa.Dtype.S32,)),
+    int(_BUFFER.VMEM): frozenset(_DTYPES),
+}
+_WRITES = {number: _READS[number] for number in (int(_BUFFER.IBUF), int(_BUFFER.VMEM))}
+
+_NO_REDUCTION = frozenset((_OP.SELECT, _OP.SADD, _OP.LEAKY, _OP.TRANSPOSE))
+
+
+def wrap32(x: Int64) -> Int64:
+    """The low 32 bits, as a signed number."""
+    return x.astype(np.int32).astype(np.int64)
+
+
+# t = op(A, B). SADD and LEAKY leave their work to the scale stage, SELECT to the write.
+OPERATIONS: dict[int, Callable[[Int64, Int64], Int64]] = {
+    _OP.MOVE: lambda a, b: a,
+    _OP.ADD: lambda a, b: a + b,
+    _OP.SUB: lambda a, b: a - b,
+    _OP.MUL: lambda a, b: a * b,
+    _OP.MIN: np.minimum,
+    _OP.MAX: np.maximum,
+    _OP.SHL: lambda a, b: wrap32(a << (b & 31)),
+    _OP.SHR: lambda a, b: a >> (b & 31),
+    _OP.SHRL: lambda a, b: wrap32((a & 0xFFFFFFFF) >> (b & 31)),
+    _OP.AND: np.bitwise_and,
+    _OP.OR: np.bitwise_or,
+    _OP.XOR: np.bitwise_xor,
+    _OP.NOT: lambda a, b: ~a,
+    _OP.EQ: lambda a, b: (a == b).astype(np.int64),
+    _OP.NE: lambda a, b: (a != b).astype(np.int64),
+    _OP.LT: lambda a, b: (a < b).astype(np.int64),
+    _OP.LE: lambda a, b: (a <= b).astype(np.int64),
+    _OP.GT: lambda a, b: (a > b).astype(np.int64),
+    _OP.GE: lambda a, b: (a >= b).astype(np.int64),
+    _OP.RELU: lambda a, b: np.maximum(a, 0),
+    _OP.SELECT: lambda a, b: a,
+    _OP.SADD: lambda a, b: a,
+    _OP.LEAKY: lambda a, b: a,
+    _OP.TRANSPOSE: lambda a, b: np.swapaxes(a, 3, 4),
+}
+REDUCTIONS: dict[int, tuple[np.ufunc, int]] = {  # and its identity
+    _REDUCE.SUM: (np.add, 0),
+    _REDUCE.MAXIMUM: (np.maximum, -(2**63)),
+    _REDUCE.MINIMUM: (np.minimum, 2**63 - 1),
+}
+
+
+def rounding_shift(x: Int64, shift: int) -> Int64:
+    """`x >> shift` rounded half to even, for shifts 0 to 63 (see proto.lib.fixed_point)."""
+    if shift == 0:
+        return x
+    floor = x >> shift
+    half = 1 << (shift - 1)
+    # Above the half, or on it with an odd floor. The remainder and one may need 64 bits: unsigned.
+    remainder = (x & ((1 << shift) - 1)).view(np.uint64)
+    remainder += (floor & 1).view(np.uint64)
+    floor += remainder > half
+    return floor
+
+
+class _Operand:
+    """A checked iterator: its memory and where its vectors lie."""
+
+    __slots__ = ("memory", "dtype", "base", "strides")
+
+    def __init__(
+        self,
+        memories: Memories,
+        reaches: dict[int, frozenset[int]],
+        buffer: int,
+        dtype: int,
+        base: int,
+        counts: tuple[int, ...],
+        strides: tuple[int, ...],
+    ) -> None:
+        """Raises Fault LOCAL_RANGE. Counts and strides outermost loop first."""
+        if dtype not in reaches.get(buffer, ()):
+            raise Fault(isa.Error.LOCAL_RANGE)
+        self.memory: Bytes = memories.buffer(buffer)
+        self.dtype = _DTYPES[dtype]
+        self.base = base
+        self.strides = strides
+        lowest, highest = extent(base, counts, strides)
+        if lowest < 0 or highest + memories.arch.lanes * self.dtype.itemsize > self.memory.size:
+            raise Fault(isa.Error.LOCAL_RANGE)
+
+    def aligned(self, lanes: int, counts: tuple[int, ...]) -> bool:
+        """Whether every address that occurs is a multiple of the vector's size."""
+        size = lanes * self.dtype.itemsize
+        return self.base % size == 0 and all(
+            stride % size == 0 for count, stride in zip(counts, self.strides) if count > 1
+        )
+
+    def view(self, lanes: int, counts: tuple[int, ...]) -> npt.NDArray[np.generic]:
+        size = self.dtype.itemsize
+        return strided(
+            self.memory, self.dtype, self.base, (*counts, lanes), (*self.strides, size)
+        )
+
+
+def _check_legal(instr: isa.Vector, lanes: int) -> None:
+    reduces = instr.reduce_loops or instr.lane_reduce
+    op = instr.op
+    illegal = (
+        not (instr.n0 and instr.n1 and instr.n2 and instr.n3)
+        or op not in OPERATIONS
+        or instr.reduce not in REDUCTIONS
+        or instr.scale > _SCALE.PER_LANE
+        or instr.reduce_loops > 4
+        or instr.dst_buffer == 0
+        or instr.dst_dtype not in _DTYPES
+        or (instr.src1_buffer != 0 and instr.src1_dtype not in _DTYPES)
+        or (instr.src2_buffer != 0 and instr.src2_dtype not in _DTYPES)
+        or (instr.dst2_buffer != 0 and instr.dst2_dtype not in _DTYPES)
+        or (reduces and op in _NO_REDUCTION)
+        or (instr.scale == _SCALE.OFF and op in (_OP.SADD, _OP.LEAKY))
+    )
+    if not illegal and op == _OP.TRANSPOSE:
+        illegal = bool(
+            instr.n0 != lanes or instr.scale or instr.tail_lanes or instr.src2_buffer != 0
+        )
+    if illegal:
+        raise Fault(isa.Error.ILLEGAL)
+
+
+def _param(
+    memories: Memories, instr: isa.Vector, counts: tuple[int, ...], strides: tuple[int, ...]
+) -> tuple[Int64, Int64]:
+    """Bias and multiplier of every iteration and lane, int64 `[..., lanes]`."""
+    lanes = memories.arch.lanes
+    memory = memories.buffer(_BUFFER.PARAM)
+    row_bytes = 8 * lanes
+    lowest, highest = extent(instr.param, counts, strides)
+    if lowest < 0 or (highest + 1) * row_bytes > memory.size:
+        raise Fault(isa.Error.LOCAL_RANGE)
+    both = strided(
+        memory,
+        np.int32,
+        instr.param * row_bytes,
+        (*counts, 2 * lanes),
+        (*(stride * row_bytes for stride in strides), 4),
+    ).astype(np.int64)
+    return both[..., :lanes], both[..., lanes:]
+
+
+def execute(memories: Memories, instr: isa.Vector) -> None:
+    """Executes one VECTOR. Raises Fault ILLEGAL, LOCAL_RANGE or ALIGNMENT."""
+    lanes = memories.arch.lanes
+    _check_legal(instr, lanes)
+    op = instr.op
+    counts = (instr.n3, instr.n2, instr.n1, instr.n0)
+    kept = 4 - instr.reduce_loops  # axes that the reduction leaves, outermost first
+    out = counts[:kept]
+
+    sources: list[_Operand | None] = [None, None]
+    if instr.src1_buffer:
+        strides = (instr.src1_stride3, instr.src1_stride2, instr.src1_stride1, instr.src1_stride0)
+        sources[0] = _Operand(
+            memories, _READS, instr.src1_buffer, instr.src1_dtype, instr.src1_base, counts, strides
+        )
+    if instr.src2_buffer:
+        strides = (instr.src2_stride3, instr.src2_stride2, instr.src2_stride1, instr.src2_stride0)
+        sources[1] = _Operand(
+            memories, _READS, instr.src2_buffer, instr.src2_dtype, instr.src2_base, counts, strides
+        )
+    strides = (instr.dst_stride3, instr.dst_stride2, instr.dst_stride1, instr.dst_stride0)
+    targets = [
+        _Operand(
+            memories, _WRITES, instr.dst_buffer, instr.dst_dtype, instr.dst_base, out, strides[:kept]
+        )
+    ]
+    if instr.dst2_buffer:
+        strides = (instr.dst2_stride3, instr.dst2_stride2, instr.dst2_stride1, instr.dst2_stride0)
+        targets.append(
+            _Operand(
+                memories,
+                _WRITES,
+                instr.dst2_buffer,
+                instr.dst2_dtype,
+                instr.dst2_base,
+                out,
+                strides[:kept],
+            )
+        )
+    bias = mult = np.int64(0)
+    if instr.scale == _SCALE.PER_LANE:
+        strides = (
+            instr.param_stride3,
+            instr.param_stride2,
+            instr.param_stride1,
+            instr.param_stride0,
+        )
+        bias, mult = _param(memories, instr, out, strides[:kept])
+    elif instr.scale == _SCALE.IMM:
+        mult = np.int64(instr.mult1)
+    for operand in sources:
+        if operand is not None and not operand.aligned(lanes, counts):
+            raise Fault(isa.Error.ALIGNMENT)
+    for operand in targets:
+        if not operand.aligned(lanes, out):
+            raise Fault(isa.Error.ALIGNMENT)
+
+    # Operands. An absent one is a single number; the first is spelled out to give t its shape.
+    if sources[0] is None:
+        a = np.full((*counts, lanes), instr.imm1, np.int64)
+    else:
+        a = sources[0].view(lanes, counts).astype(np.int64, order="C")
+        if instr.imm1:
+            a = wrap32(a + instr.imm1)
+    if sources[1] is None:
+        b = np.asarray(instr.imm2, np.int64)
+    else:
+        b = sources[1].view(lanes, counts).astype(np.int64, order="C")
+        if instr.imm2:
+            b = wrap32(b + instr.imm2)
+    v = OPERATIONS[op](a, b)
+
+    tail = instr.tail_lanes if 0 < instr.tail_lanes < lanes else 0
+    if kept < 4 or instr.lane_reduce:
+        combine, identity = REDUCTIONS[instr.reduce]
+        if tail:
+            v = v.copy() if v is a else v
+            v[..., -1, tail:] = identity
+            tail = 0  # a reduction writes all lanes
+        if kept < 4:
+            v = combine.reduce(v, axis=tuple(range(kept, 4)))
+        if instr.lane_reduce:
+            v = np.repeat(combine.reduce(v, axis=-1, keepdims=True), lanes, axis=-1)
+
+    if instr.scale != _SCALE.OFF:
+        if instr.scale == _SCALE.PER_LANE:
+            v = v + bias
+        if op == _OP.SADD:
+            v = v * mult + b * np.int64(instr.mult2)
+        elif op == _OP.LEAKY:
+            v = v * np.where(v < 0, np.int64(instr.mult2), mult)
+        else:
+            v = v * mult
+        v = rounding_shift(v, instr.shift)
+    if instr.zero_point:
+        v = v + instr.zero_point
+    if instr.clamp:
+        v = np.minimum(np.maximum(v, instr.lo), instr.hi)
+    for operand, dtype in zip(targets, (instr.dst_dtype, instr.dst2_dtype)):
+        lo, hi = _RANGES[dtype]
+        y = np.minimum(np.maximum(v, lo), hi)
+        view = operand.view(lanes, out)
+        if op == _OP.SELECT:
+            mask = np.broadcast_to(b != 0, y.shape)
+            if tail:
+                mask = mask.copy()
+                mask[..., -1, tail:] = False
+            np.copyto(view, y, where=mask, casting="unsafe")
+        elif tail:
+            view[..., :-1, :] = y[..., :-1, :]
+            view[..., -1, :tail] = y[..., -1, :tail]
+        else:
+            view[...] = y
