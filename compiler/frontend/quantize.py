@@ -21,6 +21,8 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
+from onnxruntime.quantization.operators.activation import QDQRemovableActivation
+from onnxruntime.quantization.registry import QDQRegistry
 
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
@@ -49,6 +51,15 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)
         return None if batch is None else dict(batch)
+
+
+class _Activation(QDQRemovableActivation):  # type: ignore[misc]
+    """Quantizes a Relu or Clip that reads a graph input too; onnxruntime leaves it in float."""
+
+    def quantize(self) -> None:
+        if not self.quantizer.is_tensor_quantized(self.node.input[0]):
+            self.quantizer.quantize_activation_tensor(self.node.input[0])
+        super().quantize()
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -81,7 +92,7 @@ def quantize_model(
         )
     batches = [dict(batch) for batch in calibration]
     _check_batches(model, batches)
-    with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread():
+    with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules():
         source = pathlib.Path(directory) / "float.onnx"
         target = pathlib.Path(directory) / "qdq.onnx"
         source.write_bytes(model.SerializeToString())
@@ -96,7 +107,11 @@ def quantize_model(
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=METHODS[method],
-                extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+                extra_options={
+                    "ActivationSymmetric": False,
+                    "WeightSymmetric": True,
+                    "ForceQuantizeNoInputCheck": True,
+                },
             )
         except (ValueError, RuntimeError, TypeError) as error:
             raise UserError(
@@ -189,6 +204,17 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(previous)
+
+
+@contextlib.contextmanager
+def _own_rules() -> Iterator[None]:
+    """Puts `_Activation` into onnxruntime's registry for the time of one call."""
+    original = {op: QDQRegistry[op] for op in ("Relu", "Clip")}
+    QDQRegistry.update(dict.fromkeys(original, _Activation))
+    try:
+        yield
+    finally:
+        QDQRegistry.update(original)
 
 
 @contextlib.contextmanager

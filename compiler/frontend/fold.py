@@ -1,0 +1,152 @@
+"""Constant folding: what depends on constants and shapes alone is evaluated at import.
+
+Both torch exporters and the opset-9 style build masks, shapes and even weights from Shape, Gather,
+ConstantOfShape and arithmetic; no such node is left for the compiler.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from onnx import helper, numpy_helper, shape_inference
+
+from jacquard.proto.lib.errors import UserError
+
+AnyArray = npt.NDArray[np.generic]
+# A quantized weight stays behind its DequantizeLinear; random numbers are not constants.
+_NEVER_FOLDED = frozenset({
+    "QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
+    "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan",
+})
+_VIEW_ROUNDS = 32
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Shapes of all tensors, from the inputs' on.
+
+    Raises:
+      UserError: shapes that contradict each other.
+    """
+    del model.graph.value_info[:]
+    try:
+        return shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except shape_inference.InferenceError as error:
+        detail = " ".join(str(error).split())
+        raise UserError(
+            f"model: shapes must agree along the graph, got: {detail}; correct the model"
+        ) from error
+
+
+def shapes_of(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
+    """Tensor name -> shape, for tensors whose dimensions are all known."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor_type = value.type.tensor_type
+        sizes = [dim.dim_value if dim.HasField("dim_value") else -1
+                 for dim in tensor_type.shape.dim]
+        if tensor_type.HasField("shape") and -1 not in sizes:
+            shapes[value.name] = tuple(sizes)
+    return shapes
+
+
+def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with its shapes inferred and no node that could be evaluated.
+
+    Folding a Shape can give a Reshape its sizes, which gives later tensors their shapes: the two
+    alternate until nothing changes.
+    """
+    for _ in range(_VIEW_ROUNDS):
+        model = infer_shapes(model)
+        if not _fold_once(model):
+            return model
+    raise UserError(f"model: shapes must settle in {_VIEW_ROUNDS} rounds, got more; simplify it")
+
+
+def _fold_once(model: onnx.ModelProto) -> bool:
+    graph = model.graph
+    shapes = shapes_of(graph)
+    constants: dict[str, AnyArray] = {}
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    kept, folded = [], []
+    for node in graph.node:
+        values = _evaluated(model, node, shapes, constants, tensors)
+        if values is None:
+            kept.append(node)
+            continue
+        for name, value in zip(node.output, values, strict=True):
+            if name:
+                constants[name] = value
+                folded.append(numpy_helper.from_array(np.asarray(value), name))
+    if not folded:
+        return False
+    del graph.node[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(folded)
+    return True
+
+
+def _evaluated(
+    model: onnx.ModelProto,
+    node: onnx.NodeProto,
+    shapes: dict[str, tuple[int, ...]],
+    constants: dict[str, AnyArray],
+    tensors: dict[str, onnx.TensorProto],
+) -> list[AnyArray] | None:
+    """The node's outputs where they are constant."""
+    if node.op_type in _NEVER_FOLDED or node.domain not in ("", "ai.onnx"):
+        return None
+    if node.op_type in ("Shape", "Size") and node.input[0] in shapes:
+        shape = shapes[node.input[0]]
+        if node.op_type == "Size":
+            return [np.asarray(np.prod(shape, dtype=np.int64))]
+        bounds = {a.name: a.i for a in node.attribute}
+        start, end = bounds.get("start", 0), bounds.get("end", len(shape))
+        return [np.asarray(shape[start:end], np.int64)]
+    feeds = {}
+    for name in node.input:
+        if not name:
+            continue
+        if name not in constants:
+            if name not in tensors:
+                return None
+            constants[name] = numpy_helper.to_array(tensors[name])
+        feeds[name] = constants[name]
+    return evaluate(model, node, feeds)
+
+
+def evaluate(
+    model: onnx.ModelProto, node: onnx.NodeProto, feeds: dict[str, AnyArray]
+) -> list[AnyArray]:
+    """One node in onnxruntime, on one thread.
+
+    Raises:
+      UserError: onnxruntime cannot.
+    """
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+            )
+            for name, value in feeds.items()
+        ],
+        [helper.make_empty_tensor_value_info(name) for name in node.output if name],
+    )
+    one = helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=min(model.ir_version, 10)
+    )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(one.SerializeToString(), options)
+        found = dict(
+            zip([name for name in node.output if name], session.run(None, feeds), strict=True)
+        )
+    except Exception as error:  # onnxruntime's exceptions share no base class of their own
+        raise UserError(
+            f"node {node.name} ({node.op_type}): must be computable, its operands are constant; "
+            f"got: {' '.join(str(error).split())}; correct the model"
+        ) from error
+    return [found.get(name, np.zeros(0)) for name in node.output]
