@@ -1,0 +1,66 @@
+"""Generated files of the instruction set and of one hardware configuration."""
+
+load("@rules_cc//cc:defs.bzl", "cc_library")
+load("@rules_verilog//verilog:defs.bzl", "verilog_library")
+
+_ISA = "//proto:isa/npu.textproto"
+
+def _generate(name, kind, out, arch = None, visibility = None):
+    arch_flag = "--arch=$(execpath {})".format(arch) if arch else ""
+    native.genrule(
+        name = name,
+        srcs = [_ISA] + ([arch] if arch else []),
+        outs = [out],
+        cmd = "$(execpath //proto/codegen:main) --isa=$(execpath {}) {} --emit={} --output=$@".format(
+            _ISA,
+            arch_flag,
+            kind,
+        ),
+        tools = ["//proto/codegen:main"],
+        visibility = visibility or ["//visibility:private"],
+    )
+
+def npu_isa(name, visibility):
+    """What the instruction set alone decides.
+
+    Makes <name>.py, and the targets <name>_sv (npu_isa_pkg), <name>_cc ("npu_isa.h"), <name>_md.
+    """
+    _generate(name + "_python", "python_isa", name + ".py")
+    _generate(name + "_md", "isa_md", name + ".md", visibility = visibility)
+    _generate(name + "_pkg", "sv_isa", "npu_isa_pkg.sv")
+    verilog_library(
+        name = name + "_sv",
+        srcs = ["npu_isa_pkg.sv"],
+        visibility = visibility,
+    )
+    _generate(name + "_h", "cc_isa", "npu_isa.h")
+    cc_library(
+        name = name + "_cc",
+        hdrs = ["npu_isa.h"],
+        includes = ["."],
+        visibility = visibility,
+    )
+
+def npu_config(name, visibility):
+    """One configuration, from proto/arch/<name>.textproto.
+
+    Makes the targets <name>_sv (npu_isa_pkg and npu_arch_pkg), <name>_cc ("npu_isa.h" and
+    "npu_arch.h"), <name>_md (its reference page).
+    """
+    arch = "//proto:arch/{}.textproto".format(name)
+    _generate(name + "_md", "arch_md", name + "/index.md", arch, visibility)
+    _generate(name + "_pkg", "sv_arch", name + "/npu_arch_pkg.sv", arch)
+    verilog_library(
+        name = name + "_sv",
+        srcs = [name + "/npu_arch_pkg.sv"],
+        visibility = visibility,
+        deps = ["//proto:npu_isa_sv"],
+    )
+    _generate(name + "_h", "cc_arch", name + "/npu_arch.h", arch)
+    cc_library(
+        name = name + "_cc",
+        hdrs = [name + "/npu_arch.h"],
+        includes = [name],
+        visibility = visibility,
+        deps = ["//proto:npu_isa_cc"],
+    )
