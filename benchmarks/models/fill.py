@@ -20,6 +20,7 @@ from jacquard.benchmarks.models.seeded import SeededStream, seeded_inputs
 FloatArray = npt.NDArray[np.float32]
 LAYERS = ("Conv", "Gemm", "MatMul")
 _GAIN_BITS = 4
+_WEIGHTS_SEED = 2_000_000  # apart from the seeds of inputs and calibration
 
 
 def load_graph(path: str | pathlib.Path) -> onnx.ModelProto:
@@ -36,7 +37,7 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     """
     filled = onnx.ModelProto()
     filled.CopyFrom(model)
-    stream = SeededStream(seed)
+    stream = SeededStream(_WEIGHTS_SEED + seed)
     empty = {tensor.name for tensor in filled.graph.initializer if _is_empty(tensor)}
     tensors = {tensor.name: tensor for tensor in filled.graph.initializer}
     values: dict[str, npt.NDArray[np.generic]] = {
@@ -58,7 +59,7 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
             target = np.sqrt(0.5) if node.output[0] in added else 1.0
             gain = _rounded(target / float(_without_bias(filled, node, values).std()))
             values[weight] = values[weight] * np.float32(gain)
-        for name in set(node.input) & empty:
+        for name in dict.fromkeys(n for n in node.input if n in empty):
             tensors[name].CopyFrom(numpy_helper.from_array(values[name], name))
         empty -= set(node.input)
         values.update(zip(node.output, _evaluate(filled, node, values), strict=True))

@@ -5,11 +5,13 @@ raw stream of PCG64 is guaranteed. A sum of uniform 16-bit integers is close eno
 weights and inputs, and exact.
 """
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import numpy_helper
 
 # A uniform integer in [0, 2**16) has variance (2**32 - 1) / 12; four of them are added.
 _FOUR_UNIFORMS_STD = float(np.sqrt(4 * (2.0**32 - 1) / 12))
@@ -66,3 +68,13 @@ def calibration_batches(
     """`count` seeded inputs, other ones than `seeded_inputs(model, 0..999)` gives."""
     for index in range(count):
         yield seeded_inputs(model, 1_000_000 + 1_000 * seed + index)
+
+
+def weights_digest(model: onnx.ModelProto) -> str:
+    """sha256 (hex) over the initializers: names, dimensions, little-endian bytes, by name."""
+    whole = hashlib.sha256()
+    for tensor in sorted(model.graph.initializer, key=lambda tensor: tensor.name):
+        array = numpy_helper.to_array(tensor)
+        whole.update(f"{tensor.name}{array.dtype}{array.shape}".encode())
+        whole.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return whole.hexdigest()

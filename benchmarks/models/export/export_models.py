@@ -18,8 +18,6 @@ from google.protobuf import text_format
 from torch import nn
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the .textproto files go", required=True)
-# Tensors of up to this many elements are shapes and scalars, which belong to the graph.
-_KEPT_ELEMENTS = 8
 
 
 class LeNet(nn.Sequential):
@@ -116,10 +114,7 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
         proto.ClearField("metadata_props")
     del model.graph.value_info[:]
     for tensor in model.graph.initializer:
-        elements = 1
-        for size in tensor.dims:
-            elements *= size
-        if tensor.data_type == onnx.TensorProto.FLOAT and elements > _KEPT_ELEMENTS:
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims:  # no scalar
             tensor.ClearField("raw_data")
             tensor.ClearField("float_data")
             tensor.ClearField("external_data")

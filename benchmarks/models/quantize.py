@@ -1,0 +1,35 @@
+"""Calibrates a filled model with seeded data: `quantize --model F.onnx --seed S --output Q.onnx`."""
+
+import pathlib
+import sys
+
+from absl import app, flags
+
+from jacquard.benchmarks.models.seeded import calibration_batches
+from jacquard.compiler.frontend.import_model import import_model
+from jacquard.compiler.frontend.quantize import METHODS, quantize_model
+from jacquard.proto.lib.errors import UserError
+
+_MODEL = flags.DEFINE_string("model", None, "the float .onnx")
+_SEED = flags.DEFINE_integer("seed", 0, "of the calibration data")
+_SAMPLES = flags.DEFINE_integer("samples", 8, "how many inputs calibrate", lower_bound=1)
+_METHOD = flags.DEFINE_enum("method", "minmax", list(METHODS), "how ranges are found")
+_OUTPUT = flags.DEFINE_string("output", None, "where the QDQ .onnx goes")
+
+
+def main(argv: list[str]) -> int:
+    del argv
+    try:
+        model = import_model(_MODEL.value)
+        batches = calibration_batches(model, _SEED.value, _SAMPLES.value)
+        quantized = quantize_model(model, batches, _METHOD.value)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    pathlib.Path(_OUTPUT.value).write_bytes(quantized.SerializeToString(deterministic=True))
+    return 0
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["model", "output"])
+    app.run(main)
