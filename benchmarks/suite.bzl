@@ -12,7 +12,7 @@ def npu_model(name, visibility = None):
     """<name>.float.onnx and <name>.qdq.onnx, from the committed graph, a seed and calibration data."""
     native.genrule(
         name = name + "_float",
-        srcs = ["//benchmarks/models:graphs/%s.onnx" % name],
+        srcs = ["//benchmarks/models:graphs/%s.textproto" % name],
         outs = [name + ".float.onnx"],
         cmd = "$(execpath //benchmarks/models:fill) --graph $< --output $@",
         tools = ["//benchmarks/models:fill"],

@@ -15,7 +15,7 @@ import onnx
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.runtime.api.session import Run
-from jacquard.sim.reference.main import ReferenceResult
+from jacquard.sim.reference.interpreter import ReferenceResult
 
 
 def onnxruntime_outputs(
@@ -90,7 +90,7 @@ def compare_bits(
     """Fills bit_exact, elements_compared and the layers' digests and matches into the report."""
     exact, compared = True, 0
     for tensor in program.outputs:
-        expected = reference.output_integers[tensor.name]
+        expected = reference.integer_outputs[tensor.name]
         exact = exact and np.array_equal(run.integers[tensor.name], expected)
         compared += int(expected.size)
     if run.layer_outputs is not None:
@@ -98,7 +98,7 @@ def compare_bits(
             program.layers, report.layers, run.layer_outputs, strict=True
         ):
             entry.output_digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-            expected = reference.integers[layer.output.name]
+            expected = reference.tensors[layer.output.name]
             entry.output_matches = value.shape == expected.shape and bool(
                 np.array_equal(value, expected)
             )
@@ -114,7 +114,7 @@ def describe_mismatch(
     """A line per layer that differs: how many elements, and the first of them."""
     lines = []
     for layer, value in zip(program.layers, run.layer_outputs or [], strict=False):
-        expected = reference.integers[layer.output.name]
+        expected = reference.tensors[layer.output.name]
         if value.shape != expected.shape:
             lines.append(f"layer {layer.name}: shape {value.shape}, reference {expected.shape}")
             continue

@@ -8,7 +8,7 @@ import time
 
 from absl import flags
 
-from jacquard.compiler.main import compile_model
+from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
 from jacquard.runtime.cli import options, screen
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     qdq, _ = options.load_quantized(values)
     started = time.monotonic()
     with screen.status("compiling"):
-        program = compile_model(qdq, arch)
+        program = compile_model(qdq, arch, CompileOptions(model_name=options.model_name(values)))
     seconds = time.monotonic() - started
     try:
         programs.save(program, output)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from absl import flags
 
-from jacquard.compiler.main import compile_model
+from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
@@ -20,7 +20,7 @@ from jacquard.runtime.api.session import DeviceError, Session
 from jacquard.runtime.cli import options, screen
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.device import open_device
-from jacquard.sim.reference.main import run_reference
+from jacquard.sim.reference.interpreter import run_reference
 
 
 def define_flags() -> flags.FlagValues:
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
         program = programs.load(pathlib.Path(values["program"].value))
     else:
         with screen.status("compiling"):
-            program = compile_model(qdq, arch)
+            program = compile_model(qdq, arch, CompileOptions(model_name=options.model_name(values)))
     compile_seconds = time.monotonic() - started
     if values["compile_times"].value:
         compile_seconds = json.loads(pathlib.Path(values["compile_times"].value).read_text())["seconds"]

@@ -12,9 +12,9 @@ import onnx
 from absl import flags
 
 from jacquard.compiler.codelets import registry
-from jacquard.compiler.frontend.importer import import_model
-from jacquard.compiler.frontend.quantizer import is_quantized, quantize_model
-from jacquard.proto.lib.arch import Arch, find_config
+from jacquard.compiler.frontend.import_model import import_model
+from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
+from jacquard.proto.lib.arch import Arch, load_config
 from jacquard.proto.lib.errors import UserError
 
 CALIBRATION_SAMPLES = 4
@@ -58,7 +58,12 @@ def add_model_flags(values: flags.FlagValues) -> None:
 
 def arch_of(name: str) -> Arch:
     """Configuration by name. Raises UserError naming the known ones."""
-    return find_config(name)
+    return load_config(name)
+
+
+def model_name(values: flags.FlagValues) -> str:
+    """lenet of some/lenet.qdq.onnx."""
+    return pathlib.Path(values["model"].value).name.partition(".")[0]
 
 
 def split_pairs(pairs: list[str], flag: str) -> dict[str, str]:
