@@ -1,0 +1,244 @@
+"""A whole random program from a seed: fill, random middle, dump.
+
+A program works in a window of each memory. It first fills the windows from random DRAM, then runs
+random instructions, then brings every window back to DRAM, so that comparing DRAM compares all:
+VMEM and IBUF are stored; OBUF goes through VECTOR moves; WBUF and PARAM, which nothing can store,
+show in sums and products of their bytes with others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.arch import Arch
+from jacquard.sim.cosim import faults
+from jacquard.sim.cosim.footprint import footprint
+from jacquard.sim.cosim.instructions import MAKERS, Draft, Space
+from jacquard.sim.cosim.place import Window
+from jacquard.sim.cosim.tokens import Synchroniser
+
+_B = isa.Buffer
+DRAM_BYTES = 1 << 16
+_DATA = Window(0, 0x9000)  # what random instructions read and write
+_DUMP = 0x9000
+_CODE = 0xD800
+FAULT_RATE = 0.12
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomProgram:
+    """A program with its DRAM. fault: what was broken on purpose, empty if nothing.
+
+    dram: uint8[DRAM_BYTES], code included; a run changes a copy of it.
+    """
+
+    config: str
+    seed: int
+    instructions: tuple[isa.Instruction, ...]
+    args: tuple[int, ...]
+    address: int
+    dram: npt.NDArray[np.uint8]
+    fault: str
+
+
+class Generator:
+    """Makes programs of one configuration. The same seed always gives the same program."""
+
+    def __init__(self, arch: Arch, fault_rate: float = FAULT_RATE) -> None:
+        self.arch = arch
+        self.fault_rate = fault_rate
+        self._synchroniser = Synchroniser(arch, DRAM_BYTES)
+
+    def program(self, seed: int) -> RandomProgram:
+        rng = random.Random(f"{self.arch.name} {seed}")
+        arch = self.arch
+        args = (0, 0, rng.randrange(4096), rng.randrange(2**39), 2**64 - rng.randrange(1, 2**20))
+        args += (_DATA.end // 2, 2**40 + rng.randrange(999), 2**64 - 2**39)
+        space = Space(arch, _windows(rng, arch), _DATA, args)
+        drafts = _fill(rng, space)
+        first = len(drafts)
+        weights = [rng.choice((1, 1, 2, 5, 0.2)) for _ in MAKERS]
+        kinds = rng.choices(tuple(MAKERS), weights, k=rng.randint(6, 32))
+        drafts += [MAKERS[kind](rng, space) for kind in kinds]
+        last = len(drafts)
+        drafts += _dump(rng, space)
+
+        engines = [int(draft.kind.ENGINE or 0) for draft in drafts]
+        accesses = [footprint(draft.kind, draft.f, arch, args) for draft in drafts]
+        superfluous = rng.choice((0, 0, 0.05, 0.5))
+        pops, pushes = self._synchroniser.tokens(engines, accesses, rng, superfluous)
+        dram = _contents(rng, arch)
+        address = _CODE + 16 * rng.randrange(64)
+        finished = [d.finish(*t) for d, *t in zip(drafts, pops, pushes, strict=True)]
+        finished.append(isa.End())
+        fault, code = "", None
+        if rng.random() < self.fault_rate:
+            at = rng.randrange(first, last)
+            fault, finished, code = faults.break_one(rng, space, finished, at)
+        if code is None:
+            code = isa.encode_program(finished)
+        if address + len(code) > DRAM_BYTES:
+            raise AssertionError(f"seed {seed}: code of {len(code)} bytes does not fit")
+        dram[address : address + len(code)] = np.frombuffer(code, np.uint8)
+        return RandomProgram(arch.name, seed, tuple(finished), args, address, dram, fault)
+
+
+def _windows(rng: random.Random, arch: Arch) -> dict[int, Window]:
+    """A window of each memory: at its start, at its end, around the middle or anywhere."""
+    small = arch.cols < 8
+    rows = {
+        _B.IBUF: 256,
+        _B.WBUF: 128 if small else 256,
+        _B.OBUF: 64,
+        _B.VMEM: 96,
+        _B.PARAM: 8,
+    }
+    windows = {}
+    for buffer, wanted in rows.items():
+        row_bytes = arch.buffer_row_bytes(buffer.name)
+        depth = arch.buffer_bytes(buffer.name) // row_bytes
+        size = min(wanted, depth)
+        highest = depth - size
+        start = rng.choice((0, highest, highest // 2, rng.randint(0, highest)))
+        windows[int(buffer)] = Window(start * row_bytes, (start + size) * row_bytes)
+    return windows
+
+
+def _contents(rng: random.Random, arch: Arch) -> npt.NDArray[np.uint8]:
+    """Random bytes in stripes: uniform, sparse, small, and extremes."""
+    numbers = np.random.default_rng(rng.getrandbits(64))
+    dram = numbers.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
+    stripes = dram[: _DATA.end].reshape(-1, 512)
+    kinds = numbers.integers(0, 6, len(stripes))
+    stripes[kinds == 0] *= stripes[kinds == 0] & 1  # half of them zero
+    stripes[kinds == 1] &= 3
+    stripes[kinds == 2] = np.array((0, 255, 128, 127), np.uint8)[stripes[kinds == 2] & 3]
+    return dram
+
+
+def _fill(rng: random.Random, space: Space) -> list[Draft]:
+    drafts = []
+    for buffer in rng.sample((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM), 4):
+        window = space.windows[buffer]
+        run = rng.choice((window.size, window.size // 2, 64))
+        offset = rng.randint(0, space.dram.size - window.size)
+        drafts.append(
+            Draft.make(
+                isa.Load,
+                buffer=int(buffer),
+                dst=window.start,
+                dram=space.dram.start + offset,
+                n0=run,
+                n1=window.size // run,
+                n2=1,
+                n3=1,
+                d1=run,
+                s1=run,
+            )
+        )
+    rows = {buffer: space.rows(buffer) for buffer in (_B.IBUF, _B.WBUF, _B.OBUF)}
+    drafts.append(
+        Draft.make(
+            isa.Matrix,
+            ibuf=rows[_B.IBUF].start,
+            wbuf=rows[_B.WBUF].start,
+            obuf=rows[_B.OBUF].start,
+            n_x=rows[_B.OBUF].size,
+            n_y=1,
+            n_kx=1,
+            n_ky=1,
+            n_c=1,
+            s_x=1,
+        )
+    )
+    return drafts
+
+
+def _plain(name: str, buffer: int, base: int, stride: int, dtype: int = isa.Dtype.S32) -> dict:
+    return {
+        f"{name}_buffer": int(buffer),
+        f"{name}_dtype": int(dtype),
+        f"{name}_base": base,
+        f"{name}_stride0": stride,
+    }
+
+
+def _dump(rng: random.Random, space: Space) -> list[Draft]:
+    arch = space.arch
+    drafts: list[Draft] = []
+    top = _DUMP
+
+    def store(buffer: int, start: int, size: int) -> None:
+        nonlocal top
+        drafts.append(
+            Draft.make(isa.Store, buffer=int(buffer), src=start, dram=top, n0=size, n1=1, n2=1, n3=1)
+        )
+        top += size
+        if top > _CODE:
+            raise AssertionError("the windows do not fit the dump area")
+
+    vmem, ibuf = space.windows[_B.VMEM], space.windows[_B.IBUF]
+    store(_B.VMEM, vmem.start, vmem.size)
+    store(_B.IBUF, ibuf.start, ibuf.size)
+    vector_bytes = 4 * arch.lanes
+    obuf, param = space.rows(_B.OBUF), space.rows(_B.PARAM)
+    wbuf, acts = space.rows(_B.WBUF), space.rows(_B.IBUF)
+    some = {"n1": 1, "n2": 1, "n3": 1}
+
+    def move_sums(rows: int) -> None:
+        base = obuf.start * vector_bytes
+        fields = _plain("src1", _B.OBUF, base, vector_bytes)
+        fields |= _plain("dst", _B.VMEM, vmem.start, vector_bytes)
+        drafts.append(Draft.make(isa.Vector, op=int(isa.VectorOp.MOVE), n0=rows, **some, **fields))
+        store(_B.VMEM, vmem.start, rows * vector_bytes)
+
+    move_sums(obuf.size)
+    # (imm1 + bias) * mult >> 31 fits 32 bits; two of them tell biases and multipliers.
+    for number, imm1 in enumerate((0, 1 << 30)):
+        base = vmem.start + number * param.size * vector_bytes
+        fields = _plain("dst", _B.VMEM, base, vector_bytes)
+        drafts.append(
+            Draft.make(
+                isa.Vector,
+                op=int(isa.VectorOp.MOVE),
+                n0=param.size,
+                **some,
+                imm1=imm1,
+                scale=int(isa.ScaleMode.PER_LANE),
+                shift=31,
+                param=param.start,
+                param_stride0=1,
+                **fields,
+            )
+        )
+    store(_B.VMEM, vmem.start, 2 * param.size * vector_bytes)
+    # WBUF: sums of all its rows in the window, weighted with fresh random activations.
+    positions, passes = 4, wbuf.size // arch.rows
+    offset = rng.randrange(space.dram.start, space.dram.end - ibuf.size)
+    drafts.append(
+        Draft.make(
+            isa.Load, buffer=int(_B.IBUF), dst=ibuf.start, dram=offset, n0=ibuf.size, n1=1, n2=1, n3=1
+        )
+    )
+    drafts.append(
+        Draft.make(
+            isa.Matrix,
+            ibuf=acts.start,
+            wbuf=wbuf.start,
+            obuf=obuf.start,
+            n_x=positions,
+            n_y=1,
+            n_kx=1,
+            n_ky=1,
+            n_c=passes,
+            s_x=1,
+            s_c=1,
+        )
+    )
+    move_sums(positions)
+    return drafts
