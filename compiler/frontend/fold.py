@@ -15,7 +15,7 @@ from jacquard.proto.lib.errors import UserError
 AnyArray = npt.NDArray[np.generic]
 # A quantized weight stays behind its DequantizeLinear; random numbers are not constants.
 _NEVER_FOLDED = frozenset({
-    "QuantizeLinear", "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
+    "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",
     "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan",
 })
 _VIEW_ROUNDS = 32

@@ -134,17 +134,16 @@ def check_scales(model: onnx.ModelProto) -> None:
                     constants[node.output[0]] = attribute.t
     produced = {node.output[0]: node for node in model.graph.node}
     problems = []
+    judged: set[str] = set()  # a tensor's two nodes share their scale
     for node in model.graph.node:
-        if node.op_type not in _QDQ or node.input[1] not in constants:
+        if node.op_type not in _QDQ or node.input[1] not in constants or node.input[1] in judged:
             continue
+        judged.add(node.input[1])
         source = produced.get(node.input[0])
         constant = node.input[0] in constants or (
             source is not None and source.op_type in _QDQ and source.input[0] in constants
         )
-        if constant:  # weights and biases may be tiny; activations may not
-            lowest = 0.0
-        else:
-            lowest = MIN_SCALE
+        lowest = 0.0 if constant else MIN_SCALE  # weights may be tiny; activations may not
         scales = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
         bad = ~(np.isfinite(scales) & (scales > lowest) & (scales < MAX_SCALE))
         if bad.any():
@@ -153,7 +152,7 @@ def check_scales(model: onnx.ModelProto) -> None:
                 f"got {float(scales[bad].flat[0])!r}; calibrate with data in its normal range, or "
                 "keep a mask's constant out of the quantized part"
             )
-    raise_if_any(dict.fromkeys(problems))
+    raise_if_any(problems)
 
 
 def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]]) -> None:
