@@ -109,7 +109,7 @@ def _frontend(message: arch_pb2.Arch, isa: isa_lib.Isa) -> Iterator[str]:
 
 def _dma(name: str, dma: arch_pb2.Dma, dram: arch_pb2.Dram) -> Iterator[str]:
     yield from _in_range(f"{name}.instructions_in_flight", dma.instructions_in_flight, 1, 16)
-    yield from _in_range(f"{name}.outstanding_bursts", dma.outstanding_bursts, 1, 64)
+    yield from _in_range(f"{name}.outstanding_bursts", dma.outstanding_bursts, 1, 256)
     yield from _power_of_two(f"{name}.buffer_bytes", dma.buffer_bytes, 64, 1 << 20)
     needed = 2 * dram.latency_cycles * dram.bytes_per_cycle
     if dma.buffer_bytes < needed:
