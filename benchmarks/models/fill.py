@@ -1,4 +1,4 @@
-"""Puts seeded weights into a committed graph: `fill --graph G --seed S --output F.onnx`.
+"""Puts seeded weights into a committed graph.
 
 He-initialized weights are rescaled layer by layer from one forward pass, so that activations keep
 unit variance and calibration finds a normal range. The gains found are rounded to four significant
@@ -6,12 +6,12 @@ bits: the last bits of a float convolution differ between machines, the filled m
 """
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-from absl import app, flags
 from google.protobuf import text_format
 from onnx import helper, numpy_helper
 
@@ -25,7 +25,9 @@ _WEIGHTS_SEED = 2_000_000  # apart from the seeds of inputs and calibration
 
 def load_graph(path: str | pathlib.Path) -> onnx.ModelProto:
     """A committed graph: its weights have dimensions and no data."""
-    return text_format.Parse(pathlib.Path(path).read_text(), onnx.ModelProto())
+    model = onnx.ModelProto()
+    text_format.Parse(pathlib.Path(path).read_text(), model)
+    return model
 
 
 def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
@@ -40,7 +42,7 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     stream = SeededStream(_WEIGHTS_SEED + seed)
     empty = {tensor.name for tensor in filled.graph.initializer if _is_empty(tensor)}
     tensors = {tensor.name: tensor for tensor in filled.graph.initializer}
-    values: dict[str, npt.NDArray[np.generic]] = {
+    values: dict[str, npt.NDArray[Any]] = {
         name: numpy_helper.to_array(t) for name, t in tensors.items() if name not in empty
     }
     values.update(seeded_inputs(filled, seed))
@@ -89,7 +91,7 @@ def _he_weights(node: onnx.NodeProto, shape: tuple[int, ...], stream: SeededStre
 
 
 def _without_bias(
-    model: onnx.ModelProto, node: onnx.NodeProto, values: dict[str, npt.NDArray[np.generic]]
+    model: onnx.ModelProto, node: onnx.NodeProto, values: dict[str, npt.NDArray[Any]]
 ) -> FloatArray:
     bare = onnx.NodeProto()
     bare.CopyFrom(node)
@@ -100,7 +102,7 @@ def _without_bias(
 def _evaluate(
     model: onnx.ModelProto,
     node: onnx.NodeProto,
-    values: dict[str, npt.NDArray[np.generic]],
+    values: dict[str, npt.NDArray[Any]],
 ) -> list[FloatArray]:
     """One node in onnxruntime, on one thread."""
     names = [name for name in dict.fromkeys(node.input) if name]
@@ -127,19 +129,3 @@ def _rounded(gain: float) -> float:
     """To four significant bits."""
     mantissa, exponent = np.frexp(gain)
     return float(np.ldexp(np.rint(mantissa * 2**_GAIN_BITS), exponent - _GAIN_BITS))
-
-
-_GRAPH = flags.DEFINE_string("graph", None, "the committed graph, .textproto")
-_SEED = flags.DEFINE_integer("seed", 1, "of the weights")
-_OUTPUT = flags.DEFINE_string("output", None, "where the filled .onnx goes")
-
-
-def main(argv: list[str]) -> None:
-    del argv
-    model = fill(load_graph(_GRAPH.value), _SEED.value)
-    pathlib.Path(_OUTPUT.value).write_bytes(model.SerializeToString(deterministic=True))
-
-
-if __name__ == "__main__":
-    flags.mark_flags_as_required(["graph", "output"])
-    app.run(main)

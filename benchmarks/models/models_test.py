@@ -106,7 +106,7 @@ def test_quantizing_twice_gives_the_same_bytes_in_any_process(tmp_path: pathlib.
     results = []
     for seed in ("1", "2"):
         target = tmp_path / f"{seed}.onnx"
-        command = [sys.executable, "-m", "jacquard.benchmarks.models.quantize",
+        command = [sys.executable, "-m", "jacquard.benchmarks.models.quantize_main",
                    f"--model={source}", f"--output={target}"]
         path = os.pathsep.join(entry for entry in sys.path if entry)
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}

@@ -4,6 +4,8 @@ Both torch exporters and the opset-9 style build masks, shapes and even weights 
 ConstantOfShape and arithmetic; no such node is left for the compiler.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -12,7 +14,7 @@ from onnx import helper, numpy_helper, shape_inference
 
 from jacquard.proto.lib.errors import UserError
 
-AnyArray = npt.NDArray[np.generic]
+AnyArray = npt.NDArray[Any]
 # A quantized weight stays behind its DequantizeLinear; random numbers are not constants.
 _NEVER_FOLDED = frozenset({
     "DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike",

@@ -141,7 +141,7 @@ def test_missing_file(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello, I am no model", b"\x89PNG\r\n\x1a\n" * 9])
 def test_not_onnx(data: bytes) -> None:
-    with pytest.raises(UserError, match="must be an? (whole )?ONNX file|must be a whole ONNX"):
+    with pytest.raises(UserError, match=r"must be an? (whole )?ONNX file"):
         import_model(data)
 
 
@@ -233,7 +233,7 @@ def test_nan_weights_are_named() -> None:
 
 def test_data_dependent_shapes_are_refused() -> None:
     text = f"""{NEW} g (float[2,4] x) => (int64[2,n] y) {{ y = NonZero(x) }}"""
-    with pytest.raises(UserError, match="shape of y must be known|data type of y"):
+    with pytest.raises(UserError, match=r"shape of y must be known|data type of y"):
         import_model(parsed(text).SerializeToString())
 
 

@@ -1,4 +1,4 @@
-"""From a file or bytes to a model whose inputs are real and have sizes; complaints about the rest."""
+"""From a file or bytes to a model whose inputs are real and have sizes."""
 
 import pathlib
 from collections.abc import Mapping, Sequence

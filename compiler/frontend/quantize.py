@@ -221,9 +221,10 @@ def _one_thread() -> Iterator[None]:
     """The calibrator makes its own sessions; their sums must not depend on the core count."""
     original = ort.InferenceSession
 
-    def single_threaded(model: object, options: ort.SessionOptions | None = None,
-                        **rest: object) -> ort.InferenceSession:
-        options = rest.pop("sess_options", options) or ort.SessionOptions()
+    def single_threaded(
+        model: object, sess_options: ort.SessionOptions | None = None, **rest: object
+    ) -> ort.InferenceSession:
+        options = sess_options or ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         return original(model, options, **rest)
 

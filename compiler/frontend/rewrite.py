@@ -1,4 +1,4 @@
-"""Import's rewrites of a float graph: nodes that compute nothing go, Sum and batch norm simplify."""
+"""Import's rewrites: nodes that compute nothing go, Sum and batch norm simplify."""
 
 import numpy as np
 import onnx

@@ -121,7 +121,9 @@ def test_infinite_bounds() -> None:
 
 
 @given(gain=st.floats(2.0**-10, 4), offset=st.floats(-500, 500), x=st.integers(-255, 255))
-def test_offset_operand_is_exact_to_a_fraction_of_an_lsb(gain: float, offset: float, x: int) -> None:
+def test_offset_operand_is_exact_to_a_fraction_of_an_lsb(
+    gain: float, offset: float, x: int
+) -> None:
     output_scale = 0.1
     scale = fixed_point.requantization_scale([gain], output_scale)
     mult, shift = fixed_point.quantize_multipliers([float(scale), fixed_point.OFFSET_STEP])

@@ -75,7 +75,9 @@ def compare(
         name = step.node.outputs[0]
         ours = step.results[0]
         assert not isinstance(ours, Value)
-        exact = source.real() / np.float64(step.operands[1])
+        scale = step.operands[1]
+        assert isinstance(scale, np.ndarray)
+        exact = source.real() / scale.astype(np.float64)
         near_tie = np.abs(exact - np.floor(exact) - 0.5) < TIE_MARGIN
         error = np.abs(ours.astype(np.int64) - theirs[name].astype(np.int64))[~near_tie]
         count = int(np.count_nonzero(error))

@@ -78,11 +78,11 @@ def mul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
         x, y = single(a, node.place), single(b, node.place)
         scale, divisor = np.asarray(x.scale * y.scale), np.asarray(x.divisor * y.divisor)
         return [Value((Term(x.q * y.q, scale, divisor),))]
-    if not isinstance(a, Value):
-        a, b = b, a
-    if not isinstance(a, Value):
-        return [np.asarray(a * b)]
-    return [_scaled(_unclamped(a, node.place), np.asarray(b, np.float64))]
+    if isinstance(a, Value):
+        return [_scaled(_unclamped(a, node.place), np.asarray(b, np.float64))]
+    if isinstance(b, Value):
+        return [_scaled(_unclamped(b, node.place), np.asarray(a, np.float64))]
+    return [np.asarray(a * b)]
 
 
 def _scaled(value: Value, gain: AnyArray) -> Value:

@@ -38,8 +38,8 @@ def ints(*values: int) -> np.ndarray:
 
 
 def conv(name: str, shape: tuple[int, ...], weight: tuple[int, ...], **attributes: Any) -> Case:
-    constants = {1: normal(*weight) * np.linspace(0.2, 2, weight[0]).reshape(-1, 1, 1, 1).astype("f"),
-                 2: normal(weight[0], seed=4)}
+    gains = np.linspace(0.2, 2, weight[0], dtype=np.float32).reshape(-1, 1, 1, 1)
+    constants = {1: normal(*weight) * gains, 2: normal(weight[0], seed=4)}
     return Case(f"conv_{name}", "Conv", (shape,), constants, attributes)
 
 

@@ -1,5 +1,7 @@
 """QuantizeLinear and DequantizeLinear: where reals become integers and back."""
 
+from typing import Any
+
 import numpy as np
 
 from jacquard.proto.lib.errors import UserError
@@ -75,7 +77,7 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
 
 
 def _rounded(
-    node: Node, x: Value, scale: AnyArray, zero_point: AnyArray, limits: "np.iinfo[np.integer]"
+    node: Node, x: Value, scale: AnyArray, zero_point: AnyArray, limits: "np.iinfo[Any]"
 ) -> AnyArray:
     """The one rounding: all terms and the offset under joint multipliers."""
     if scale.ndim or zero_point.ndim:

@@ -5,7 +5,9 @@ next QuantizeLinear.
 """
 
 import math
+import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -76,7 +78,7 @@ def split(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     start = 0
     for size in sizes:
         index = (slice(None),) * axis + (slice(start, start + size),)
-        results.append(move(operand, lambda array, index=index: array[index]))
+        results.append(move(operand, operator.itemgetter(index)))
         start += size
     return results
 
@@ -118,7 +120,9 @@ def pad(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     widths = [(0, 0)] * rank
     for i, axis in enumerate(axes):
         widths[axis] = (pads[i], pads[i + len(axes)])
-    keep = tuple(slice(-min(b, 0), n + min(a, 0)) for n, (b, a) in zip(operand.shape, widths))
+    keep = tuple(
+        slice(-min(b, 0), n + min(a, 0)) for n, (b, a) in zip(operand.shape, widths, strict=True)
+    )
     grow = [(max(b, 0), max(a, 0)) for b, a in widths]
     mode = node.get("mode", "constant")
     if mode != "constant":
@@ -142,7 +146,7 @@ def pad(node: Node, inputs: list[Operand | None]) -> list[Operand]:
             return array
         return np.pad(np.broadcast_to(array, term.q.shape)[keep], grow, mode="edge")
 
-    return [Value((Term(q, grown(term.scale), grown(term.divisor)),))]  # type: ignore[arg-type]
+    return [Value((Term(q, grown(term.scale), grown(term.divisor)),))]
 
 
 def transpose(node: Node, inputs: list[Operand | None]) -> list[Operand]:
@@ -247,5 +251,5 @@ def resize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
             continue
         rows = nearest(_source_rows(mode, size, output, scale))
         index = np.clip(rows, 0, size - 1).astype(np.int64)
-        result = move(result, lambda array, index=index, axis=axis: array.take(index, axis))
+        result = move(result, partial(np.take, indices=index, axis=axis))
     return [result]

@@ -7,6 +7,7 @@ DequantizeLinear (initializers, shapes, float graph inputs) are plain NumPy arra
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Float64Array, Int64Array
 
-AnyArray = npt.NDArray[np.generic]
+AnyArray = npt.NDArray[Any]
 INT32_LIMIT = 2**31
 
 

@@ -17,7 +17,7 @@ from absl import app, flags
 from google.protobuf import text_format
 from torch import nn
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the .textproto files go", required=True)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
 
 
 class LeNet(nn.Sequential):

@@ -1,4 +1,4 @@
-"""Calibrates a filled model with seeded data: `quantize --model F.onnx --seed S --output Q.onnx`."""
+"""The stage float model -> QDQ model: `quantize --model F.onnx --seed S --output Q.onnx`."""
 
 import pathlib
 import sys
@@ -10,11 +10,11 @@ from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import METHODS, quantize_model
 from jacquard.proto.lib.errors import UserError
 
-_MODEL = flags.DEFINE_string("model", None, "the float .onnx")
+_MODEL = flags.DEFINE_string("model", None, "the float .onnx", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "of the calibration data")
 _SAMPLES = flags.DEFINE_integer("samples", 8, "how many inputs calibrate", lower_bound=1)
 _METHOD = flags.DEFINE_enum("method", "minmax", list(METHODS), "how ranges are found")
-_OUTPUT = flags.DEFINE_string("output", None, "where the QDQ .onnx goes")
+_OUTPUT = flags.DEFINE_string("output", None, "where the QDQ .onnx goes", required=True)
 
 
 def main(argv: list[str]) -> int:
@@ -31,5 +31,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["model", "output"])
     app.run(main)

@@ -1,0 +1,21 @@
+"""The stage graph -> float model: `fill --graph G.textproto --seed S --output F.onnx`."""
+
+import pathlib
+
+from absl import app, flags
+
+from jacquard.benchmarks.models.fill import fill, load_graph
+
+_GRAPH = flags.DEFINE_string("graph", None, "the committed graph, .textproto", required=True)
+_SEED = flags.DEFINE_integer("seed", 1, "of the weights")
+_OUTPUT = flags.DEFINE_string("output", None, "where the filled .onnx goes", required=True)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    model = fill(load_graph(_GRAPH.value), _SEED.value)
+    pathlib.Path(_OUTPUT.value).write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    app.run(main)
