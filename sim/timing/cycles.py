@@ -1,0 +1,123 @@
+"""Cycle rules of the machine: how long each engine is busy with an instruction, and lower bounds.
+
+Small pure functions, imported by the compiler's cost model and by sim/perf. They count the cycles in
+which an engine moves data when nothing holds it up; latencies (DRAM, pipelines) and waiting for
+others come on top and are the simulators' business. An instruction is anything with the fields of
+npu_isa.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.arch import Arch
+
+
+def pass_cycles(positions: int, rows: int) -> int:
+    """A pass over `positions` outputs; the next one's weights take `rows` cycles to shift in."""
+    return max(positions, rows)
+
+
+def matrix_cycles(instr: isa.Matrix, arch: Arch) -> int:
+    """Passes follow each other, and instructions too, without a bubble."""
+    passes = instr.n_c * instr.n_ky * instr.n_kx
+    return passes * pass_cycles(instr.n_x * instr.n_y, arch.rows)
+
+
+def vector_cycles(instr: isa.Vector, arch: Arch) -> int:
+    """An iteration a cycle; two where it needs the same memory twice.
+
+    Results of a reduction are rarer than its iterations, so two of them in one memory cost a cycle
+    each only per result.
+    """
+    del arch  # the same on every machine
+    counts = (instr.n0, instr.n1, instr.n2, instr.n3)
+    iterations = results = 1
+    for loop, count in enumerate(counts):
+        iterations *= count
+        if loop >= instr.reduce_loops:
+            results *= count
+    reads = 2 if instr.src1_buffer and instr.src1_buffer == instr.src2_buffer else 1
+    writes = 2 if instr.dst2_buffer and instr.dst2_buffer == instr.dst_buffer else 1
+    return max(iterations * reads, results * writes)
+
+
+def words_touched(address: int, size_bytes: int, word_bytes: int) -> int:
+    """Aligned words that hold the bytes [address, address + size)."""
+    if size_bytes == 0:
+        return 0
+    return (address % word_bytes + size_bytes + word_bytes - 1) // word_bytes
+
+
+def _offsets(
+    base: int, counts: Sequence[int], strides: Sequence[int], word_bytes: int
+) -> dict[int, int]:
+    """How many runs start at each offset inside a word."""
+    histogram = {base % word_bytes: 1}
+    for count, stride in zip(counts, strides, strict=True):
+        step = stride % word_bytes
+        if step == 0:
+            histogram = {offset: runs * count for offset, runs in histogram.items()}
+            continue
+        period = next(p for p in range(1, word_bytes + 1) if p * step % word_bytes == 0)
+        spread: dict[int, int] = {}
+        for offset, runs in histogram.items():
+            for i in range(min(period, count)):
+                at = (offset + i * step) % word_bytes
+                spread[at] = spread.get(at, 0) + runs * ((count - i - 1) // period + 1)
+        histogram = spread
+    return histogram
+
+
+def run_words(
+    base: int, size_bytes: int, counts: Sequence[int], strides: Sequence[int], word_bytes: int
+) -> int:
+    """Words touched by all runs of size_bytes at `base + sum(i * stride)`, each on its own."""
+    return sum(
+        runs * words_touched(offset, size_bytes, word_bytes)
+        for offset, runs in _offsets(base, counts, strides, word_bytes).items()
+    )
+
+
+def load_beats(instr: isa.Load, arch: Arch) -> int:
+    """DRAM beats that a LOAD reads, its argument register holding a multiple of a beat."""
+    run = instr.n0 - instr.before0 - instr.after0
+    runs = instr.n1 - instr.before1 - instr.after1
+    if run <= 0 or runs <= 0:
+        return 0
+    return run_words(
+        instr.dram,
+        run,
+        (runs, instr.n2, instr.n3),
+        (instr.s1, instr.s2, instr.s3),
+        arch.bytes_per_cycle,
+    )
+
+
+def load_words(instr: isa.Load, arch: Arch) -> int:
+    """Writes into its memory, padding included: words as wide as a DRAM beat, each run apart."""
+    counts = (instr.n1, instr.n2, instr.n3)
+    strides = (instr.d1, instr.d2, instr.d3)
+    return run_words(instr.dst, instr.n0, counts, strides, arch.bytes_per_cycle)
+
+
+def store_beats(instr: isa.Store, arch: Arch) -> int:
+    """DRAM beats that a STORE writes, its argument register holding a multiple of a beat."""
+    counts = (instr.n1, instr.n2, instr.n3)
+    strides = (instr.s1, instr.s2, instr.s3)
+    return run_words(instr.dram, instr.n0, counts, strides, arch.bytes_per_cycle)
+
+
+def store_words(instr: isa.Store, arch: Arch) -> int:
+    """Reads of its memory, each run apart."""
+    counts = (instr.n1, instr.n2, instr.n3)
+    strides = (instr.l1, instr.l2, instr.l3)
+    return run_words(instr.src, instr.n0, counts, strides, arch.bytes_per_cycle)
+
+
+def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
+    """The slower of the two sides of a LOAD or STORE."""
+    if isinstance(instr, isa.Load):
+        return max(load_beats(instr, arch), load_words(instr, arch))
+    return max(store_beats(instr, arch), store_words(instr, arch))

@@ -1,0 +1,89 @@
+"""Cycle rules against hand counts and against walking every run."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.arch import load_config
+from jacquard.sim.timing import cycles
+
+_VMEM, _IBUF, _OBUF = isa.Buffer.VMEM, isa.Buffer.IBUF, isa.Buffer.OBUF
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ({"n_x": 7, "n_y": 7}, 49),
+        ({"n_x": 3, "n_y": 1}, 16),  # weights take longer than the positions
+        ({"n_x": 14, "n_y": 14, "n_kx": 3, "n_ky": 3, "n_c": 2}, 196 * 18),
+        ({"n_x": 1, "n_y": 1, "n_c": 128}, 16 * 128),
+    ],
+)
+def test_matrix(shape: dict[str, int], expected: int) -> None:
+    instr = isa.Matrix(**({"n_kx": 1, "n_ky": 1, "n_c": 1} | shape))
+    assert cycles.matrix_cycles(instr, load_config("edge16")) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"src1_buffer": _OBUF, "dst_buffer": _IBUF}, 60),
+        ({"src1_buffer": _OBUF, "src2_buffer": _VMEM, "dst_buffer": _IBUF}, 60),
+        ({"src1_buffer": _VMEM, "src2_buffer": _VMEM, "dst_buffer": _IBUF}, 120),
+        ({"dst_buffer": _VMEM, "dst2_buffer": _VMEM}, 120),
+        ({"dst_buffer": _VMEM, "dst2_buffer": _VMEM, "reduce_loops": 1}, 60),
+        ({"dst_buffer": _VMEM, "dst2_buffer": _IBUF}, 60),
+        ({"dst_buffer": _VMEM}, 60),
+    ],
+)
+def test_vector(fields: dict[str, int], expected: int) -> None:
+    instr = isa.Vector(n0=5, n1=4, n2=3, n3=1, **fields)
+    assert cycles.vector_cycles(instr, load_config("nano4")) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "expected"), [(0, 16, 1), (1, 16, 2), (15, 2, 2), (3, 0, 0), (16, 33, 3)]
+)
+def test_words_touched(address: int, size: int, expected: int) -> None:
+    assert cycles.words_touched(address, size, 16) == expected
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_beats_and_words_of_random_transfers(seed: int) -> None:
+    rng = random.Random(seed)
+    arch = load_config(rng.choice(("nano4", "edge16")))
+    width = arch.bytes_per_cycle
+    n0, n1, n2, n3 = rng.randint(1, 50), rng.randint(1, 20), rng.randint(1, 9), rng.randint(1, 4)
+    d = [rng.choice((width, 100, rng.randint(-500, 500))) for _ in range(3)]
+    s = [rng.choice((width * 7, 12, rng.randint(-500, 500))) for _ in range(3)]
+    before0, before1 = rng.randint(0, n0), rng.randint(0, n1)
+    after0, after1 = rng.randint(0, n0 - before0), rng.randint(0, n1 - before1)
+    load = isa.Load(
+        n0=n0, n1=n1, n2=n2, n3=n3, dst=5000, dram=90000, before0=before0, before1=before1,
+        after0=after0, after1=after1, d1=d[0], d2=d[1], d3=d[2], s1=s[0], s2=s[1], s3=s[2],
+    )  # fmt: skip
+    store = isa.Store(
+        n0=n0, n1=n1, n2=n2, n3=n3, src=5001, dram=90003,
+        l1=d[0], l2=d[1], l3=d[2], s1=s[0], s2=s[1], s3=s[2],
+    )  # fmt: skip
+
+    def walk(base: int, strides: list[int], lengths: tuple[int, ...], run: int) -> int:
+        total = 0
+        for a in range(lengths[0]):
+            for b in range(lengths[1]):
+                for c in range(lengths[2]):
+                    start = base + a * strides[0] + b * strides[1] + c * strides[2]
+                    total += len({(start + byte) // width for byte in range(run)})
+        return total
+
+    read = (n1 - before1 - after1, n2, n3)
+    assert cycles.load_beats(load, arch) == walk(90000, s, read, n0 - before0 - after0)
+    assert cycles.load_words(load, arch) == walk(5000, d, (n1, n2, n3), n0)
+    assert cycles.store_beats(store, arch) == walk(90003, s, (n1, n2, n3), n0)
+    assert cycles.store_words(store, arch) == walk(5001, d, (n1, n2, n3), n0)
+    assert cycles.dma_cycles(load, arch) == max(
+        cycles.load_beats(load, arch), cycles.load_words(load, arch)
+    )
