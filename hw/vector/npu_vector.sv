@@ -1,0 +1,233 @@
+// The vector engine: streams operands from the memories under four hardware loops, one vector of
+// lanes a cycle. Semantics: docs/machine.md, VECTOR; the stages: npu_vector_pkg.
+//
+// This file holds the pipe's control: which stage is occupied by what, the hazards between
+// instructions, the write port. The walk of the loops and each stage's data have files of their own.
+`include "npu_macros.svh"
+
+module npu_vector
+  import npu_isa_pkg::*;
+  import npu_vector_pkg::*;
+(
+  input  logic                 clk_i,
+  input  logic                 rst_ni,
+  input  logic                 clear_i,
+  input  logic                 halt_i,
+
+  input  logic                 instr_valid_i,
+  output logic                 instr_ready_o,
+  input  logic [InstrBits-1:0] instr_i,
+  input  logic [31:0]          instr_index_i,
+  output logic                 done_o,
+  output logic                 error_valid_o,
+  output logic [3:0]           error_code_o,
+  output logic [31:0]          error_index_o,
+  output logic                 busy_o,
+  output logic [1:0]           blocked_o,
+
+  output logic [1:0]           vec_rd_valid_o,
+  input  logic                 vec_rd_ready_i,
+  output buffer_e              vec_rd_buffer_o [2],
+  output logic [23:0]          vec_rd_addr_o   [2],
+  output dtype_e               vec_rd_dtype_o  [2],
+  input  logic signed [31:0]   vec_rd_data_i   [2][Lanes],
+
+  output logic                 vec_param_valid_o,
+  output logic [15:0]          vec_param_row_o,
+  input  logic signed [31:0]   vec_param_bias_i [Lanes],
+  input  logic signed [31:0]   vec_param_mult_i [Lanes],
+
+  output logic [1:0]           vec_wr_valid_o,
+  input  logic                 vec_wr_ready_i,
+  output buffer_e              vec_wr_buffer_o [2],
+  output logic [23:0]          vec_wr_addr_o   [2],
+  output dtype_e               vec_wr_dtype_o  [2],
+  output logic signed [31:0]   vec_wr_data_o   [2][Lanes],
+  output logic [Lanes-1:0]     vec_wr_mask_o
+);
+  localparam logic [1:0] BlockedNone = 2'd0;
+  localparam logic [1:0] BlockedPort = 2'd2;
+
+  // Index s: the iteration in front of stage s; [0] is not used.
+  logic [Stages:1]    valid_q;
+  logic [Stages:1]    older_q;  // of an instruction before the one that is issued now
+  logic [1:0]         take_q;   // stage 1: operands that arrive
+  config_t            config_q [Stages+1];
+  tag_t               tag_q    [Stages+1];
+  target_t            target_q [Stages+1];
+  logic [Lanes-1:0]   mask_q   [Stages+1];  // [3] is the ALU's register
+
+  logic               stall, hazard, drained;
+  logic [1:0]         take;
+  logic               active, accept, issue, refused;
+  config_t            issue_config;
+  tag_t               issue_tag;
+  target_t            issue_target;
+
+  npu_vector_issue u_issue (
+    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .instr_valid_i, .instr_ready_o, .instr_i, .instr_index_i,
+    .error_valid_o, .error_code_o, .error_index_o,
+    .stall_i(stall), .drained_i(drained), .hazard_i(hazard),
+    .rd_valid_o(vec_rd_valid_o), .rd_ready_i(vec_rd_ready_i), .rd_buffer_o(vec_rd_buffer_o),
+    .rd_addr_o(vec_rd_addr_o), .rd_dtype_o(vec_rd_dtype_o),
+    .active_o(active), .accept_o(accept), .take_o(take), .issue_o(issue),
+    .config_o(issue_config), .tag_o(issue_tag), .target_o(issue_target), .refused_o(refused)
+  );
+
+  // The write port: both destinations at once, or one after the other if they share a memory.
+  logic second_write_q;
+  logic split_write, written;
+  assign split_write = config_q[9].split_write;
+  assign vec_wr_valid_o = !valid_q[9] ? 2'b00
+      : split_write ? {second_write_q, !second_write_q} : {config_q[9].has_dst2, 1'b1};
+  assign written = valid_q[9] && vec_wr_ready_i && (!split_write || second_write_q);
+  assign stall = valid_q[9] && !written;
+  assign vec_wr_buffer_o[0] = config_q[9].dst_buffer;
+  assign vec_wr_buffer_o[1] = config_q[9].dst2_buffer;
+  assign vec_wr_dtype_o[0] = config_q[9].dst_dtype;
+  assign vec_wr_dtype_o[1] = config_q[9].dst2_dtype;
+  assign vec_wr_addr_o[0] = target_q[9].dst;
+  assign vec_wr_addr_o[1] = target_q[9].dst2;
+  assign vec_wr_mask_o = mask_q[9];
+
+  // PARAM is read for the iteration that is in stage 5 in the next cycle.
+  logic [3:0] param_stage;
+  assign param_stage = stall ? 4'd5 : 4'd4;
+  assign vec_param_valid_o = valid_q[param_stage]
+      && config_q[param_stage].scale == ScaleModePerLane;
+  assign vec_param_row_o = tag_q[param_stage].param_row;
+
+  // What stage 3 gets: from the ALU's stage or from the transposer.
+  logic    transposing, turned_valid, transposer_busy;
+  tag_t    turned_tag;
+  target_t turned_target;
+  assign transposing = config_q[2].op == VectorOpTranspose;
+  assign drained = valid_q == '0 && !transposer_busy;
+
+  // A read waits for the writes of older instructions to the same line. Within one instruction the
+  // program promises that there is none. What is in the transposer waits as a whole (u_issue).
+  always_comb begin : find_hazard
+    automatic int unsigned s, i;
+    hazard = 1'b0;
+    if (active && (valid_q & older_q) != '0) begin
+      for (s = 1; s <= Stages; s++) begin
+        for (i = 0; i < 2; i++) begin
+          if (valid_q[s] && older_q[s]
+              && vec_rd_buffer_o[i] inside {BufferIbuf, BufferVmem}
+              && ((target_q[s].dst_in_ibuf == (vec_rd_buffer_o[i] == BufferIbuf)
+                   && target_q[s].dst[23:LineLsb] == vec_rd_addr_o[i][23:LineLsb])
+                  || (target_q[s].has_dst2
+                      && target_q[s].dst2_in_ibuf == (vec_rd_buffer_o[i] == BufferIbuf)
+                      && target_q[s].dst2[23:LineLsb] == vec_rd_addr_o[i][23:LineLsb]))) begin
+            hazard = 1'b1;
+          end
+        end
+      end
+    end
+  end
+
+  always_ff @(posedge clk_i) begin : advance
+    automatic logic [Stages:1] valid, starts;
+    automatic tag_t            tag    [Stages+1];
+    automatic target_t         target [Stages+1];
+    automatic logic [Lanes-1:0] mask  [Stages+1];
+    automatic config_t         configs [Stages+1];
+    if (!rst_ni || clear_i) begin
+      valid_q <= '0;
+      take_q  <= '0;
+      done_o  <= 1'b0;
+      second_write_q <= 1'b0;
+    end else begin
+      done_o <= written && tag_q[9].done;
+      if (valid_q[9] && vec_wr_ready_i) second_write_q <= split_write && !second_write_q;
+      if (accept) older_q <= '1;
+      else if (!stall) older_q <= {older_q[Stages-1:1], 1'b0};
+
+      if (!stall && (issue || take != '0 || take_q != '0 || !drained)) begin
+        valid = {valid_q[Stages-1:1], issue};
+        if (transposing) valid[3] = turned_valid;
+        valid[4] = valid_q[3] && tag_q[3].last;
+        valid_q <= valid;
+        take_q  <= take;
+
+        tag[1] = issue_tag;
+        tag[2:Stages] = tag_q[1:Stages-1];
+        target[1] = issue_target;
+        target[2:Stages] = target_q[1:Stages-1];
+        if (transposing) begin
+          tag[3] = turned_tag;
+          target[3] = turned_target;
+        end
+        tag_q <= tag;
+        target_q <= target;
+        mask = mask_q;
+        mask[4] = config_q[3].op == VectorOpTranspose ? '1 : alu_mask;
+        mask[5:Stages] = mask_q[4:Stages-1];
+        mask_q <= mask;
+
+        // An instruction's configuration enters a stage with its first iteration there.
+        starts[1] = issue_tag.start && (issue || take != '0);
+        starts[2] = valid_q[1] && tag_q[1].start;
+        starts[3] = valid[3] && tag[3].start;
+        starts[4] = valid[4] && tag_q[3].fresh;
+        starts[5] = valid_q[4] && tag_q[4].fresh;
+        starts[6] = valid_q[5] && tag_q[5].fresh;
+        starts[7] = valid_q[6] && tag_q[6].fresh;
+        starts[8] = valid_q[7] && tag_q[7].fresh;
+        starts[9] = valid_q[8] && tag_q[8].fresh;
+        if (starts != '0) begin
+          configs = config_q;
+          if (starts[1]) configs[1] = issue_config;
+          if (starts[2]) configs[2] = config_q[1];
+          if (starts[3]) configs[3] = config_q[2];
+          if (starts[4]) configs[4] = config_q[3];
+          if (starts[5]) configs[5] = config_q[4];
+          if (starts[6]) configs[6] = config_q[5];
+          if (starts[7]) configs[7] = config_q[6];
+          if (starts[8]) configs[8] = config_q[7];
+          if (starts[9]) configs[9] = config_q[8];
+          config_q <= configs;
+        end
+      end
+    end
+  end
+
+  logic signed [31:0] a        [Lanes];
+  logic signed [31:0] b        [Lanes];
+  logic signed [63:0] t        [Lanes];
+  logic signed [63:0] addend   [Lanes];
+  logic signed [31:0] turned   [Lanes];
+  logic signed [63:0] v        [Lanes];
+  logic [Lanes-1:0]   alu_mask;
+
+  npu_vector_operand u_operand (
+    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .take_i(take_q), .valid_i(valid_q[1]),
+    .config_i(config_q), .data_i(vec_rd_data_i), .a_o(a), .b_o(b)
+  );
+  npu_vector_alu u_alu (
+    .clk_i, .enable_i(!stall && valid_q[2] && !transposing), .config_i(config_q), .tag_i(tag_q),
+    .a_i(a), .b_i(b), .t_o(t), .addend_o(addend), .mask_o(alu_mask)
+  );
+  npu_vector_transpose u_transpose (
+    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .valid_i(valid_q[2] && transposing),
+    .tag_i(tag_q[2]), .target_i(target_q[2]), .vector_i(a), .busy_o(transposer_busy),
+    .valid_o(turned_valid), .tag_o(turned_tag), .target_o(turned_target), .vector_o(turned)
+  );
+  npu_vector_reduce u_reduce (
+    .clk_i, .advance_i(!stall), .valid_i(valid_q[4:3]), .config_i(config_q), .tag_i(tag_q),
+    .t_i(t), .turned_i(turned), .v_o(v)
+  );
+  npu_vector_scale u_scale (
+    .clk_i, .advance_i(!stall), .valid_i(valid_q[8:3]), .config_i(config_q), .v_i(v),
+    .addend_i(addend), .bias_i(vec_param_bias_i), .mult_i(vec_param_mult_i), .y_o(vec_wr_data_o)
+  );
+
+  assign busy_o = issue || take != '0 || (valid_q[9] && vec_wr_ready_i && stall);
+  assign blocked_o = refused || (valid_q[9] && !vec_wr_ready_i) ? BlockedPort : BlockedNone;
+
+  `NPU_ASSERT(write_aligned_dst, !valid_q[9] || (target_q[9].dst & 24'(Lanes - 1)) == '0,
+              "a write is not aligned to its vector")
+  `NPU_ASSERT(one_way_to_stage_3, !turned_valid || transposing,
+              "a transposed vector leaves while another instruction is in the ALU's stage")
+endmodule
