@@ -30,6 +30,7 @@ def _main(name, content):
     return file
 
 def _in_repository(path):
+    path = path.removeprefix(":")
     package = native.package_name()
     return package + "/" + path if package else path
 
