@@ -35,7 +35,7 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
 
     Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
     batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads
-    it). Everything else that is empty (biases): normal, standard deviation 0.1.
+    it). Gammas and variances of batch norms: 0.5 to 1.5. Everything else that is empty: normal, standard deviation 0.1.
     """
     filled = onnx.ModelProto()
     filled.CopyFrom(model)
@@ -52,11 +52,7 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
         for name in node.input:
             if name in empty:
                 shape = tuple(tensors[name].dims)
-                values[name] = (
-                    _he_weights(node, shape, stream)
-                    if name == weight
-                    else stream.normal(shape) * np.float32(0.1)
-                )
+                values[name] = _seeded(node, name, shape, stream)
         if weight in empty:
             target = np.sqrt(0.5) if node.output[0] in added else 1.0
             gain = _rounded(target / float(_without_bias(filled, node, values).std()))
@@ -66,6 +62,17 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
         empty -= set(node.input)
         values.update(zip(node.output, _evaluate(filled, node, values), strict=True))
     return filled
+
+
+def _seeded(
+    node: onnx.NodeProto, name: str, shape: tuple[int, ...], stream: SeededStream
+) -> FloatArray:
+    position = list(node.input).index(name)
+    if node.op_type in LAYERS and position == 1:
+        return _he_weights(node, shape, stream)
+    if node.op_type == "BatchNormalization" and position in (1, 4):  # gamma, variance
+        return stream.uniform(shape, 0.5, 1.5)
+    return stream.normal(shape) * np.float32(0.1)
 
 
 def _is_empty(tensor: onnx.TensorProto) -> bool:

@@ -22,11 +22,12 @@ from jacquard.benchmarks.models.seeded import (
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.sim.reference.against_ort import compare
+from jacquard.sim.reference.interpreter import run_reference
 
 HERE = pathlib.Path(__file__).parent
 DIGESTS = json.loads((HERE / "digests.json").read_text())
-MACS = {"lenet": 416_520, "tinyresnet": 1_930_496, "resnet50": 4_089_184_256}
-SMALL = ("lenet", "tinyresnet")
+MACS = {"lenet": 416_520, "tinyresnet": 1_930_496, "mixnet": 254_336, "resnet50": 4_089_184_256}
+SMALL = ("lenet", "tinyresnet", "mixnet")
 _FILLED: dict[str, onnx.ModelProto] = {}
 
 
@@ -100,8 +101,17 @@ def test_quantized_model_against_onnxruntime(name: str) -> None:
         assert result.accepted, result
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_qdq_file_is_imported_as_it_is(name: str) -> None:
+    model = import_model(filled(name).SerializeToString())
+    quantized = quantize_model(model, calibration_batches(model, 0, 2))
+    again = import_model(quantized.SerializeToString())
+    inputs = seeded_inputs(model, 1)
+    assert run_reference(again, inputs).digests == run_reference(quantized, inputs).digests
+
+
 def test_quantizing_twice_gives_the_same_bytes_in_any_process(tmp_path: pathlib.Path) -> None:
-    source = tmp_path / "lenet.onnx"
+    source = tmp_path / "float.onnx"
     source.write_bytes(filled("tinyresnet").SerializeToString(deterministic=True))
     results = []
     for seed in ("1", "2"):

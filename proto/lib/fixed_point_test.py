@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from jacquard.proto.lib import fixed_point
 from jacquard.proto.lib.errors import UserError
 
+# The machine may be slow, and a failure must come back: no deadline, no chance.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
+
 INT32 = st.integers(-(2**31), 2**31 - 1)
 MULTIPLIER = st.integers(-(2**31) + 1, 2**31 - 1)
 SHIFT = st.integers(0, 62)

@@ -80,11 +80,41 @@ class ResNet(nn.Sequential):
         super().__init__(layers)
 
 
+class MixNet(nn.Module):
+    """Small, and of everything one: depthwise, ReLU6, leaky ReLU, a batch norm of its own,
+    nearest resize, split, subtract, concat, average pools with and without padding, a gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 2, 1)
+        self.depthwise = nn.Conv2d(16, 16, 3, 1, 1, groups=16)
+        self.pointwise = nn.Conv2d(16, 8, 1)
+        self.grouped = nn.Conv2d(8, 8, 3, 1, 2, dilation=2, groups=2)
+        self.norm = nn.BatchNorm2d(8)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(8 * 4, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        functional = nn.functional
+        x = functional.relu6(self.depthwise(functional.relu6(self.conv1(x))))
+        x = functional.leaky_relu(self.grouped(self.pointwise(x)), 0.1)
+        x = functional.interpolate(self.norm(x), scale_factor=2)
+        left, right = torch.chunk(x, 2, 1)
+        x = torch.cat([left, right - left], 1)
+        x = x * torch.relu(self.gate(functional.adaptive_avg_pool2d(x, 1)))
+        x = functional.max_pool2d(functional.avg_pool2d(x, 3, 2, 1), 2, 2, ceil_mode=True)
+        return self.fc(functional.adaptive_avg_pool2d(x, (2, 2)).flatten(1))
+
+
 MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "lenet": (LeNet(), (1, 1, 28, 28)),
     "tinyresnet": (ResNet((2, 2), 16, 10), (1, 3, 32, 32)),
+    "mixnet": (MixNet(), (1, 3, 32, 32)),
     "resnet50": (ResNet((3, 4, 6, 3), 64, 1000), (1, 3, 224, 224)),
 }
+
+
+LAYERS = ("Conv", "Gemm", "MatMul", "BatchNormalization")
 
 
 def export(module: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
@@ -113,8 +143,11 @@ def strip(model: onnx.ModelProto) -> onnx.ModelProto:
         proto.ClearField("doc_string")
         proto.ClearField("metadata_props")
     del model.graph.value_info[:]
+    weights = {
+        name for node in model.graph.node if node.op_type in LAYERS for name in node.input[1:]
+    }
     for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims:  # no scalar
+        if tensor.name in weights:
             tensor.ClearField("raw_data")
             tensor.ClearField("float_data")
             tensor.ClearField("external_data")
