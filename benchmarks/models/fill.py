@@ -35,7 +35,8 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
 
     Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
     batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads
-    it). Gammas and variances of batch norms: 0.5 to 1.5. Everything else that is empty: normal, standard deviation 0.1.
+    it). Gammas and variances of batch norms: 0.5 to 1.5. Everything else that is empty: normal with
+    a standard deviation of 0.1.
     """
     filled = onnx.ModelProto()
     filled.CopyFrom(model)
