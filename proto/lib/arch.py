@@ -132,7 +132,7 @@ class Arch:
                 "OBUF": self.obuf_row_bytes, "VMEM": self.vmem_row_bytes,
                 "PARAM": self.param_row_bytes}[buffer]
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> int:
         """`fingerprint` of this configuration with the instruction set of this repository."""
         return fingerprint(_default_isa(), self)
