@@ -19,6 +19,7 @@ def _impl(ctx):
             inputs = files,
             outputs = [out],
             arguments = [src.short_path, out.path, ctx.bin_dir.path],
+            use_default_shell_env = True,
             mnemonic = "ProtoPython",
             progress_message = "Generating %{output}",
         )

@@ -12,6 +12,7 @@ def _slang_cache_impl(ctx):
         executable = ctx.executable._slang,
         outputs = [cache],
         arguments = [cache.path],
+        use_default_shell_env = True,
         mnemonic = "SlangCache",
         progress_message = "Compiling the slang front end (half a minute, once)",
     )
@@ -47,6 +48,7 @@ def _yosys_synth_impl(ctx):
         inputs = depset([ctx.file._cache], transitive = [files]),
         outputs = [netlist],
         arguments = [args],
+        use_default_shell_env = True,
         mnemonic = "ReadSlang",
         progress_message = "Reading SystemVerilog of %{label}",
     )
@@ -75,6 +77,7 @@ def _yosys_synth_impl(ctx):
         inputs = [stat],
         outputs = [json, text],
         arguments = [stat.path, json.path, text.path, top],
+        use_default_shell_env = True,
         mnemonic = "SynthReport",
     )
     return [

@@ -73,6 +73,7 @@ def _verilator_cc_library_impl(ctx):
         cc_toolchain = cc_toolchain,
         srcs = [sources],
         public_hdrs = [headers],
+        additional_inputs = [ctx.file._version],
         includes = [headers.path],
         defines = ["VM_TRACE=" + ("1" if trace else "0"), "VM_TRACE_VCD=" + ("1" if trace else "0")],
         user_compile_flags = _COPTS + ctx.attr.copts,

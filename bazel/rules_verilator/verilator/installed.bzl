@@ -23,8 +23,10 @@ def _installed_impl(rctx):
         fail("no verilator in PATH; ./bazelw brings one")
     result = rctx.execute([verilator, "--getenv", "VERILATOR_ROOT"])
     version = rctx.execute([verilator, "--version"])
+    compiler = rctx.execute(["g++", "--version"])
     rctx.symlink(result.stdout.strip() + "/include", "include")
-    rctx.file("version.txt", version.stdout)
+    # An input of both actions, so that another Verilator or compiler makes another model.
+    rctx.file("version.txt", version.stdout + compiler.stdout)
     rctx.file("BUILD.bazel", _BUILD)
 
 _installed = repository_rule(implementation = _installed_impl, configure = True, local = True)
