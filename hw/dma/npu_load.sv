@@ -1,0 +1,212 @@
+// LOAD: DRAM to IBUF, WBUF, VMEM and PARAM.
+//
+//   npu_dma_queue ─┬─ npu_run_walk (ask)  ─ npu_burst_gen ─ AR
+//                  └─ npu_run_walk (fill) ─ npu_realign ─ memory write port
+//                        R ─ npu_window_fifo ─┘
+// The asking side runs ahead by as much data as the FIFO has room for; the filling side walks the same
+// runs again. R is always ready, since room was set aside before the address went out.
+
+`include "npu_macros.svh"
+
+module npu_load
+  import npu_dma_pkg::*;
+(
+  input  logic                             clk_i,
+  input  logic                             rst_ni,
+  input  logic                             clear_i,
+  input  logic                             halt_i,
+  input  logic [63:0]                      arg_i [8],
+  input  logic                             instr_valid_i,
+  output logic                             instr_ready_o,
+  input  logic [npu_isa_pkg::InstrBits-1:0] instr_i,
+  input  logic [31:0]                      instr_index_i,
+  output logic                             done_o,
+  output logic                             error_valid_o,
+  output logic [3:0]                       error_code_o,
+  output logic [31:0]                      error_index_o,
+  output logic                             busy_o,
+  output logic [1:0]                       blocked_o,
+  output logic                             quiet_o,      // nothing outstanding on the bus
+  output logic                             load_wr_valid_o,
+  input  logic                             load_wr_ready_i,
+  output npu_isa_pkg::buffer_e             load_wr_buffer_o,
+  output logic [23:0]                      load_wr_addr_o,
+  output logic [7:0]                       load_wr_data_o [BeatBytes],
+  output logic [BeatBytes-1:0]             load_wr_strb_o,
+  output logic                             m_axi_arvalid_o,
+  input  logic                             m_axi_arready_i,
+  output logic [63:0]                      m_axi_araddr_o,
+  output logic [7:0]                       m_axi_arlen_o,
+  input  logic                             m_axi_rvalid_i,
+  output logic                             m_axi_rready_o,
+  input  logic [BeatBits-1:0]              m_axi_rdata_i,
+  input  logic [1:0]                       m_axi_rresp_i,
+  input  logic                             m_axi_rlast_i
+);
+  localparam int unsigned Slots = npu_arch_pkg::LoadInflight;
+  localparam int unsigned PtrBits = $clog2(Slots) + 1;
+  localparam int unsigned Depth = npu_arch_pkg::LoadBufferBytes / BeatBytes;
+  localparam int unsigned RoomBits = $clog2(Depth) + 1;
+  localparam int unsigned BurstBeats = burst_beats(npu_arch_pkg::LoadBufferBytes);
+  localparam int unsigned BurstBits = $clog2(npu_arch_pkg::LoadBursts + 1);
+
+  // Instruction to descriptor, only when one is taken.
+  desc_t       desc;
+  logic [24:0] size;
+  always_comb begin : decode
+    /*verilator lint_off UNUSEDSIGNAL*/  // the header is the dispatcher's
+    automatic npu_isa_pkg::load_t f;
+    /*verilator lint_on UNUSEDSIGNAL*/
+    desc = '0;
+    size = '0;
+    f = '0;
+    if (instr_valid_i && instr_ready_o) begin
+      f = npu_isa_pkg::load_t'(instr_i);
+      desc.index = instr_index_i;
+      desc.buffer = f.buffer;
+      desc.fill = f.fill;
+      desc.n0 = f.n0;
+      desc.n1 = f.n1;
+      desc.n2 = f.n2;
+      desc.n3 = f.n3;
+      desc.before0 = f.before0;
+      desc.after0 = f.after0;
+      desc.before1 = f.before1;
+      desc.after1 = f.after1;
+      desc.chip = f.dst;
+      desc.chip1 = f.d1;
+      desc.chip2 = f.d2;
+      desc.chip3 = f.d3;
+      desc.dram = arg_i[f.arg] + 64'(f.dram);
+      desc.dram1 = f.s1;
+      desc.dram2 = f.s2;
+      desc.dram3 = f.s3;
+      if (f.buffer != npu_isa_pkg::BufferObuf) size = npu_arch_pkg::buffer_bytes(f.buffer)[24:0];
+    end
+  end
+
+  desc_t              slot [Slots];
+  /*verilator lint_off UNUSEDSIGNAL*/  // the wrap bit of head
+  logic [PtrBits-1:0] head, tail;
+  /*verilator lint_on UNUSEDSIGNAL*/
+  logic               active, free;
+  logic               queue_error;
+  logic [3:0]         queue_code;
+  logic [31:0]        queue_index;
+  npu_dma_queue #(.Slots(Slots)) u_queue (
+    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .valid_i(instr_valid_i), .ready_o(instr_ready_o), .desc_i(desc), .size_i(size),
+    .free_i(free), .slot_o(slot), .head_o(head), .tail_o(tail), .active_o(active),
+    .error_valid_o(queue_error), .error_code_o(queue_code), .error_index_o(queue_index)
+  );
+
+  // Asking side.
+  logic                ask_valid, ask_next, issue;
+  logic [63:0]         ask_dram;
+  logic [19:0]         ask_data;
+  logic [8:0]          issue_beats;
+  logic [RoomBits-1:0] room_q;
+  logic [BurstBits-1:0] bursts_q;
+  logic [PtrBits-2:0]  unused_slot;
+  logic                unused_last;
+  logic [23:0]         unused_chip;
+  logic [19:0]         unused_bytes, unused_before;
+  npu_run_walk #(.Slots(Slots)) u_ask (
+    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(ask_next),
+    .valid_o(ask_valid), .slot_o(unused_slot), .last_o(unused_last), .chip_o(unused_chip),
+    .dram_o(ask_dram), .bytes_o(unused_bytes), .before_o(unused_before), .data_o(ask_data)
+  );
+  npu_burst_gen #(.BurstBeats(BurstBeats), .RoomBits(RoomBits)) u_burst (
+    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .run_valid_i(ask_valid), .run_dram_i(ask_dram), .run_data_i(ask_data), .run_next_o(ask_next),
+    .room_i(room_q), .slot_free_i(bursts_q != BurstBits'(npu_arch_pkg::LoadBursts)),
+    .issue_o(issue), .issue_beats_o(issue_beats),
+    .valid_o(m_axi_arvalid_o), .ready_i(m_axi_arready_i), .addr_o(m_axi_araddr_o),
+    .len_o(m_axi_arlen_o)
+  );
+
+  // Filling side.
+  logic                fill_valid, fill_last, fill_next;
+  logic [PtrBits-2:0]  fill_slot, chunk_slot;
+  logic [23:0]         fill_chip;
+  /*verilator lint_off UNUSEDSIGNAL*/  // only the position in a beat
+  logic [63:0]         fill_dram;
+  /*verilator lint_on UNUSEDSIGNAL*/
+  logic [19:0]         fill_bytes, fill_before, fill_data;
+  logic [7:0]          fill_byte;
+  logic [1:0]          count, pop;
+  logic [BeatBits-1:0] beat0, beat1;
+  logic                error0, error1;
+  logic                unused_emit, unused_run_end, instr_end, starved, read_error;
+  npu_run_walk #(.Slots(Slots)) u_fill (
+    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(fill_next),
+    .valid_o(fill_valid), .slot_o(fill_slot), .last_o(fill_last), .chip_o(fill_chip),
+    .dram_o(fill_dram), .bytes_o(fill_bytes), .before_o(fill_before), .data_o(fill_data)
+  );
+  npu_window_fifo #(.Depth(Depth)) u_data (
+    .clk_i, .rst_ni, .clear_i,
+    .push_i(m_axi_rvalid_i), .data_i(m_axi_rdata_i), .error_i(m_axi_rresp_i != 2'b00),
+    .pop_i(pop), .count_o(count), .beat0_o(beat0), .beat1_o(beat1),
+    .error0_o(error0), .error1_o(error1)
+  );
+  assign fill_byte = fill_next ? slot[fill_slot].fill : '0;
+  npu_realign #(.SlotBits(PtrBits - 1), .AddrBits(24)) u_realign (
+    .clk_i, .rst_ni, .clear_i, .gate_i(!halt_i),
+    .run_valid_i(fill_valid), .run_slot_i(fill_slot), .run_last_i(fill_last),
+    .run_to_i(fill_chip), .run_from_i(fill_dram[BeatShift-1:0]), .run_bytes_i(fill_bytes),
+    .run_before_i(fill_before), .run_data_i(fill_data), .run_fill_i(fill_byte),
+    .run_next_o(fill_next),
+    .count_i(count), .beat0_i(beat0), .beat1_i(beat1), .error0_i(error0), .error1_i(error1),
+    .pop_o(pop), .emit_o(unused_emit),
+    .valid_o(load_wr_valid_o), .ready_i(load_wr_ready_i), .addr_o(load_wr_addr_o),
+    .data_o(load_wr_data_o), .strb_o(load_wr_strb_o),
+    .run_end_o(unused_run_end), .instr_end_o(instr_end),
+    .starved_o(starved), .error_o(read_error), .slot_o(chunk_slot)
+  );
+
+  // The output register always holds a chunk of the oldest instruction.
+  assign load_wr_buffer_o = npu_isa_pkg::buffer_e'(slot[head[PtrBits-2:0]].buffer);
+  assign m_axi_rready_o = 1'b1;
+
+  logic write, done_q;
+  assign write = load_wr_valid_o && load_wr_ready_i;
+  assign free = write && instr_end;
+  assign done_o = done_q;
+
+  logic [RoomBits-1:0] flying_q;  // beats asked for and not arrived; survives clear_i
+  always_ff @(posedge clk_i) begin : credits
+    if (!rst_ni) begin
+      flying_q <= '0;
+      bursts_q <= '0;
+      room_q <= RoomBits'(Depth);
+      done_q <= 1'b0;
+    end else begin
+      if (issue || m_axi_rvalid_i) begin
+        flying_q <= flying_q + (issue ? RoomBits'(issue_beats) : '0) - RoomBits'(m_axi_rvalid_i);
+        bursts_q <= bursts_q + BurstBits'(issue) - BurstBits'(m_axi_rvalid_i && m_axi_rlast_i);
+      end
+      if (clear_i) room_q <= RoomBits'(Depth);
+      else if (issue || pop != '0) begin
+        room_q <= room_q - (issue ? RoomBits'(issue_beats) : '0) + RoomBits'(pop);
+      end
+      done_q <= free;
+    end
+  end
+
+  assign quiet_o = flying_q == '0 && !m_axi_arvalid_o;
+  assign busy_o = write || (m_axi_rvalid_i && active);
+  always_comb begin
+    blocked_o = 2'd0;
+    if (active) begin
+      if (load_wr_valid_o && !load_wr_ready_i) blocked_o = 2'd2;
+      else if (starved) blocked_o = 2'd1;
+    end
+  end
+  // A read error belongs to an older instruction than one that the queue refuses.
+  assign error_valid_o = read_error || queue_error;
+  assign error_code_o = read_error ? npu_isa_pkg::ErrorDramRead : queue_code;
+  assign error_index_o = read_error ? slot[chunk_slot].index : queue_index;
+
+  `NPU_ASSERT(LoadRoom, room_q <= RoomBits'(Depth), "LOAD: data FIFO overrun")
+  `NPU_ASSERT(LoadAsked, !m_axi_rvalid_i || flying_q != '0, "LOAD: read data that nobody asked for")
+endmodule
