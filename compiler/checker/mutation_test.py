@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jacquard.compiler.checker import check, sample_programs
 from jacquard.proto import npu_isa
-from jacquard.proto.lib import arch
+from jacquard.proto.lib import arch, asm
 from jacquard.proto.npu_isa import Engine
 
 NANO = arch.load_config("nano4")
@@ -100,11 +100,9 @@ def _is_safe(program: list[npu_isa.Instruction], seed: int = 0) -> bool:
             return False
         if len(set(written)) < len(written) or set(read) & set(written):
             return False
-        if isinstance(i, npu_isa.Vector) and (
-                (i.src1_base | i.src1_stride0 | i.src1_stride1) % 16
-                or (i.dst_base | i.dst_stride0 | i.dst_stride1) % 4):
-            return False
-        if isinstance(i, npu_isa.Store) and i.arg != 3 and i.arg != 2:
+        # Every address of an iterator, so strides of loops that run once do not matter.
+        if isinstance(i, npu_isa.Vector) and (any(a % 16 for _, a in read[::16])
+                                              or any(a % 4 for _, a in written[::4])):
             return False
     if not _runs_to_its_end(program, seed):
         return False
@@ -167,7 +165,8 @@ _STRIDES = {"d1", "d2", "s1", "s_x", "s_y", "l1", "src1_stride0", "src1_stride1"
 
 
 @st.composite
-def _mutants(draw: st.DrawFn) -> list[npu_isa.Instruction]:
+def _mutants(draw: st.DrawFn) -> str:
+    """In text form, which reads better where hypothesis prints it."""
     program = list(GOOD)
     for _ in range(draw(st.integers(1, 3))):
         index = draw(st.integers(0, len(program) - 2))
@@ -187,11 +186,13 @@ def _mutants(draw: st.DrawFn) -> list[npu_isa.Instruction]:
             value = old + step * draw(st.integers(-4, 8))
             value = value if name in _STRIDES else max(0, value)
         program[index] = dataclasses.replace(program[index], **{name: value})
-    return program
+    return asm.disassemble_program(program)
 
 
 @settings(max_examples=300, deadline=None)
 @given(_mutants(), st.integers(0, 1000))
-def test_verdicts_agree_with_brute_force(mutant: list[npu_isa.Instruction], seed: int) -> None:
+def test_verdicts_agree_with_brute_force(text: str, seed: int) -> None:
+    mutant = asm.assemble(text)
+    safe = _is_safe(mutant, seed)
     lines = _verdict(mutant)
-    assert (lines == []) == _is_safe(mutant, seed), lines
+    assert (lines == []) == safe, lines
