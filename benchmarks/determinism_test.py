@@ -22,9 +22,9 @@ def again(tmp_path: pathlib.Path, tool: str, *arguments: str) -> None:
 def test_models_are_filled_and_quantized_to_the_same_bytes(model, tmp_path):
     filled, quantized = tmp_path / "f.onnx", tmp_path / "q.onnx"
     graph = f"benchmarks/models/graphs/{model}.textproto"
-    again(tmp_path, "benchmarks/models/fill", f"--graph={graph}", f"--output={filled}")
+    again(tmp_path, "benchmarks/models/fill_main", f"--graph={graph}", f"--output={filled}")
     assert filled.read_bytes() == (ROOT / f"benchmarks/{model}.float.onnx").read_bytes()
-    again(tmp_path, "benchmarks/models/quantize", f"--model={filled}", f"--output={quantized}")
+    again(tmp_path, "benchmarks/models/quantize_main", f"--model={filled}", f"--output={quantized}")
     assert quantized.read_bytes() == (ROOT / f"benchmarks/{model}.qdq.onnx").read_bytes()
 
 

@@ -14,16 +14,16 @@ def npu_model(name, visibility = None):
         name = name + "_float",
         srcs = ["//benchmarks/models:graphs/%s.textproto" % name],
         outs = [name + ".float.onnx"],
-        cmd = "$(execpath //benchmarks/models:fill) --graph $< --output $@",
-        tools = ["//benchmarks/models:fill"],
+        cmd = "$(execpath //benchmarks/models:fill_main) --graph $< --output $@",
+        tools = ["//benchmarks/models:fill_main"],
         visibility = visibility,
     )
     native.genrule(
         name = name + "_qdq",
         srcs = [name + ".float.onnx"],
         outs = [name + ".qdq.onnx"],
-        cmd = "$(execpath //benchmarks/models:quantize) --model $< --output $@",
-        tools = ["//benchmarks/models:quantize"],
+        cmd = "$(execpath //benchmarks/models:quantize_main) --model $< --output $@",
+        tools = ["//benchmarks/models:quantize_main"],
         visibility = visibility,
     )
 
