@@ -11,13 +11,14 @@ import numpy as np
 import onnx
 from absl import flags
 
-from jacquard.compiler.codelets import registry
+from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
 from jacquard.proto.lib.arch import Arch, load_config
 from jacquard.proto.lib.errors import UserError
 
 CALIBRATION_SAMPLES = 4
+SUPPORTED = frozenset({*codelets(), "QuantizeLinear", "DequantizeLinear"})
 
 
 def parse(values: flags.FlagValues, command: str, argv: list[str]) -> None:
@@ -91,7 +92,7 @@ def load_quantized(values: flags.FlagValues) -> tuple[onnx.ModelProto, onnx.Mode
         raise UserError("--model: an ONNX file must be given")
     model = import_model(
         pathlib.Path(values["model"].value),
-        supported=registry.supported_ops(),
+        supported=SUPPORTED,
         shapes=shapes(values["shape"].value),
     )
     if is_quantized(model):
