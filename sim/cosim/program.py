@@ -24,7 +24,8 @@ from jacquard.sim.cosim.tokens import Synchroniser
 
 _B = isa.Buffer
 DRAM_BYTES = 1 << 16
-_DATA = Window(0, 0x9000)  # what random instructions read and write
+_DATA = Window(0, 0x8000)  # what random instructions read and write
+_RANDOM = 0x8000  # uniform bytes that nobody writes: weights of the sums that show WBUF
 _DUMP = 0x9000
 _CODE = 0xD800
 FAULT_RATE = 0.12
@@ -66,13 +67,13 @@ class Generator:
         kinds = rng.choices(tuple(MAKERS), weights, k=rng.randint(6, 32))
         drafts += [MAKERS[kind](rng, space) for kind in kinds]
         last = len(drafts)
-        drafts += _dump(rng, space)
+        drafts += _dump(space)
 
         engines = [int(draft.kind.ENGINE or 0) for draft in drafts]
         accesses = [footprint(draft.kind, draft.f, arch, args) for draft in drafts]
         superfluous = rng.choice((0, 0, 0.05, 0.5))
         pops, pushes = self._synchroniser.tokens(engines, accesses, rng, superfluous)
-        dram = _contents(rng, arch)
+        dram = _contents(rng)
         address = _CODE + 16 * rng.randrange(64)
         finished = [d.finish(*t) for d, *t in zip(drafts, pops, pushes, strict=True)]
         finished.append(isa.End())
@@ -109,7 +110,7 @@ def _windows(rng: random.Random, arch: Arch) -> dict[int, Window]:
     return windows
 
 
-def _contents(rng: random.Random, arch: Arch) -> npt.NDArray[np.uint8]:
+def _contents(rng: random.Random) -> npt.NDArray[np.uint8]:
     """Random bytes in stripes: uniform, sparse, small, and extremes."""
     numbers = np.random.default_rng(rng.getrandbits(64))
     dram = numbers.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
@@ -168,15 +169,16 @@ def _plain(name: str, buffer: int, base: int, stride: int, dtype: int = isa.Dtyp
     }
 
 
-def _dump(rng: random.Random, space: Space) -> list[Draft]:
+def _dump(space: Space) -> list[Draft]:
     arch = space.arch
     drafts: list[Draft] = []
+    some = {"n1": 1, "n2": 1, "n3": 1}
     top = _DUMP
 
     def store(buffer: int, start: int, size: int) -> None:
         nonlocal top
         drafts.append(
-            Draft.make(isa.Store, buffer=int(buffer), src=start, dram=top, n0=size, n1=1, n2=1, n3=1)
+            Draft.make(isa.Store, buffer=int(buffer), src=start, dram=top, n0=size, **some)
         )
         top += size
         if top > _CODE:
@@ -188,7 +190,6 @@ def _dump(rng: random.Random, space: Space) -> list[Draft]:
     vector_bytes = 4 * arch.lanes
     obuf, param = space.rows(_B.OBUF), space.rows(_B.PARAM)
     wbuf, acts = space.rows(_B.WBUF), space.rows(_B.IBUF)
-    some = {"n1": 1, "n2": 1, "n3": 1}
 
     def move_sums(rows: int) -> None:
         base = obuf.start * vector_bytes
@@ -198,31 +199,38 @@ def _dump(rng: random.Random, space: Space) -> list[Draft]:
         store(_B.VMEM, vmem.start, rows * vector_bytes)
 
     move_sums(obuf.size)
-    # (imm1 + bias) * mult >> 31 fits 32 bits; two of them tell biases and multipliers.
-    for number, imm1 in enumerate((0, 1 << 30)):
+    # Biases alone (LEAKY multiplies what is negative by mult2), then with their multipliers.
+    for number, (op, imm1, shift) in enumerate(
+        (
+            (isa.VectorOp.LEAKY, 0, 0),
+            (isa.VectorOp.LEAKY, -(2**31), 0),
+            (isa.VectorOp.MOVE, 2**31 - 1, 32),
+            (isa.VectorOp.MOVE, -(2**31), 32),
+        )
+    ):
         base = vmem.start + number * param.size * vector_bytes
         fields = _plain("dst", _B.VMEM, base, vector_bytes)
         drafts.append(
             Draft.make(
                 isa.Vector,
-                op=int(isa.VectorOp.MOVE),
+                op=int(op),
                 n0=param.size,
                 **some,
                 imm1=imm1,
+                mult2=1,
                 scale=int(isa.ScaleMode.PER_LANE),
-                shift=31,
+                shift=shift,
                 param=param.start,
                 param_stride0=1,
                 **fields,
             )
         )
-    store(_B.VMEM, vmem.start, 2 * param.size * vector_bytes)
+    store(_B.VMEM, vmem.start, 4 * param.size * vector_bytes)
     # WBUF: sums of all its rows in the window, weighted with fresh random activations.
     positions, passes = 4, wbuf.size // arch.rows
-    offset = rng.randrange(space.dram.start, space.dram.end - ibuf.size)
     drafts.append(
         Draft.make(
-            isa.Load, buffer=int(_B.IBUF), dst=ibuf.start, dram=offset, n0=ibuf.size, n1=1, n2=1, n3=1
+            isa.Load, buffer=int(_B.IBUF), dst=ibuf.start, dram=_RANDOM, n0=ibuf.size, **some
         )
     )
     drafts.append(
