@@ -1,0 +1,95 @@
+// The weight-stationary systolic array: Rows x Cols multipliers, each with an active and a shadow weight.
+//
+// In: one activation row and one weight row a cycle, raw bytes and zero points. Out: one row of sums.
+// An activation row given in cycle n (act_i) is multiplied by row r in cycle n+1+r, everywhere along the
+// row at once; sums move down one row a cycle, so psum_o holds its result in cycle n+1+Rows. Row r of
+// the shadow weights is written by load_i; swap_i makes the shadow of swap_row_i active for the cycles
+// after. A wave of activations thus meets new weights if row r is swapped in cycle n+r.
+//
+// Why activations are broadcast along a row: docs/decisions/0003-row-broadcast.md.
+`include "npu_macros.svh"
+
+module npu_array
+  import npu_arch_pkg::*;
+(
+  input  logic                      clk_i,
+  input  logic                      en_i,  // a wave is in flight: sums and activations advance
+
+  input  logic [ActBits-1:0]        act_i             [Rows],
+  input  logic                      act_unsigned_i,
+  input  logic signed [ActBits:0]    act_zero_i,
+
+  input  logic                      load_i,
+  input  logic [$clog2(Rows)-1:0]   load_row_i,
+  input  logic [WeightBits-1:0]     weight_i          [Cols],
+  input  logic                      weight_unsigned_i,
+  input  logic signed [WeightBits:0] weight_zero_i,
+
+  input  logic                      swap_i,
+  input  logic [$clog2(Rows)-1:0]   swap_row_i,
+
+  output logic signed [AccBits-1:0] psum_o            [Cols]
+);
+  // A value less its zero point has one bit more than the value; that the difference fits is the
+  // compiler's duty. In simulation the active weights are kept sign-extended, which saves an extension
+  // per multiplier (README.md has the numbers); the values are the same.
+  localparam int unsigned ActDiffBits = ActBits + 1;
+  localparam int unsigned WeightDiffBits = WeightBits + 1;
+`ifdef VERILATOR
+  localparam int unsigned ActiveBits = AccBits;
+`else
+  localparam int unsigned ActiveBits = WeightDiffBits;
+`endif
+
+  // skew[d][r]: activation for row r, given d+1 cycles ago; row r multiplies skew[r][r].
+  logic signed [ActDiffBits-1:0]    skew   [Rows][Rows];
+  logic signed [ActiveBits-1:0]     active [Rows][Cols];
+  logic signed [WeightDiffBits-1:0] shadow [Rows][Cols];
+  logic signed [AccBits-1:0]        psum   [Rows][Cols];  // the last row is psum_o
+
+  always_ff @(posedge clk_i) begin : advance
+    automatic int unsigned r, c;
+    automatic logic signed [AccBits-1:0] last [Cols];
+    `NPU_IN_PLACE_BEGIN
+    if (en_i) begin
+      // From the bottom up, so that every row still sees its upper neighbour's old sums.
+      `NPU_FOR(c, Cols)
+        last[c] = psum[Rows-2][c] + AccBits'(skew[Rows-1][Rows-1]) * AccBits'(active[Rows-1][c]);
+      `NPU_END_FOR
+      psum_o <= last;
+      `NPU_FOR_DOWN(r, Rows - 1)
+        `NPU_FOR(c, Cols)
+          psum[r][c] = psum[r-1][c] + AccBits'(skew[r][r]) * AccBits'(active[r][c]);
+        `NPU_END_FOR
+      `NPU_END_FOR
+      `NPU_FOR(c, Cols)
+        psum[0][c] = AccBits'(skew[0][0]) * AccBits'(active[0][c]);
+      `NPU_END_FOR
+      `NPU_FOR_DOWN(r, Rows)
+        `NPU_FOR(c, Rows) skew[r][c] = skew[r-1][c]; `NPU_END_FOR
+      `NPU_END_FOR
+      if (act_unsigned_i) begin
+        `NPU_FOR(r, Rows) skew[0][r] = ActDiffBits'(act_i[r]) - act_zero_i; `NPU_END_FOR
+      end else begin
+        `NPU_FOR(r, Rows)
+          skew[0][r] = ActDiffBits'(signed'(act_i[r])) - act_zero_i;
+        `NPU_END_FOR
+      end
+    end
+    if (swap_i) begin
+      `NPU_FOR(c, Cols) active[swap_row_i][c] = ActiveBits'(shadow[swap_row_i][c]); `NPU_END_FOR
+    end
+    if (load_i) begin
+      if (weight_unsigned_i) begin
+        `NPU_FOR(c, Cols)
+          shadow[load_row_i][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i;
+        `NPU_END_FOR
+      end else begin
+        `NPU_FOR(c, Cols)
+          shadow[load_row_i][c] = WeightDiffBits'(signed'(weight_i[c])) - weight_zero_i;
+        `NPU_END_FOR
+      end
+    end
+    `NPU_IN_PLACE_END
+  end
+endmodule

@@ -1,0 +1,41 @@
+// WBUF: weights. Written by LOAD, read by MATRIX, one row of Cols bytes at a time.
+`include "npu_macros.svh"
+
+module npu_wbuf
+  import npu_arch_pkg::*;
+#(
+  localparam int unsigned RowBits = $clog2(WbufRows)
+) (
+  input  logic                 clk_i,
+
+  input  logic                 rd_i,
+  input  logic [RowBits-1:0]   rd_row_i,
+  output logic [7:0]           rd_data_o      [Cols],
+
+  input  logic                 load_wr_i,
+  input  logic [23:0]          load_wr_addr_i,
+  input  logic [7:0]           load_wr_data_i [DramBytes],
+  input  logic [DramBytes-1:0] load_wr_strb_i
+);
+  `NPU_RAM(ram, 8, Cols, WbufRows)
+
+  always_ff @(posedge clk_i) begin : access
+    automatic int unsigned i;
+    automatic int unsigned sub;
+    automatic logic [RowBits-1:0] row;
+    automatic logic [7:0] data [Cols];
+    automatic logic [7:0] mask [Cols];
+    if (rd_i) begin
+      `NPU_RAM_READ(rd_data_o, ram, rd_row_i, 8, Cols, i)
+    end
+    if (load_wr_i) begin
+      row = RowBits'(32'(load_wr_addr_i) / Cols);
+      sub = 32'(load_wr_addr_i) % Cols / DramBytes;
+      `NPU_FOR(i, Cols)
+        data[i] = load_wr_data_i[i%DramBytes];
+        mask[i] = (i / DramBytes == sub && load_wr_strb_i[i%DramBytes]) ? 8'hff : 8'h00;
+      `NPU_END_FOR
+      `NPU_RAM_WRITE(ram, row, data, mask, 8, Cols, i)
+    end
+  end
+endmodule
