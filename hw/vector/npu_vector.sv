@@ -55,7 +55,6 @@ module npu_vector
   config_t            config_q [Stages+1];
   tag_t               tag_q    [Stages+1];
   target_t            target_q [Stages+1];
-  logic [Lanes-1:0]   mask_q   [Stages+1];  // [3] is the ALU's register
 
   logic               stall, hazard, drained;
   logic [1:0]         take;
@@ -66,7 +65,7 @@ module npu_vector
 
   npu_vector_issue u_issue (
     .clk_i, .rst_ni, .clear_i, .halt_i,
-    .instr_valid_i, .instr_ready_o, .instr_i, .instr_index_i,
+    .instr_valid_i, .instr_ready_o, .instr_i(vector_t'(instr_i)), .instr_index_i,
     .error_valid_o, .error_code_o, .error_index_o,
     .stall_i(stall), .drained_i(drained), .hazard_i(hazard),
     .rd_valid_o(vec_rd_valid_o), .rd_ready_i(vec_rd_ready_i), .rd_buffer_o(vec_rd_buffer_o),
@@ -89,7 +88,6 @@ module npu_vector
   assign vec_wr_dtype_o[1] = config_q[9].dst2_dtype;
   assign vec_wr_addr_o[0] = target_q[9].dst;
   assign vec_wr_addr_o[1] = target_q[9].dst2;
-  assign vec_wr_mask_o = mask_q[9];
 
   // PARAM is read for the iteration that is in stage 5 in the next cycle.
   logic [3:0] param_stage;
@@ -99,7 +97,8 @@ module npu_vector
   assign vec_param_row_o = tag_q[param_stage].param_row;
 
   // What stage 3 gets: from the ALU's stage or from the transposer.
-  logic    transposing, turned_valid, transposer_busy;
+  logic    transposing, turned_valid, transposer_busy, columns;
+  logic [IndexBits-1:0] index;
   tag_t    turned_tag;
   target_t turned_target;
   assign transposing = config_q[2].op == VectorOpTranspose;
@@ -127,12 +126,25 @@ module npu_vector
     end
   end
 
+  // An instruction's configuration enters a stage with its first iteration there.
+  logic [Stages:1] valid, starts;
+  always_comb begin
+    valid = {valid_q[Stages-1:1], issue};
+    if (transposing) valid[3] = turned_valid;
+    valid[4] = valid_q[3] && tag_q[3].last;
+    starts = '0;
+    starts[1] = issue_tag.start && (issue || take != '0);
+    starts[2] = valid_q[1] && tag_q[1].start;
+    starts[3] = valid[3] && (transposing ? turned_tag.start : tag_q[2].start);
+    starts[4] = valid[4] && tag_q[3].fresh;
+    starts[5] = valid_q[4] && tag_q[4].fresh;
+    starts[6] = valid_q[5] && tag_q[5].fresh;
+    starts[7] = valid_q[6] && tag_q[6].fresh;
+    starts[8] = valid_q[7] && tag_q[7].fresh;
+    starts[9] = valid_q[8] && tag_q[8].fresh;
+  end
+
   always_ff @(posedge clk_i) begin : advance
-    automatic logic [Stages:1] valid, starts;
-    automatic tag_t            tag    [Stages+1];
-    automatic target_t         target [Stages+1];
-    automatic logic [Lanes-1:0] mask  [Stages+1];
-    automatic config_t         configs [Stages+1];
     if (!rst_ni || clear_i) begin
       valid_q <= '0;
       take_q  <= '0;
@@ -145,89 +157,48 @@ module npu_vector
       else if (!stall) older_q <= {older_q[Stages-1:1], 1'b0};
 
       if (!stall && (issue || take != '0 || take_q != '0 || !drained)) begin
-        valid = {valid_q[Stages-1:1], issue};
-        if (transposing) valid[3] = turned_valid;
-        valid[4] = valid_q[3] && tag_q[3].last;
         valid_q <= valid;
         take_q  <= take;
-
-        tag[1] = issue_tag;
-        tag[2:Stages] = tag_q[1:Stages-1];
-        target[1] = issue_target;
-        target[2:Stages] = target_q[1:Stages-1];
-        if (transposing) begin
-          tag[3] = turned_tag;
-          target[3] = turned_target;
-        end
-        tag_q <= tag;
-        target_q <= target;
-        mask = mask_q;
-        mask[4] = config_q[3].op == VectorOpTranspose ? '1 : alu_mask;
-        mask[5:Stages] = mask_q[4:Stages-1];
-        mask_q <= mask;
-
-        // An instruction's configuration enters a stage with its first iteration there.
-        starts[1] = issue_tag.start && (issue || take != '0);
-        starts[2] = valid_q[1] && tag_q[1].start;
-        starts[3] = valid[3] && tag[3].start;
-        starts[4] = valid[4] && tag_q[3].fresh;
-        starts[5] = valid_q[4] && tag_q[4].fresh;
-        starts[6] = valid_q[5] && tag_q[5].fresh;
-        starts[7] = valid_q[6] && tag_q[6].fresh;
-        starts[8] = valid_q[7] && tag_q[7].fresh;
-        starts[9] = valid_q[8] && tag_q[8].fresh;
+        tag_q[1] <= issue_tag;
+        tag_q[2] <= tag_q[1];
+        tag_q[3] <= transposing ? turned_tag : tag_q[2];
+        tag_q[4:Stages] <= tag_q[3:Stages-1];
+        target_q[1] <= issue_target;
+        target_q[2] <= target_q[1];
+        target_q[3] <= transposing ? turned_target : target_q[2];
+        target_q[4:Stages] <= target_q[3:Stages-1];
         if (starts != '0) begin
-          configs = config_q;
-          if (starts[1]) configs[1] = issue_config;
-          if (starts[2]) configs[2] = config_q[1];
-          if (starts[3]) configs[3] = config_q[2];
-          if (starts[4]) configs[4] = config_q[3];
-          if (starts[5]) configs[5] = config_q[4];
-          if (starts[6]) configs[6] = config_q[5];
-          if (starts[7]) configs[7] = config_q[6];
-          if (starts[8]) configs[8] = config_q[7];
-          if (starts[9]) configs[9] = config_q[8];
-          config_q <= configs;
+          if (starts[1]) config_q[1] <= issue_config;
+          if (starts[2]) config_q[2] <= config_q[1];
+          if (starts[3]) config_q[3] <= config_q[2];
+          if (starts[4]) config_q[4] <= config_q[3];
+          if (starts[5]) config_q[5] <= config_q[4];
+          if (starts[6]) config_q[6] <= config_q[5];
+          if (starts[7]) config_q[7] <= config_q[6];
+          if (starts[8]) config_q[8] <= config_q[7];
+          if (starts[9]) config_q[9] <= config_q[8];
         end
       end
     end
   end
 
-  logic signed [31:0] a        [Lanes];
-  logic signed [31:0] b        [Lanes];
-  logic signed [63:0] t        [Lanes];
-  logic signed [63:0] addend   [Lanes];
-  logic signed [31:0] turned   [Lanes];
-  logic signed [63:0] v        [Lanes];
-  logic [Lanes-1:0]   alu_mask;
-
-  npu_vector_operand u_operand (
-    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .take_i(take_q), .valid_i(valid_q[1]),
-    .config_i(config_q), .data_i(vec_rd_data_i), .a_o(a), .b_o(b)
-  );
-  npu_vector_alu u_alu (
-    .clk_i, .enable_i(!stall && valid_q[2] && !transposing), .config_i(config_q), .tag_i(tag_q),
-    .a_i(a), .b_i(b), .t_o(t), .addend_o(addend), .mask_o(alu_mask)
-  );
   npu_vector_transpose u_transpose (
     .clk_i, .rst_ni, .clear_i, .stall_i(stall), .valid_i(valid_q[2] && transposing),
-    .tag_i(tag_q[2]), .target_i(target_q[2]), .vector_i(a), .busy_o(transposer_busy),
-    .valid_o(turned_valid), .tag_o(turned_tag), .target_o(turned_target), .vector_o(turned)
+    .tag_i(tag_q[2]), .target_i(target_q[2]), .busy_o(transposer_busy),
+    .columns_o(columns), .index_o(index),
+    .valid_o(turned_valid), .tag_o(turned_tag), .target_o(turned_target)
   );
-  npu_vector_reduce u_reduce (
-    .clk_i, .advance_i(!stall), .valid_i(valid_q[4:3]), .config_i(config_q), .tag_i(tag_q),
-    .t_i(t), .turned_i(turned), .v_o(v)
-  );
-  npu_vector_scale u_scale (
-    .clk_i, .advance_i(!stall), .valid_i(valid_q[8:3]), .config_i(config_q), .v_i(v),
-    .addend_i(addend), .bias_i(vec_param_bias_i), .mult_i(vec_param_mult_i), .y_o(vec_wr_data_o)
+  npu_vector_lanes u_lanes (
+    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .take_i(take_q), .valid_i(valid_q[8:1]),
+    .config_i(config_q), .tag_i(tag_q),
+    .turned_i(turned_valid), .columns_i(columns), .index_i(index),
+    .data_i(vec_rd_data_i), .bias_i(vec_param_bias_i), .mult_i(vec_param_mult_i),
+    .data_o(vec_wr_data_o), .mask_o(vec_wr_mask_o)
   );
 
   assign busy_o = issue || take != '0 || (valid_q[9] && vec_wr_ready_i && stall);
   assign blocked_o = refused || (valid_q[9] && !vec_wr_ready_i) ? BlockedPort : BlockedNone;
 
-  `NPU_ASSERT(write_aligned_dst, !valid_q[9] || (target_q[9].dst & 24'(Lanes - 1)) == '0,
-              "a write is not aligned to its vector")
-  `NPU_ASSERT(one_way_to_stage_3, !turned_valid || transposing,
-              "a transposed vector leaves while another instruction is in the ALU's stage")
+  `NPU_ASSERT(no_mixture_in_stage_3, !turned_valid || transposing,
+              "a transposed vector leaves while another instruction is in stage 2")
 endmodule

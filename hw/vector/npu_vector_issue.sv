@@ -9,55 +9,58 @@ module npu_vector_issue
   import npu_isa_pkg::*;
   import npu_vector_pkg::*;
 (
-  input  logic                 clk_i,
-  input  logic                 rst_ni,
-  input  logic                 clear_i,
-  input  logic                 halt_i,
+  input  logic        clk_i,
+  input  logic        rst_ni,
+  input  logic        clear_i,
+  input  logic        halt_i,
 
-  input  logic                 instr_valid_i,
-  output logic                 instr_ready_o,
-  input  logic [InstrBits-1:0] instr_i,
-  input  logic [31:0]          instr_index_i,
-  output logic                 error_valid_o,
-  output logic [3:0]           error_code_o,
-  output logic [31:0]          error_index_o,
+  input  logic        instr_valid_i,
+  output logic        instr_ready_o,
+  /* verilator lint_off UNUSEDSIGNAL */  // header and padding are of no interest here
+  input  vector_t     instr_i,
+  /* verilator lint_on UNUSEDSIGNAL */
+  input  logic [31:0] instr_index_i,
+  output logic        error_valid_o,
+  output logic [3:0]  error_code_o,
+  output logic [31:0] error_index_o,
 
-  input  logic                 stall_i,    // the pipe stands still
-  input  logic                 drained_i,  // nothing is in the pipe
-  input  logic                 hazard_i,   // an older instruction has yet to write what is read now
+  input  logic        stall_i,    // the pipe stands still
+  input  logic        drained_i,  // nothing is in the pipe
+  input  logic        hazard_i,   // an older instruction has yet to write what is read now
 
-  output logic [1:0]           rd_valid_o,
-  input  logic                 rd_ready_i,
-  output buffer_e              rd_buffer_o [2],
-  output logic [23:0]          rd_addr_o   [2],
-  output dtype_e               rd_dtype_o  [2],
+  output logic [1:0]  rd_valid_o,
+  input  logic        rd_ready_i,
+  output buffer_e     rd_buffer_o [2],
+  output logic [23:0] rd_addr_o   [2],
+  output dtype_e      rd_dtype_o  [2],
 
-  output logic                 active_o,   // holds an instruction
-  output logic                 accept_o,   // takes one at this edge
-  output logic [1:0]           take_o,     // operands whose data arrive in the next cycle
-  output logic                 issue_o,    // the iteration enters the pipe
-  output config_t              config_o,
-  output tag_t                 tag_o,
-  output target_t              target_o,
-  output logic                 refused_o   // the memory did not grant the reads
+  output logic        active_o,   // holds an instruction
+  output logic        accept_o,   // takes one at this edge
+  output logic [1:0]  take_o,     // operands whose data arrive in the next cycle
+  output logic        issue_o,    // the iteration enters the pipe
+  output config_t     config_o,
+  output tag_t        tag_o,
+  output target_t     target_o,
+  output logic        refused_o   // the memory did not grant the reads
 );
-  logic        active_q, error_q, wait_drain_q, range_bad_q;
+  logic        active_q, error_q, wait_drain_q, outside_q;
   error_e      check_q, code_q;
   logic [31:0] index_q, error_index_q;
   config_t     config_q;
-  buffer_e     buffer_q [2];
-  dtype_e      dtype_q  [2];
   logic [2:0]  reduce_loops_q;
   logic        split_read_q;  // both sources in one memory: two reads
   logic        second_q;      // the second of them is up
   logic        start_q, fresh_q, first_q;
+  logic [23:0] dst_q, dst2_q;  // addresses of the iteration at hand, beside rd_addr_o
+  logic [15:0] param_row_q;
+  logic [15:0] remaining0_q, remaining1_q, remaining2_q, remaining3_q;  // iterations after this one
+  logic [15:0] count0_q, count1_q, count2_q;
 
-  logic [15:0] count_q     [4];  // iterations less one
-  logic [15:0] remaining_q [4];
-  pointer_t    stride_q    [4][Walkers];
-  pointer_t    origin_q    [4][Walkers];  // where the current round of loop j - 1 began; [0] unused
-  pointer_t    at_q        [Walkers];     // the iteration at hand
-  pointer_t    limit_q     [Walkers];     // the first address past the memory
+  // Private to the process `walk`. Of loop j: where its current iteration began; [0] is the
+  // iteration at hand.
+  pointer_t    at_q     [4][Walkers];
+  pointer_t    stride_q [4][Walkers];
+  pointer_t    limit_q  [Walkers];  // the first address past the memory
 
   // The loop that steps after this iteration; 4: none, it was the last.
   logic [2:0] level;
@@ -66,46 +69,41 @@ module npu_vector_issue
 
   always_comb begin
     level = 3'd4;
-    if (remaining_q[0] != '0) level = 3'd0;
-    else if (remaining_q[1] != '0) level = 3'd1;
-    else if (remaining_q[2] != '0) level = 3'd2;
-    else if (remaining_q[3] != '0) level = 3'd3;
+    if (remaining0_q != '0) level = 3'd0;
+    else if (remaining1_q != '0) level = 3'd1;
+    else if (remaining2_q != '0) level = 3'd2;
+    else if (remaining3_q != '0) level = 3'd3;
   end
 
   assign want = active_q && !halt_i && !stall_i && !hazard_i && !wait_drain_q
-      && check_q == ErrorOk && !range_bad_q;
+      && check_q == ErrorOk && !outside_q;
 
   always_comb begin
     reads = {config_q.has_src2, config_q.has_src1};
     if (split_read_q) reads = second_q ? 2'b10 : 2'b01;
   end
 
-  assign rd_valid_o  = want ? reads : 2'b00;
-  assign granted     = want && (reads == '0 || rd_ready_i);
-  assign rd_buffer_o = buffer_q;
-  assign rd_dtype_o  = dtype_q;
-  assign rd_addr_o[0] = at_q[WalkSrc1][23:0];
-  assign rd_addr_o[1] = at_q[WalkSrc2][23:0];
-
-  assign take_o    = granted ? reads : 2'b00;
-  assign issue_o   = granted && (!split_read_q || second_q);
-  assign refused_o = want && reads != '0 && !rd_ready_i;
-  assign config_o  = config_q;
-  assign target_o  = '{
+  assign rd_valid_o = want ? reads : 2'b00;
+  assign granted    = want && (reads == '0 || rd_ready_i);
+  assign take_o     = granted ? reads : 2'b00;
+  assign issue_o    = granted && (!split_read_q || second_q);
+  assign refused_o  = want && reads != '0 && !rd_ready_i;
+  assign config_o   = config_q;
+  assign target_o   = '{
     has_dst2:     config_q.has_dst2,
     dst2_in_ibuf: config_q.dst2_buffer == BufferIbuf,
-    dst2:         at_q[WalkDst2][23:0],
+    dst2:         dst2_q,
     dst_in_ibuf:  config_q.dst_buffer == BufferIbuf,
-    dst:          at_q[WalkDst][23:0]
+    dst:          dst_q
   };
   assign tag_o = '{
     start: start_q,
     fresh: fresh_q,
     first: first_q,
     last:  level >= reduce_loops_q,
-    tail:  remaining_q[0] == '0,
+    tail:  remaining0_q == '0,
     done:  level == 3'd4,
-    param_row: at_q[WalkParam][15:0]
+    param_row: param_row_q
   };
 
   assign active_o      = active_q;
@@ -115,37 +113,80 @@ module npu_vector_issue
   assign error_code_o  = code_q;
   assign error_index_o = error_index_q;
 
-  // One iterator's base and strides; all zero where it is absent, so that it walks nowhere.
-  `define NPU_WALK(walker, present, base, limit, outer, s0, s1, s2, s3) \
-    at[walker]        = (present) ? PointerBits'(base) : '0; \
-    bounds[walker]    = (present) ? PointerBits'(limit) : '1; \
-    stride[0][walker] = ((present) && outer[0]) ? PointerBits'(s0) : '0; \
-    stride[1][walker] = ((present) && outer[1]) ? PointerBits'(s1) : '0; \
-    stride[2][walker] = ((present) && outer[2]) ? PointerBits'(s2) : '0; \
-    stride[3][walker] = ((present) && outer[3]) ? PointerBits'(s3) : '0;
+  // What is wrong with the fields alone; addresses are checked as the loops reach them.
+  function automatic error_e check();
+    automatic logic       reduces, unscaled, illegal;
+    automatic logic [3:0] loops, outer;
+    reduces  = instr_i.reduce_loops != '0 || instr_i.lane_reduce;
+    unscaled = instr_i.scale == ScaleModeOff;
+    illegal  = instr_i.n0 == '0 || instr_i.n1 == '0 || instr_i.n2 == '0 || instr_i.n3 == '0
+        || instr_i.op > VectorOpTranspose || instr_i.reduce > ReduceOpMinimum
+        || instr_i.scale > ScaleModePerLane || instr_i.reduce_loops > 3'd4
+        || instr_i.dst_buffer == BufferNone || !dtype_known(instr_i.dst_dtype)
+        || (instr_i.dst2_buffer != BufferNone && !dtype_known(instr_i.dst2_dtype))
+        || (instr_i.src1_buffer != BufferNone && !dtype_known(instr_i.src1_dtype))
+        || (instr_i.src2_buffer != BufferNone && !dtype_known(instr_i.src2_dtype));
+    unique case (instr_i.op)
+      VectorOpSelect: illegal |= reduces;
+      VectorOpSadd, VectorOpLeaky: illegal |= reduces || unscaled;
+      VectorOpTranspose:
+        illegal |= reduces || !unscaled || instr_i.n0 != 16'(Lanes)
+            || instr_i.tail_lanes != '0 || instr_i.src2_buffer != BufferNone;
+      default: ;
+    endcase
+    if (illegal) return ErrorIllegal;
 
+    if (!reachable(instr_i.dst_buffer, instr_i.dst_dtype, 1'b1)
+        || !reachable(instr_i.dst2_buffer, instr_i.dst2_dtype, 1'b1)
+        || !reachable(instr_i.src1_buffer, instr_i.src1_dtype, 1'b0)
+        || !reachable(instr_i.src2_buffer, instr_i.src2_dtype, 1'b0)) begin
+      return ErrorLocalRange;
+    end
+
+    loops = {instr_i.n3 != 16'd1, instr_i.n2 != 16'd1, instr_i.n1 != 16'd1, instr_i.n0 != 16'd1};
+    outer = loops & outer_loops(instr_i.reduce_loops);
+    if (!aligned(instr_i.src1_buffer, instr_i.src1_dtype, loops, instr_i.src1_base,
+                 instr_i.src1_stride0, instr_i.src1_stride1, instr_i.src1_stride2,
+                 instr_i.src1_stride3)
+        || !aligned(instr_i.src2_buffer, instr_i.src2_dtype, loops, instr_i.src2_base,
+                    instr_i.src2_stride0, instr_i.src2_stride1, instr_i.src2_stride2,
+                    instr_i.src2_stride3)
+        || !aligned(instr_i.dst_buffer, instr_i.dst_dtype, outer, instr_i.dst_base,
+                    instr_i.dst_stride0, instr_i.dst_stride1, instr_i.dst_stride2,
+                    instr_i.dst_stride3)
+        || !aligned(instr_i.dst2_buffer, instr_i.dst2_dtype, outer, instr_i.dst2_base,
+                    instr_i.dst2_stride0, instr_i.dst2_stride1, instr_i.dst2_stride2,
+                    instr_i.dst2_stride3)) begin
+      return ErrorAlignment;
+    end
+    return ErrorOk;
+  endfunction
+
+  // One iterator's base and strides; all zero where it is absent, so that it walks nowhere.
+  `define NPU_WALK(walker, present, base, limit, loops, s0, s1, s2, s3) \
+    at_q[0][walker]     = (present) ? PointerBits'(base) : '0; \
+    limit_q[walker]     = (present) ? PointerBits'(limit) : '1; \
+    stride_q[0][walker] = ((present) && loops[0]) ? PointerBits'(s0) : '0; \
+    stride_q[1][walker] = ((present) && loops[1]) ? PointerBits'(s1) : '0; \
+    stride_q[2][walker] = ((present) && loops[2]) ? PointerBits'(s2) : '0; \
+    stride_q[3][walker] = ((present) && loops[3]) ? PointerBits'(s3) : '0;
+
+  `NPU_IN_PLACE_BEGIN
   always_ff @(posedge clk_i) begin : walk
     automatic int unsigned i;
-    automatic pointer_t    at     [Walkers];
-    automatic pointer_t    bounds [Walkers];
-    automatic pointer_t    stride [4][Walkers];
-    automatic pointer_t    origin [4][Walkers];
-    automatic logic        outside;
-    automatic logic [3:0]  outer;
-    /* verilator lint_off UNUSEDSIGNAL */  // header and padding are of no interest here
-    automatic vector_t     v;
-    /* verilator lint_on UNUSEDSIGNAL */
-    outside = 1'b0;
+    automatic logic        stepped, outside;
+    automatic logic [3:0]  all, outer;
+    stepped = 1'b0;
 
     if (!rst_ni || clear_i) begin
       active_q <= 1'b0;
       error_q  <= 1'b0;
       code_q   <= ErrorOk;
       error_index_q <= '0;
-    end else begin
+    end else if (active_q || instr_valid_i) begin
       if (active_q) begin
         if (drained_i) wait_drain_q <= 1'b0;
-        if (!halt_i && (check_q != ErrorOk || range_bad_q)) begin
+        if (!halt_i && (check_q != ErrorOk || outside_q)) begin
           active_q <= 1'b0;
           error_q  <= 1'b1;
           code_q   <= check_q != ErrorOk ? check_q : ErrorLocalRange;
@@ -160,43 +201,71 @@ module npu_vector_issue
         if (level >= reduce_loops_q) fresh_q <= 1'b0;
         if (level == 3'd4) begin
           active_q <= 1'b0;
+        end else if (level == 3'd0) begin
+          stepped = 1'b1;
+          remaining0_q <= remaining0_q - 16'd1;
+          `NPU_FOR(i, Walkers) at_q[0][i] = at_q[0][i] + stride_q[0][i]; `NPU_END_FOR
         end else begin
-          if (level == 3'd0) begin
-            `NPU_FOR(i, Walkers) at[i] = at_q[i] + stride_q[0][i]; `NPU_END_FOR
-            remaining_q[0] <= remaining_q[0] - 16'd1;
+          stepped = 1'b1;
+          remaining0_q <= count0_q;
+          if (level == 3'd1) begin
+            remaining1_q <= remaining1_q - 16'd1;
           end else begin
-            `NPU_FOR(i, Walkers)
-              at[i] = origin_q[level[1:0]][i] + stride_q[level[1:0]][i];
-            `NPU_END_FOR
-            origin = origin_q;
-            origin[1] = at;
-            if (level >= 3'd2) origin[2] = at;
-            if (level >= 3'd3) origin[3] = at;
-            origin_q <= origin;
-            remaining_q[0] <= count_q[0];
-            remaining_q[1] <= level == 3'd1 ? remaining_q[1] - 16'd1 : count_q[1];
-            if (level >= 3'd2) begin
-              remaining_q[2] <= level == 3'd2 ? remaining_q[2] - 16'd1 : count_q[2];
+            remaining1_q <= count1_q;
+            if (level == 3'd2) begin
+              remaining2_q <= remaining2_q - 16'd1;
+            end else begin
+              remaining2_q <= count2_q;
+              remaining3_q <= remaining3_q - 16'd1;
             end
-            if (level >= 3'd3) remaining_q[3] <= remaining_q[3] - 16'd1;
           end
-          `NPU_FOR(i, Walkers) outside |= at[i] >= limit_q[i]; `NPU_END_FOR
-          at_q <= at;
-          range_bad_q <= outside;
+          `NPU_FOR(i, Walkers)
+            at_q[0][i] = at_q[level[1:0]][i] + stride_q[level[1:0]][i];
+          `NPU_END_FOR
+          at_q[1] = at_q[0];
+          if (level >= 3'd2) at_q[2] = at_q[0];
+          if (level >= 3'd3) at_q[3] = at_q[0];
         end
       end
 
       if (accept_o) begin
-        v = vector_t'(instr_i);
+        stepped = 1'b1;
         active_q <= 1'b1;
-        check_q  <= check(v);
+        check_q  <= check();
         index_q  <= instr_index_i;
-        config_q <= configure(v);
-        buffer_q[0] <= v.src1_buffer;
-        buffer_q[1] <= v.src2_buffer;
-        dtype_q[0]  <= v.src1_dtype;
-        dtype_q[1]  <= v.src2_dtype;
-        split_read_q <= v.src1_buffer == v.src2_buffer && v.src1_buffer != BufferNone;
+        config_q <= '{
+          imm1: instr_i.imm1,
+          imm2: instr_i.imm2,
+          mult1: instr_i.mult1,
+          mult2: instr_i.mult2,
+          lo: lower_bound(instr_i.clamp, instr_i.lo, instr_i.dst_dtype),
+          hi: upper_bound(instr_i.clamp, instr_i.hi, instr_i.dst_dtype),
+          lo2: lower_bound(instr_i.clamp, instr_i.lo, instr_i.dst2_dtype),
+          hi2: upper_bound(instr_i.clamp, instr_i.hi, instr_i.dst2_dtype),
+          zero_point: instr_i.zero_point,
+          shift: instr_i.shift,
+          tail_lanes: (instr_i.tail_lanes == '0 || instr_i.tail_lanes > 8'(Lanes)) ? 8'(Lanes)
+              : instr_i.tail_lanes,
+          op: instr_i.op,
+          reduce: instr_i.reduce,
+          scale: instr_i.scale,
+          reduce_loops: instr_i.reduce_loops != '0,
+          reduce_lanes: instr_i.lane_reduce,
+          has_src1: instr_i.src1_buffer != BufferNone,
+          has_src2: instr_i.src2_buffer != BufferNone,
+          has_dst2: instr_i.dst2_buffer != BufferNone,
+          split_write: instr_i.dst2_buffer == instr_i.dst_buffer,
+          dst_buffer: instr_i.dst_buffer,
+          dst2_buffer: instr_i.dst2_buffer,
+          dst_dtype: instr_i.dst_dtype,
+          dst2_dtype: instr_i.dst2_dtype
+        };
+        rd_buffer_o[0] <= instr_i.src1_buffer;
+        rd_buffer_o[1] <= instr_i.src2_buffer;
+        rd_dtype_o[0]  <= instr_i.src1_dtype;
+        rd_dtype_o[1]  <= instr_i.src2_dtype;
+        split_read_q <= instr_i.src1_buffer == instr_i.src2_buffer
+            && instr_i.src1_buffer != BufferNone;
         second_q <= 1'b0;
         start_q  <= 1'b1;
         fresh_q  <= 1'b1;
@@ -205,53 +274,58 @@ module npu_vector_issue
         wait_drain_q <= (config_q.op == VectorOpTranspose && (active_q || !drained_i))
             || (wait_drain_q && !drained_i);
 
-        reduce_loops_q <= v.reduce_loops;
-        count_q[0] <= v.n0 - 16'd1;
-        count_q[1] <= v.n1 - 16'd1;
-        count_q[2] <= v.n2 - 16'd1;
-        count_q[3] <= v.n3 - 16'd1;
-        remaining_q[0] <= v.n0 - 16'd1;
-        remaining_q[1] <= v.n1 - 16'd1;
-        remaining_q[2] <= v.n2 - 16'd1;
-        remaining_q[3] <= v.n3 - 16'd1;
+        reduce_loops_q <= instr_i.reduce_loops;
+        count0_q <= instr_i.n0 - 16'd1;
+        count1_q <= instr_i.n1 - 16'd1;
+        count2_q <= instr_i.n2 - 16'd1;
+        remaining0_q <= instr_i.n0 - 16'd1;
+        remaining1_q <= instr_i.n1 - 16'd1;
+        remaining2_q <= instr_i.n2 - 16'd1;
+        remaining3_q <= instr_i.n3 - 16'd1;
 
-        `NPU_FOR(i, Walkers)
-          at[i] = '0;
-          bounds[i] = '1;
-          stride[0][i] = '0;
-          stride[1][i] = '0;
-          stride[2][i] = '0;
-          stride[3][i] = '0;
-        `NPU_END_FOR
-        outer = 4'b1111;
-        `NPU_WALK(WalkSrc1, v.src1_buffer != BufferNone, v.src1_base,
-                  npu_arch_pkg::buffer_bytes(v.src1_buffer), outer,
-                  v.src1_stride0, v.src1_stride1, v.src1_stride2, v.src1_stride3)
-        `NPU_WALK(WalkSrc2, v.src2_buffer != BufferNone, v.src2_base,
-                  npu_arch_pkg::buffer_bytes(v.src2_buffer), outer,
-                  v.src2_stride0, v.src2_stride1, v.src2_stride2, v.src2_stride3)
-        outer = outer_loops(v.reduce_loops);
-        `NPU_WALK(WalkDst, v.dst_buffer != BufferNone, v.dst_base,
-                  npu_arch_pkg::buffer_bytes(v.dst_buffer), outer,
-                  v.dst_stride0, v.dst_stride1, v.dst_stride2, v.dst_stride3)
-        `NPU_WALK(WalkDst2, v.dst2_buffer != BufferNone, v.dst2_base,
-                  npu_arch_pkg::buffer_bytes(v.dst2_buffer), outer,
-                  v.dst2_stride0, v.dst2_stride1, v.dst2_stride2, v.dst2_stride3)
-        `NPU_WALK(WalkParam, v.scale == ScaleModePerLane, v.param, npu_arch_pkg::ParamRows, outer,
-                  v.param_stride0, v.param_stride1, v.param_stride2, v.param_stride3)
-        `NPU_FOR(i, Walkers) outside |= at[i] >= bounds[i]; `NPU_END_FOR
-        range_bad_q <= outside;
-        at_q     <= at;
-        limit_q  <= bounds;
-        stride_q <= stride;
-        origin[0] = at;
-        origin[1] = at;
-        origin[2] = at;
-        origin[3] = at;
-        origin_q <= origin;
+        all = 4'b1111;
+        outer = outer_loops(instr_i.reduce_loops);
+        `NPU_WALK(WalkSrc1, instr_i.src1_buffer != BufferNone, instr_i.src1_base,
+                  npu_arch_pkg::buffer_bytes(instr_i.src1_buffer), all, instr_i.src1_stride0,
+                  instr_i.src1_stride1, instr_i.src1_stride2, instr_i.src1_stride3)
+        `NPU_WALK(WalkSrc2, instr_i.src2_buffer != BufferNone, instr_i.src2_base,
+                  npu_arch_pkg::buffer_bytes(instr_i.src2_buffer), all, instr_i.src2_stride0,
+                  instr_i.src2_stride1, instr_i.src2_stride2, instr_i.src2_stride3)
+        `NPU_WALK(WalkDst, instr_i.dst_buffer != BufferNone, instr_i.dst_base,
+                  npu_arch_pkg::buffer_bytes(instr_i.dst_buffer), outer, instr_i.dst_stride0,
+                  instr_i.dst_stride1, instr_i.dst_stride2, instr_i.dst_stride3)
+        `NPU_WALK(WalkDst2, instr_i.dst2_buffer != BufferNone, instr_i.dst2_base,
+                  npu_arch_pkg::buffer_bytes(instr_i.dst2_buffer), outer, instr_i.dst2_stride0,
+                  instr_i.dst2_stride1, instr_i.dst2_stride2, instr_i.dst2_stride3)
+        `NPU_WALK(WalkParam, instr_i.scale == ScaleModePerLane, instr_i.param,
+                  npu_arch_pkg::ParamRows, outer, instr_i.param_stride0,
+                  instr_i.param_stride1, instr_i.param_stride2, instr_i.param_stride3)
+        for (i = WalkParam + 1; i < Walkers; i++) begin  // there is nothing that walks
+          at_q[0][i] = '0;
+          limit_q[i] = '1;
+          stride_q[0][i] = '0;
+          stride_q[1][i] = '0;
+          stride_q[2][i] = '0;
+          stride_q[3][i] = '0;
+        end
+        at_q[1] = at_q[0];
+        at_q[2] = at_q[0];
+        at_q[3] = at_q[0];
+      end
+
+      if (stepped) begin
+        outside = 1'b0;
+        `NPU_FOR(i, Walkers) outside |= at_q[0][i] >= limit_q[i]; `NPU_END_FOR
+        outside_q <= outside;
+        rd_addr_o[0] <= at_q[0][WalkSrc1][23:0];
+        rd_addr_o[1] <= at_q[0][WalkSrc2][23:0];
+        dst_q  <= at_q[0][WalkDst][23:0];
+        dst2_q <= at_q[0][WalkDst2][23:0];
+        param_row_q <= at_q[0][WalkParam][15:0];
       end
     end
   end
+  `NPU_IN_PLACE_END
   `undef NPU_WALK
 
   // An aligned address below the capacity then lies wholly inside.
@@ -261,6 +335,5 @@ module npu_vector_issue
                      "vmem_bytes must be a multiple of 4 * vector.lanes")
   `NPU_ASSERT_STATIC(obuf_in_vectors, npu_arch_pkg::ObufBytes % (4 * Lanes) == 0,
                      "obuf_bytes must be a multiple of 4 * vector.lanes")
-  `NPU_ASSERT(reads_inside, !rd_valid_o[0] || at_q[WalkSrc1] < limit_q[WalkSrc1],
-              "a read lies outside its memory")
+  `NPU_ASSERT(no_issue_after_error, !error_q || !issue_o, "an iteration is issued after an error")
 endmodule

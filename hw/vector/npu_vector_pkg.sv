@@ -17,6 +17,7 @@ package npu_vector_pkg;
 
   localparam int unsigned Lanes = npu_arch_pkg::Lanes;
   localparam int unsigned Stages = 9;
+  localparam int unsigned IndexBits = $clog2(Lanes);  // of a lane
 
   // Two bits more than an address: one step from inside a memory can neither wrap nor hide.
   localparam int unsigned PointerBits = 26;
@@ -110,14 +111,26 @@ package npu_vector_pkg;
     endcase
   endfunction
 
-  // A clamp bound as the destination's type can hold it. Clamping is monotone, so clamping to
-  // [lo, hi] and then to the type equals clamping once to the two bounds clamped to the type.
-  function automatic logic signed [31:0] bound(
+  // The clamp and the range of the destination's type in one pair of bounds: clamping is monotone, so
+  // clamping to [lo, hi] and then to the type equals clamping once to lo and hi clamped to the type.
+  function automatic logic signed [31:0] into_range(
     input logic signed [15:0] value, input dtype_e dtype
   );
     if (32'(value) < dtype_lowest(dtype)) return dtype_lowest(dtype);
     if (32'(value) > dtype_highest(dtype)) return dtype_highest(dtype);
     return 32'(value);
+  endfunction
+
+  function automatic logic signed [31:0] lower_bound(
+    input logic clamp, input logic signed [15:0] lo, input dtype_e dtype
+  );
+    return clamp ? into_range(lo, dtype) : dtype_lowest(dtype);
+  endfunction
+
+  function automatic logic signed [31:0] upper_bound(
+    input logic clamp, input logic signed [15:0] hi, input dtype_e dtype
+  );
+    return clamp ? into_range(hi, dtype) : dtype_highest(dtype);
   endfunction
 
   function automatic logic dtype_known(input dtype_e dtype);
@@ -159,83 +172,4 @@ package npu_vector_pkg;
   function automatic logic [3:0] outer_loops(input logic [2:0] loops);
     return 4'b1111 << loops;
   endfunction
-
-  /* verilator lint_off UNUSEDSIGNAL */  // each function looks at a part of the instruction
-
-  // What is wrong with the fields alone; addresses are checked as the loops reach them.
-  function automatic error_e check(input vector_t v);
-    automatic logic       reduces;
-    automatic logic       unscaled;
-    automatic logic       illegal;
-    automatic logic       reached;
-    automatic logic [3:0] loops;
-    automatic logic [3:0] outer;
-    reduces  = v.reduce_loops != '0 || v.lane_reduce;
-    unscaled = v.scale == ScaleModeOff;
-    illegal  = v.n0 == '0 || v.n1 == '0 || v.n2 == '0 || v.n3 == '0
-        || v.op > VectorOpTranspose || v.reduce > ReduceOpMinimum || v.scale > ScaleModePerLane
-        || v.reduce_loops > 3'd4 || v.dst_buffer == BufferNone || !dtype_known(v.dst_dtype)
-        || (v.dst2_buffer != BufferNone && !dtype_known(v.dst2_dtype))
-        || (v.src1_buffer != BufferNone && !dtype_known(v.src1_dtype))
-        || (v.src2_buffer != BufferNone && !dtype_known(v.src2_dtype));
-    unique case (v.op)
-      VectorOpSelect: illegal |= reduces;
-      VectorOpSadd, VectorOpLeaky: illegal |= reduces || unscaled;
-      VectorOpTranspose:
-        illegal |= reduces || !unscaled || v.n0 != 16'(Lanes) || v.tail_lanes != '0
-            || v.src2_buffer != BufferNone;
-      default: ;
-    endcase
-    if (illegal) return ErrorIllegal;
-
-    reached = reachable(v.dst_buffer, v.dst_dtype, 1'b1)
-        && reachable(v.dst2_buffer, v.dst2_dtype, 1'b1)
-        && reachable(v.src1_buffer, v.src1_dtype, 1'b0)
-        && reachable(v.src2_buffer, v.src2_dtype, 1'b0);
-    if (!reached) return ErrorLocalRange;
-
-    loops = {v.n3 != 16'd1, v.n2 != 16'd1, v.n1 != 16'd1, v.n0 != 16'd1};
-    outer = loops & outer_loops(v.reduce_loops);
-    if (!aligned(v.src1_buffer, v.src1_dtype, loops, v.src1_base, v.src1_stride0, v.src1_stride1,
-                 v.src1_stride2, v.src1_stride3)
-        || !aligned(v.src2_buffer, v.src2_dtype, loops, v.src2_base, v.src2_stride0,
-                    v.src2_stride1, v.src2_stride2, v.src2_stride3)
-        || !aligned(v.dst_buffer, v.dst_dtype, outer, v.dst_base, v.dst_stride0, v.dst_stride1,
-                    v.dst_stride2, v.dst_stride3)
-        || !aligned(v.dst2_buffer, v.dst2_dtype, outer, v.dst2_base, v.dst2_stride0,
-                    v.dst2_stride1, v.dst2_stride2, v.dst2_stride3)) begin
-      return ErrorAlignment;
-    end
-    return ErrorOk;
-  endfunction
-
-  function automatic config_t configure(input vector_t v);
-    automatic config_t c;
-    c.imm1 = v.imm1;
-    c.imm2 = v.imm2;
-    c.mult1 = v.mult1;
-    c.mult2 = v.mult2;
-    c.lo  = v.clamp ? bound(v.lo, v.dst_dtype) : dtype_lowest(v.dst_dtype);
-    c.hi  = v.clamp ? bound(v.hi, v.dst_dtype) : dtype_highest(v.dst_dtype);
-    c.lo2 = v.clamp ? bound(v.lo, v.dst2_dtype) : dtype_lowest(v.dst2_dtype);
-    c.hi2 = v.clamp ? bound(v.hi, v.dst2_dtype) : dtype_highest(v.dst2_dtype);
-    c.zero_point = v.zero_point;
-    c.shift = v.shift;
-    c.tail_lanes = (v.tail_lanes == '0 || v.tail_lanes > 8'(Lanes)) ? 8'(Lanes) : v.tail_lanes;
-    c.op = v.op;
-    c.reduce = v.reduce;
-    c.scale = v.scale;
-    c.reduce_loops = v.reduce_loops != '0;
-    c.reduce_lanes = v.lane_reduce;
-    c.has_src1 = v.src1_buffer != BufferNone;
-    c.has_src2 = v.src2_buffer != BufferNone;
-    c.has_dst2 = v.dst2_buffer != BufferNone;
-    c.split_write = v.dst2_buffer == v.dst_buffer;
-    c.dst_buffer = v.dst_buffer;
-    c.dst2_buffer = v.dst2_buffer;
-    c.dst_dtype = v.dst_dtype;
-    c.dst2_dtype = v.dst2_dtype;
-    return c;
-  endfunction
-  /* verilator lint_on UNUSEDSIGNAL */
 endpackage
