@@ -5,7 +5,8 @@ load("@rules_verilog//verilog:defs.bzl", "verilog_library")
 
 _ISA = "//proto:isa/npu.textproto"
 
-def _generate(name, kind, out, arch = None, visibility = None):
+def npu_generated(name, kind, out, arch = None, visibility = None):
+    """One file that proto/codegen writes; `kind` as its --emit."""
     arch_flag = "--arch=$(execpath {})".format(arch) if arch else ""
     native.genrule(
         name = name,
@@ -25,15 +26,15 @@ def npu_isa(name, visibility):
 
     Makes <name>.py, and the targets <name>_sv (npu_isa_pkg), <name>_cc ("npu_isa.h"), <name>_md.
     """
-    _generate(name + "_python", "python_isa", name + ".py")
-    _generate(name + "_md", "isa_md", name + ".md", visibility = visibility)
-    _generate(name + "_pkg", "sv_isa", "npu_isa_pkg.sv")
+    npu_generated(name + "_python", "python_isa", name + ".py")
+    npu_generated(name + "_md", "isa_md", name + ".md", visibility = visibility)
+    npu_generated(name + "_pkg", "sv_isa", "npu_isa_pkg.sv")
     verilog_library(
         name = name + "_sv",
         srcs = ["npu_isa_pkg.sv"],
         visibility = visibility,
     )
-    _generate(name + "_h", "cc_isa", "npu_isa.h")
+    npu_generated(name + "_h", "cc_isa", "npu_isa.h")
     cc_library(
         name = name + "_cc",
         hdrs = ["npu_isa.h"],
@@ -48,15 +49,15 @@ def npu_config(name, visibility):
     "npu_arch.h"), <name>_md (its reference page).
     """
     arch = "//proto:arch/{}.textproto".format(name)
-    _generate(name + "_md", "arch_md", name + "/index.md", arch, visibility)
-    _generate(name + "_pkg", "sv_arch", name + "/npu_arch_pkg.sv", arch)
+    npu_generated(name + "_md", "arch_md", name + "/index.md", arch, visibility)
+    npu_generated(name + "_pkg", "sv_arch", name + "/npu_arch_pkg.sv", arch)
     verilog_library(
         name = name + "_sv",
         srcs = [name + "/npu_arch_pkg.sv"],
         visibility = visibility,
         deps = ["//proto:npu_isa_sv"],
     )
-    _generate(name + "_h", "cc_arch", name + "/npu_arch.h", arch)
+    npu_generated(name + "_h", "cc_arch", name + "/npu_arch.h", arch)
     cc_library(
         name = name + "_cc",
         hdrs = [name + "/npu_arch.h"],
