@@ -1,0 +1,182 @@
+"""What Conv, Gemm and MatMul share: integer weights, bias on the accumulator's grid, requantization."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jacquard.compiler.codelets.base import (
+    Array,
+    Constant,
+    Node,
+    QuantizedConstant,
+    bounds,
+    clamped,
+)
+from jacquard.compiler.graph.ir import Op, QTensor
+from jacquard.compiler.tile.contraction import Contraction, Requant, Residual, emit
+from jacquard.compiler.tile.lowering import Lowering, Packed, Stored, dtype_of
+from jacquard.compiler.tile.operand import (
+    ActivationOperand,
+    BlockedOperand,
+    ConstantWeights,
+    PackedOperand,
+    Window,
+    pack_weights,
+)
+from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.fixed_point import (
+    quantize_constant,
+    quantize_multipliers,
+    requantization_scale,
+)
+
+# A bias whose scale differs from sx * sw by no more than this is on the accumulator's grid already.
+SAME_SCALE = 2.0**-20
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Constant weights. q [M, C / groups, ky, kx]; scale float64[M]; bias int64[M]."""
+
+    q: Array
+    scale: Array
+    zero: int
+    bias: Array
+
+
+def constant_weights(node: Node, index: int, axis: int) -> tuple[Array, Array, int]:
+    """(q, scale float64 0-d or [n] along `axis`, zero point) of operand `index`."""
+    operand = node.operand(index)
+    if not isinstance(operand, QuantizedConstant):
+        raise UserError(
+            f"{node.place}: weights must be int8 or uint8 constants behind a DequantizeLinear, got "
+            f"{'floats' if isinstance(operand, Constant) else 'an activation'}; quantize them"
+        )
+    if operand.q.dtype not in (np.int8, np.uint8):
+        raise UserError(
+            f"{node.place}: weights must be int8 or uint8, got {operand.q.dtype}; requantize them"
+        )
+    zeros = np.unique(operand.zero)
+    if zeros.size != 1:
+        raise UserError(
+            f"{node.place}: weights must have one zero point, got {zeros.size}; "
+            "quantize them symmetrically"
+        )
+    scale = operand.scale
+    if scale.ndim:
+        others = [n for i, n in enumerate(scale.shape) if i != axis % scale.ndim]
+        if any(n != 1 for n in others):
+            raise UserError(
+                f"{node.place}: weights must be quantized per tensor or along axis {axis}, got "
+                f"scales of shape {scale.shape}; requantize them"
+            )
+        scale = scale.reshape(-1)
+    return operand.q, scale, int(zeros[0])
+
+
+def bias_steps(node: Node, index: int, step: Array, count: int) -> Array:
+    """The bias in accumulator steps (sx * sw), int64[count]; zeros where absent."""
+    operand = node.operand(index)
+    if operand is None:
+        return np.zeros(count, np.int64)
+    if isinstance(operand, QuantizedConstant):
+        scale = operand.scale.reshape(-1)
+        if (np.abs(scale - step) <= SAME_SCALE * step).all():
+            q = operand.q.astype(np.int64) - operand.zero
+            return np.broadcast_to(q.reshape(-1), (count,))
+    real = node.constant(index)
+    assert real is not None
+    return np.broadcast_to(quantize_constant(real, step).reshape(-1), (count,))
+
+
+def requant(op: Op, x: QTensor, y: QTensor, weights: Weights) -> Requant:
+    """The way from accumulators to the output's grid, clamp included."""
+    step = np.asarray(np.float64(x.grid.scale) * weights.scale)
+    return requant_steps(op, step, y, weights.bias)
+
+
+def requant_steps(op: Op, step: Array, y: QTensor, bias: Array) -> Requant:
+    """The same for accumulators in steps of `step` (0-d or per channel)."""
+    factors = requantization_scale([step], np.float64(y.grid.scale))
+    try:
+        mult, shift = quantize_multipliers(np.asarray(factors).reshape(-1))
+    except UserError as error:
+        raise UserError(f"node {op.name} ({op.kind}): {line}" for line in error.lines) from error
+    lo, hi = bounds(op, y.grid)
+    channels = y.view.channels
+    return Requant(np.broadcast_to(bias, (channels,)), np.broadcast_to(mult, (channels,)), shift,
+                   y.grid.zero_point, lo, hi, dtype_of(y))
+
+
+def lower_constant(
+    op: Op, low: Lowering, weights: Weights, window: Window, groups: int
+) -> None:
+    """Emits a convolution (or product) with constant weights, and the Add that is fused to it."""
+    x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
+    own = op.attrs.get("own_output", y)  # what the convolution itself is quantized to
+    place, out = low.places[op.inputs[0]], low.stored(op.outputs[0])
+    view = x.view
+    q = weights.q
+    taps = int(np.prod(q.shape[1:]))
+    low.begin_layer(op, macs=int(q.shape[0]) * taps * y.view.positions)
+    residual = _residual(op, low, y)
+    if isinstance(place, Packed):
+        activation: ActivationOperand = _packed(low, place, window)
+        assert isinstance(activation, PackedOperand)
+        q = activation.weights(q)
+    else:
+        if "window_view" in op.attrs:  # a Flatten was folded in: the features are an image again
+            place = place_image(place, op.attrs["window_view"])
+        if window.pointwise and place.dense and out.dense:
+            place, out = place.flat(), out.flat()
+            if residual is not None:
+                residual = dataclasses.replace(residual, place=residual.place.flat())
+        activation = BlockedOperand(place, window, x.grid.zero_point)
+    arch = low.arch
+    raw, spans, starts = pack_weights(q, groups, weights.zero, arch.rows, arch.cols)
+    operand = ConstantWeights(
+        low.constant(raw), spans, starts, arch.rows * arch.cols, activation.taps_y,
+        activation.taps_x,
+    )
+    inner = dataclasses.replace(op, lo=op.attrs["own_lo"], hi=op.attrs["own_hi"]) if (
+        residual is not None
+    ) else op
+    emit(
+        low,
+        Contraction(
+            op.name, activation, operand, out, x.grid.zero_point, x.grid.dtype == "uint8",
+            weights.zero, weights.q.dtype == np.uint8, requant(inner, x, own, weights), residual,
+        ),
+    )
+    del view
+
+
+def place_image(place: Stored, shape: tuple[int, int, int]) -> Stored:
+    """The same bytes under another (channels, height, width)."""
+    channels, height, width = shape
+    row = width * place.position_bytes
+    return dataclasses.replace(place, channels=channels, height=height, width=width, row_bytes=row,
+                               plane_bytes=row * height)
+
+
+def _packed(low: Lowering, place: Packed, window: Window) -> PackedOperand:
+    return PackedOperand(place, window, low.arch.rows, whole=False)
+
+
+def _residual(op: Op, low: Lowering, y: QTensor) -> Residual | None:
+    """The fused Add's second operand (passes/fuse.py puts it into the attributes)."""
+    attrs: Mapping[str, Any] = op.attrs
+    if "residual_scales" not in attrs:
+        return None
+    other = low.tensor(op.inputs[1])
+    mult, shift = quantize_multipliers(attrs["residual_scales"])
+    lo, hi = bounds(op, y.grid)
+    return Residual(low.stored(op.inputs[1]), dtype_of(other), other.grid.zero_point, int(mult[0]),
+                    int(mult[1]), shift, y.grid.zero_point, lo, hi, dtype_of(y))
+
+
+__all__ = ["Weights", "bias_steps", "clamped", "constant_weights", "lower_constant", "requant"]

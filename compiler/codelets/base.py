@@ -1,0 +1,181 @@
+"""What an operator is to the compiler: one Codelet, one file.
+
+`parse` turns an ONNX node into attributes and shapes, `lower` emits tile instructions, `reference`
+is the operator in real arithmetic, `cases` are the models it is tested with. Files are found by the
+registry; nothing else names them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.compiler.graph.ir import Grid, Op, QTensor
+from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.fixed_point import quantize_bound
+
+if TYPE_CHECKING:
+    from jacquard.compiler.tile.lowering import Lowering
+
+Array = npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Activation:
+    """An operand that is stored on the device: the reals of `tensor`."""
+
+    tensor: QTensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """An operand known at compile time: floats, or integers such as a shape."""
+
+    value: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedConstant:
+    """A DequantizeLinear of constant integers: `(q - zero) * scale`, per tensor or along `axis`.
+
+    scale float64, zero int64: 0-d or broadcastable to q.
+    """
+
+    name: str
+    q: Array
+    scale: Array
+    zero: Array
+
+    @property
+    def real(self) -> Array:
+        """float32, as DequantizeLinear gives it."""
+        return ((self.q.astype(np.int64) - self.zero) * self.scale).astype(np.float32)
+
+
+Operand = Activation | Constant | QuantizedConstant | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """An ONNX node with its operands resolved."""
+
+    op: str
+    name: str
+    attributes: Mapping[str, Any]
+    operands: tuple[Operand, ...]
+    opset: int
+    output_count: int = 1
+
+    @property
+    def place(self) -> str:
+        return f"node {self.name} ({self.op})"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self.attributes.get(name, default)
+
+    def operand(self, index: int) -> Operand:
+        return self.operands[index] if index < len(self.operands) else None
+
+    def activation(self, index: int) -> QTensor:
+        """Operand `index` as a stored tensor. UserError if it is a constant or absent."""
+        operand = self.operand(index)
+        if not isinstance(operand, Activation):
+            raise UserError(
+                f"{self.place}: input {index} must be a quantized activation, got a constant; "
+                "fold the model"
+            )
+        return operand.tensor
+
+    def constant(self, index: int) -> Array | None:
+        """Operand `index` as a plain array of reals or integers; None where absent."""
+        operand = self.operand(index)
+        if operand is None:
+            return None
+        if isinstance(operand, Activation):
+            raise UserError(
+                f"{self.place}: input {index} must be a constant, got an activation; "
+                "fold the model, or run this node on the host"
+            )
+        return operand.real if isinstance(operand, QuantizedConstant) else operand.value
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed:
+    """What `parse` makes of a node.
+
+    Attributes:
+      inputs: stored operands; constants among them carry their data.
+      attrs: whatever the codelet needs to lower.
+      shapes: of the outputs.
+      grid: on which the result lies exactly although nothing has quantized it (moves, maxima);
+        None where a QuantizeLinear must follow.
+    """
+
+    inputs: tuple[QTensor, ...]
+    attrs: Mapping[str, Any]
+    shapes: tuple[tuple[int, ...], ...]
+    grid: Grid | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A quantized operator to test: float inputs, one node, its attributes.
+
+    Attributes:
+      inputs: name -> shape of the activations.
+      constants: name -> float weights (quantized per channel along axis 0 where `weights` names
+        them) or integer parameters.
+      unsigned: activations are uint8.
+    """
+
+    name: str
+    inputs: Mapping[str, tuple[int, ...]]
+    attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    constants: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+    weights: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    outputs: int = 1
+    unsigned: bool = False
+    relu: bool = False
+
+
+Lower = Callable[[Op, "Lowering"], None]
+Reference = Callable[[Op, Sequence[Array]], Sequence[Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Codelet:
+    """One ONNX operator.
+
+    Attributes:
+      op: operator type.
+      parse: raises UserError for what the machine cannot do.
+      lower: None for operators that never reach lowering (a clamp joins its producer).
+      reference: op, inputs as reals (float64, ONNX shapes) -> outputs as reals.
+      clamp: for Relu and Clip: the node -> (lo, hi).
+      alias: the output's bytes are the input's (see tile/storage.py for when).
+    """
+
+    op: str
+    parse: Callable[[Node], Parsed] | None
+    lower: Lower | None
+    reference: Reference
+    cases: Callable[[], Sequence[Case]]
+    clamp: Callable[[Node], tuple[float, float]] | None = None
+
+
+def bounds(op: Op, grid: Grid) -> tuple[int, int]:
+    """The clamp of an op on its output's grid: (lo, hi) integers, inclusive."""
+    lo = quantize_bound(op.lo, grid.scale, grid.zero_point, grid.lo, grid.hi)
+    hi = quantize_bound(op.hi, grid.scale, grid.zero_point, grid.lo, grid.hi)
+    return lo, hi
+
+
+def clamped(op: Op) -> bool:
+    """Whether an op has a clamp of its own."""
+    return not (math.isinf(op.lo) and math.isinf(op.hi))

@@ -1,0 +1,143 @@
+"""The graph IR: quantized tensors and the operators between them.
+
+An `Op` reads stored integers and writes stored integers; everything real-valued between a
+DequantizeLinear and the next QuantizeLinear has become one Op with a clamp. Immutable; passes make
+new graphs. `text` is the form that --dump-after shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.integer[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How a tensor of any rank is seen by the machine: channels x height x width.
+
+    Four dimensions are N*C, H, W; anything else has its features (channels) last and all other
+    dimensions as width, as Program.Tensor says.
+    """
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def positions(self) -> int:
+        return self.height * self.width
+
+
+def view_of(shape: tuple[int, ...]) -> View:
+    """The machine's view of a tensor of that shape."""
+    if len(shape) == 4:
+        return View(shape[0] * shape[1], shape[2], shape[3])
+    channels = shape[-1] if shape else 1
+    return View(channels, 1, math.prod(shape[:-1]) if shape else 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Which real number an integer stands for: `(q - zero_point) * scale`."""
+
+    scale: float  # float32 value
+    zero_point: int
+    dtype: str  # int8, uint8 or int32
+
+    @property
+    def lo(self) -> int:
+        return int(np.iinfo(self.dtype).min)
+
+    @property
+    def hi(self) -> int:
+        return int(np.iinfo(self.dtype).max)
+
+
+@dataclasses.dataclass(frozen=True)
+class QTensor:
+    """A quantized tensor. `data` is set for constants: integers in ONNX shape."""
+
+    name: str
+    shape: tuple[int, ...]
+    grid: Grid
+    data: IntArray | None = None
+
+    @property
+    def view(self) -> View:
+        return view_of(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One operator between stored tensors.
+
+    Attributes:
+      kind: name of the codelet that lowers it (an ONNX operator type).
+      attrs: what the codelet's parse made of attributes and constants; fusions add to it.
+      lo, hi: clamp of the real result before it is quantized.
+      nodes: every ONNX node that this stands for, the principal one (`name`) included.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: Mapping[str, Any]
+    lo: float = -math.inf
+    hi: float = math.inf
+    nodes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """Ops in topological order.
+
+    Attributes:
+      inputs: graph input name -> tensor.
+      outputs: graph output name -> tensor.
+    """
+
+    name: str
+    tensors: Mapping[str, QTensor]
+    ops: tuple[Op, ...]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    def consumers(self) -> dict[str, list[int]]:
+        """Tensor -> indices of the ops that read it."""
+        result: dict[str, list[int]] = {name: [] for name in self.tensors}
+        for index, op in enumerate(self.ops):
+            for name in op.inputs:
+                result[name].append(index)
+        return result
+
+    def text(self) -> str:
+        """One line per op."""
+        lines = [f"graph {self.name}"]
+        lines += [f"  input {name} = {self._tensor(t)}" for name, t in self.inputs.items()]
+        for op in self.ops:
+            outputs = ", ".join(self._tensor(name) for name in op.outputs)
+            attrs = " ".join(f"{k}={_brief(v)}" for k, v in op.attrs.items())
+            clamp = "" if (op.lo, op.hi) == (-math.inf, math.inf) else f" clamp=[{op.lo}, {op.hi}]"
+            lines.append(f"  {outputs} = {op.kind}({', '.join(op.inputs)}) {attrs}{clamp}  # {op.name}")
+        lines += [f"  output {name} = {tensor}" for name, tensor in self.outputs.items()]
+        return "\n".join(lines) + "\n"
+
+    def _tensor(self, name: str) -> str:
+        tensor = self.tensors[name]
+        shape = "x".join(map(str, tensor.shape))
+        grid = tensor.grid
+        return f"{name}: {grid.dtype}[{shape}]@{grid.scale:.6g}+{grid.zero_point}"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}"
+    return str(value)

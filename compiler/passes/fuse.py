@@ -1,0 +1,131 @@
+"""Graph rewrites that save work and keep every rounding of the QDQ graph."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.graph.ir import Graph, Op
+from jacquard.compiler.main import CompileOptions
+from jacquard.compiler.tile.operand import Window
+from jacquard.proto.lib.fixed_point import requantization_scale
+
+
+def _fusible(op: Op, options: CompileOptions) -> bool:
+    override = options.overrides.get(op.name)
+    return options.fuse and (override is None or override.fuse is not False)
+
+
+def fold_flatten(graph: Graph, options: CompileOptions) -> Graph:
+    """Flatten + Gemm becomes a convolution with the image's size as kernel: no byte is moved.
+
+    Flatten orders features channel by channel, DRAM position by position; the weights are permuted
+    instead of the activations.
+    """
+    producers = {name: op for op in graph.ops for name in op.outputs}
+    ops = []
+    for op in graph.ops:
+        source = producers.get(op.inputs[0]) if op.inputs else None
+        if (
+            op.kind == "Gemm"
+            and source is not None
+            and source.kind in ("Flatten", "Reshape")
+            and _fusible(source, options)
+            and not clamped(source)
+        ):
+            x, flat = graph.tensors[source.inputs[0]], graph.tensors[op.inputs[0]]
+            view = x.view
+            if (
+                len(x.shape) == 4
+                and x.shape[0] == 1
+                and flat.shape == (1, int(np.prod(x.shape)))
+                and x.grid == flat.grid
+                and view.positions > 1
+            ):
+                weights = op.attrs["weights"]
+                q = weights.q.reshape(-1, view.channels, view.height, view.width)
+                attrs = {
+                    **op.attrs,
+                    "weights": dataclasses.replace(weights, q=np.ascontiguousarray(q)),
+                    "window": Window((view.height, view.width)),
+                }
+                ops.append(
+                    dataclasses.replace(op, inputs=(x.name, *op.inputs[1:]), attrs=attrs,
+                                        nodes=(*source.nodes, *op.nodes))
+                )
+                continue
+        ops.append(op)
+    return dataclasses.replace(graph, ops=tuple(ops))
+
+
+def fuse_add(graph: Graph, options: CompileOptions) -> Graph:
+    """A convolution or product whose only reader is an Add requantizes, then adds, on chip.
+
+    The convolution keeps its own rounding and clamp; the sum gets its own behind it. The convolution
+    moves to the Add's place in the order, where the other operand is known.
+    """
+    producers = {name: index for index, op in enumerate(graph.ops) for name in op.outputs}
+    consumers = graph.consumers()
+    outputs = set(graph.outputs.values())
+    ops: list[Op | None] = list(graph.ops)
+    for index, op in enumerate(graph.ops):
+        if op.kind != "Add" or len(op.inputs) != 2 or not op.attrs.get("plain"):
+            continue
+        a, b = (graph.tensors[name] for name in op.inputs)
+        if a.shape != b.shape or a.name == b.name or b.data is not None or a.data is not None:
+            continue
+        candidates = []
+        for name in op.inputs:
+            at = producers.get(name)
+            if at is None or name in outputs or len(consumers[name]) != 1:
+                continue
+            producer = ops[at]
+            if (
+                producer is not None
+                and producer.kind in ("Conv", "Gemm")
+                and "residual_scales" not in producer.attrs
+                and _fusible(producer, options)
+                and _fusible(op, options)
+            ):
+                candidates.append((at, name))
+        if not candidates:
+            continue
+        at, name = max(candidates)  # the later one: the other operand is stored before it
+        producer = ops[at]
+        assert producer is not None
+        other = next(n for n in op.inputs if n != name)
+        own, result = graph.tensors[name], graph.tensors[op.outputs[0]]
+        # The multipliers' order is the Add's own: they share one shift.
+        scales = np.asarray([
+            float(requantization_scale([np.float64(graph.tensors[n].grid.scale)],
+                                       np.float64(result.grid.scale)))
+            for n in (name, other)
+        ])
+        ops[at] = None
+        ops[index] = dataclasses.replace(
+            producer,
+            inputs=(producer.inputs[0], other),
+            outputs=op.outputs,
+            attrs={**producer.attrs, "residual_scales": scales, "own_output": own,
+                   "own_lo": producer.lo, "own_hi": producer.hi},
+            lo=op.lo, hi=op.hi,
+            nodes=(*producer.nodes, *op.nodes),
+        )
+    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+
+
+def drop_dead(graph: Graph, options: CompileOptions) -> Graph:
+    """Removes ops whose results nothing reads, and tensors that nothing names."""
+    del options
+    needed = set(graph.outputs.values())
+    ops: list[Op] = []
+    for op in reversed(graph.ops):
+        if any(name in needed for name in op.outputs):
+            needed.update(op.inputs)
+            ops.append(op)
+    ops.reverse()
+    named = needed | set(graph.inputs.values()) | {n for op in ops for n in op.outputs}
+    tensors = {name: t for name, t in graph.tensors.items() if name in named}
+    return dataclasses.replace(graph, ops=tuple(ops), tensors=tensors)

@@ -1,0 +1,51 @@
+"""Orders the instructions for fetch, which is in order and stalls at a full queue.
+
+Each engine keeps its own order. Between engines the order is that of estimated start times: an
+instruction then never stands behind one that starts later, so queues fill up only where an engine is
+far behind anyway. Dependencies start earlier than what waits for them, so the order is also one in
+which the program could run step by step, and fetch cannot deadlock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from jacquard.compiler.passes.tokens import Dependencies
+from jacquard.compiler.tile.cost import duration
+from jacquard.compiler.tile.ir import TileProgram
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.arch import Arch
+
+
+def order(
+    program: TileProgram, found: Dependencies, arch: Arch
+) -> tuple[TileProgram, Dependencies]:
+    """The same steps in order of their estimated start, and the dependencies renumbered."""
+    free = [0.0] * 4
+    bus = 0.0  # LOAD and STORE share DRAM
+    done = [0.0] * len(program.steps)
+    keys = []
+    needs = found.needs.tolist()
+    for index, step in enumerate(program.steps):
+        engine = int(step.instruction.ENGINE)  # type: ignore[arg-type]
+        ready = max((done[n] for n in needs[index] if n >= 0), default=0.0)
+        start = max(free[engine], ready)
+        busy, delay = duration(step.instruction, arch)
+        if engine in (isa.Engine.LOAD, isa.Engine.STORE):
+            begin = max(start, bus - 4 * busy)  # the bus is shared, not handed over whole
+            bus = max(bus, begin) + busy
+            free[engine] = max(begin, start) + busy
+        else:
+            free[engine] = start + busy
+        done[index] = free[engine] + delay
+        keys.append(start)
+    # Start times never fall along one engine and never precede a dependency's: a stable sort keeps both.
+    permutation = np.argsort(np.asarray(keys), kind="stable")
+    place = np.empty_like(permutation)
+    place[permutation] = np.arange(permutation.size)
+    renumbered = found.needs[permutation]
+    renumbered = np.where(renumbered >= 0, place[renumbered], -1).astype(np.int32)
+    steps = tuple(program.steps[i] for i in permutation)
+    return dataclasses.replace(program, steps=steps), Dependencies(renumbered)

@@ -1,0 +1,53 @@
+"""The order of the passes, with a reason per line, and the verifiers between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+
+from jacquard.compiler.graph.ir import Graph
+from jacquard.compiler.graph.verify import verify
+from jacquard.compiler.main import CompileOptions
+from jacquard.compiler.passes import fuse, link, lower, order, tokens
+from jacquard.compiler.passes.import_qdq import import_qdq
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.errors import UserError
+
+GraphPass = Callable[[Graph, CompileOptions], Graph]
+
+# (name, pass, reason for its place)
+GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
+    ("fold-flatten", fuse.fold_flatten, "first: later passes see the convolution it becomes"),
+    ("fuse-add", fuse.fuse_add, "before storage: the sum's first operand needs no DRAM"),
+    ("drop-dead", fuse.drop_dead, "last: the passes above leave tensors that nothing reads"),
+)
+
+
+def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program:
+    """All passes, from a QDQ model to a linked Program."""
+    if not arch.rows == arch.cols == arch.lanes:
+        raise UserError(
+            f"config {arch.name}: the compiler needs as many rows as columns and lanes, got "
+            f"{arch.rows}, {arch.cols} and {arch.lanes}; choose another configuration"
+        )
+
+    def dump(name: str, text: Callable[[], str]) -> None:
+        if options.dump is not None and name in options.dump_after:
+            options.dump(name, text())
+
+    graph = import_qdq(qdq, options.model_name)
+    verify(graph, "import")
+    dump("import", graph.text)
+    for name, graph_pass, _ in GRAPH_PASSES:
+        graph = graph_pass(graph, options)
+        verify(graph, name)
+        dump(name, graph.text)
+    program = lower.lower(graph, arch, options.overrides)
+    dump("lower", program.text)
+    found = tokens.dependencies(program, arch)
+    program, found = order.order(program, found, arch)
+    program = tokens.insert(program, found)
+    dump("order", program.text)
+    return link.link(graph, program, arch, options.model_name or graph.name)

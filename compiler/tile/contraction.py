@@ -1,0 +1,346 @@
+"""Everything that runs on the systolic array, tiled and emitted: convolutions and products.
+
+Loop nest, outermost first: spatial tile, group of output column tiles, chunk of the reduction,
+output column tile. Inputs of a spatial tile stay in IBUF for all of its outputs where they fit, the
+next tile's arrive in pieces meanwhile. VECTOR drains one half of OBUF while MATRIX fills the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.memory import Piece
+from jacquard.compiler.tile.operand import ActivationOperand, Rect, WeightOperand
+from jacquard.compiler.tile.plan import Plan, Shape, choose
+from jacquard.proto import npu_isa as isa
+
+
+@dataclasses.dataclass(frozen=True)
+class Requant:
+    """The accumulators' way to 8 bits; bias int64[M], mult int32[M]."""
+
+    bias: npt.NDArray[np.int64]
+    mult: npt.NDArray[np.int32]
+    shift: int
+    zero_point: int
+    lo: int
+    hi: int
+    dtype: isa.Dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Residual:
+    """A second operand, added to the requantized result under one rounding of its own.
+
+    mult_own scales the convolution's 8-bit result (less own_zero), mult_other the operand.
+    """
+
+    place: Stored
+    dtype: isa.Dtype
+    other_zero: int
+    mult_own: int
+    mult_other: int
+    shift: int
+    zero_point: int
+    lo: int
+    hi: int
+    out_dtype: isa.Dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Contraction:
+    """One layer on the array. `out` is where the result goes; its height x width are tiled."""
+
+    name: str
+    activation: ActivationOperand
+    weight: WeightOperand
+    out: Stored
+    act_zero: int
+    act_unsigned: bool
+    weight_zero: int
+    weight_unsigned: bool
+    requant: Requant
+    residual: Residual | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Item:
+    """A group of output tiles over a chunk of the reduction in one spatial tile."""
+
+    rect: Rect
+    outputs: tuple[int, int]
+    chunk: tuple[int, int]
+    fetch: int
+    first: bool  # chunk of its group: overwrites the accumulators
+    last: bool
+
+
+def emit(low: Lowering, problem: Contraction) -> None:
+    """Tiles the problem and emits it. UserError if it cannot fit."""
+    shape = Shape(
+        height=problem.out.height,
+        width=problem.out.width,
+        output_tiles=problem.out.tiles,
+        spans=tuple(problem.weight.span(o) for o in range(problem.out.tiles)),
+        residual=problem.residual is not None,
+    )
+    plan = choose(low.arch, problem.name, problem.activation, shape, low.overrides.get(problem.name))
+    _Emission(low, problem, plan).run()
+
+
+class _Emission:
+    """State of one layer's emission."""
+
+    def __init__(self, low: Lowering, problem: Contraction, plan: Plan) -> None:
+        self.low, self.arch, self.problem, self.plan = low, low.arch, problem, plan
+        self.items = list(self._items())
+        self.fetches = self._fetches()
+        self.fetched: dict[int, Piece] = {}
+        self.weights: dict[tuple[int, int, int, int], Piece] = {}
+        requant = problem.requant
+        self.params = low.load_params(requant.bias, requant.mult)
+        self.param_piece: Piece | None = None
+        self.param_group = -1
+
+    # --- the loop nest as a list ------------------------------------------------------------------
+
+    def _items(self) -> Iterator[_Item]:
+        problem, plan = self.problem, self.plan
+        out, tiles = problem.out, problem.out.tiles
+        fetch = -1
+        for y in range(0, out.height, plan.height):
+            for x in range(0, out.width, plan.width):
+                rect = Rect(y, x, min(plan.height, out.height - y), min(plan.width, out.width - x))
+                if plan.keep_inputs:
+                    fetch += 1
+                for start in range(0, tiles, plan.output_tiles):
+                    group = (start, min(start + plan.output_tiles, tiles))
+                    if plan.keep_inputs:
+                        chunks = [(0, problem.activation.tiles)]
+                    else:
+                        spans = [problem.weight.span(o) for o in range(*group)]
+                        low, high = min(s[0] for s in spans), max(s[1] for s in spans)
+                        step = plan.channel_tiles
+                        chunks = [(c, min(c + step, high)) for c in range(low, high, step)]
+                    for index, chunk in enumerate(chunks):
+                        if not plan.keep_inputs:
+                            fetch += 1
+                        yield _Item(
+                            rect, group, chunk, fetch, index == 0, index == len(chunks) - 1
+                        )
+
+    def _fetches(self) -> list[tuple[Rect, tuple[int, int], int, int]]:
+        """(rectangle, channel tiles, first item, end item) of each fetch."""
+        found: list[tuple[Rect, tuple[int, int], int, int]] = []
+        for index, item in enumerate(self.items):
+            if item.fetch == len(found):
+                found.append((item.rect, item.chunk, index, index + 1))
+            else:
+                rect, chunk, first, _ = found[-1]
+                found[-1] = (rect, chunk, first, index + 1)
+        return found
+
+    # --- emission ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        for index, item in enumerate(self.items):
+            group = self._load_params(item)
+            ready = self._load_weights(item, self.problem.weight, item.outputs[0])
+            if item.fetch not in self.fetched:
+                self._fetch(item.fetch, 0, 1)
+            residual = self._load_residual(item) if item.last else None
+            first, end = self.fetches[item.fetch][2:]
+            if item.fetch + 1 < len(self.fetches):
+                self._fetch(item.fetch + 1, index - first, end - first)
+            self._multiply(item, ready)
+            if item.last:
+                self._drain(item, group, residual)
+            if index == end - 1:
+                self.low.ibuf.free(self.fetched[item.fetch])
+        for piece in self.weights.values():
+            self.low.wbuf.free(piece)
+        if self.param_piece is not None:
+            self.low.param.free(self.param_piece)
+
+    def _fetch(self, fetch: int, part: int, parts: int) -> None:
+        """Emits part `part` of `parts` of a fetch: a range of its channel tiles."""
+        rect, chunk, _, _ = self.fetches[fetch]
+        activation = self.problem.activation
+        count = chunk[1] - chunk[0]
+        rows = activation.rows(rect.height, rect.width)
+        if fetch not in self.fetched:
+            self.fetched[fetch] = self.low.ibuf.take(rows * count)
+        if not activation.splittable:
+            if part == 0:
+                self.low.emit(activation.load(rect, chunk[0], count, self.fetched[fetch].base))
+            return
+        # As few loads as keep pieces of at least a few KiB.
+        parts = min(parts, max(1, rows * count * self.arch.rows // 4096), count)
+        if part >= parts:
+            return
+        first, end = count * part // parts, count * (part + 1) // parts
+        base = self.fetched[fetch].base + first * rows
+        self.low.emit(activation.load(rect, chunk[0] + first, end - first, base))
+
+    def _load_params(self, item: _Item) -> int:
+        """Makes the group's parameter rows resident; returns the PARAM row of its first tile."""
+        per_load = self.plan.param_tiles
+        group = item.outputs[0] // per_load
+        if group != self.param_group:
+            if self.param_piece is not None:
+                self.low.param.free(self.param_piece)
+            first = group * per_load
+            rows = min(per_load, self.problem.out.tiles - first)
+            self.param_piece = self.low.param.take(rows)
+            self.param_group = group
+            self.low.emit_param_load(self.params, first, self.param_piece)
+        assert self.param_piece is not None
+        return self.param_piece.base + item.outputs[0] - group * per_load
+
+    def _weight_chunks(self, item: _Item, output: int) -> Iterator[tuple[int, int, int, int]]:
+        """(first tile, end tile, first kernel row, end kernel row) of each MATRIX instruction."""
+        first, end = self.problem.weight.span(output)
+        first, end = max(first, item.chunk[0]), min(end, item.chunk[1])
+        taps = self.problem.activation.taps_y
+        if self.plan.weight_rows < taps:
+            for c in range(first, end):
+                for ky in range(0, taps, self.plan.weight_rows):
+                    yield c, c + 1, ky, min(ky + self.plan.weight_rows, taps)
+        else:
+            for c in range(first, end, self.plan.weight_tiles):
+                yield c, min(c + self.plan.weight_tiles, end), 0, taps
+
+    def _load_weights(
+        self, item: _Item, weight: WeightOperand, output: int
+    ) -> list[tuple[int, int, int, int]]:
+        """Loads the first chunk of an output tile ahead of the inputs; returns its chunks."""
+        chunks = list(self._weight_chunks(item, output))
+        if chunks:
+            self._weight(output, chunks[0])
+        return chunks
+
+    def _weight(self, output: int, chunk: tuple[int, int, int, int]) -> Piece:
+        """The chunk's place in WBUF, loaded now unless it is there."""
+        first, end, ky, ky_end = chunk
+        key = (output, first, ky, end)
+        if key not in self.weights:
+            tiles = (end - first) * (ky_end - ky) * self.problem.activation.taps_x
+            piece = self.weights[key] = self.low.wbuf.take(tiles * self.arch.rows)
+            base = piece.base * self.arch.wbuf_row_bytes
+            self.low.emit(self.problem.weight.load(output, first, end, ky, ky_end, base))
+        return self.weights[key]
+
+    def _load_residual(self, item: _Item) -> Piece | None:
+        residual = self.problem.residual
+        if residual is None:
+            return None
+        count = item.outputs[1] - item.outputs[0]
+        piece = self.low.vmem.take(count * item.rect.positions * self.arch.lanes)
+        fields = _rect_fields(residual.place, item.rect, item.outputs)
+        self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=residual.place.arg, dst=piece.base,
+                               **_as_load(fields)))
+        return piece
+
+    def _multiply(self, item: _Item, chunks: list[tuple[int, int, int, int]]) -> None:
+        problem, rect = self.problem, item.rect
+        activation = problem.activation
+        rows = activation.rows(rect.height, rect.width)
+        s_x, s_y, s_kx, s_ky, s_c = activation.strides(rect.height, rect.width)
+        if item.first:
+            self.obuf = self.low.take_obuf_half()
+        base = self.fetched[item.fetch].base
+        fetch_first = self.fetches[item.fetch][1][0]
+        for output in range(*item.outputs):
+            if output != item.outputs[0]:
+                chunks = list(self._weight_chunks(item, output))
+            span_first = problem.weight.span(output)[0]
+            for chunk in chunks:
+                first, end, ky, ky_end = chunk
+                piece = self._weight(output, chunk)
+                step = s_c if not activation.splittable else rows
+                self.low.emit(
+                    isa.Matrix(
+                        ibuf=base + (first - fetch_first) * step + ky * s_ky,
+                        wbuf=piece.base,
+                        obuf=self.obuf + (output - item.outputs[0]) * rect.positions,
+                        accumulate=int((first, ky) != (span_first, 0)),
+                        act_unsigned=int(problem.act_unsigned),
+                        weight_unsigned=int(problem.weight_unsigned),
+                        act_zero=problem.act_zero, weight_zero=problem.weight_zero,
+                        n_x=rect.width, n_y=rect.height, n_kx=activation.taps_x,
+                        n_ky=ky_end - ky, n_c=end - first,
+                        s_x=s_x, s_y=s_y, s_kx=s_kx, s_ky=s_ky, s_c=s_c,
+                    )
+                )
+                if not self.plan.keep_weights:
+                    self.low.wbuf.free(piece)
+                    del self.weights[(output, first, ky, end)]
+
+    def _drain(self, item: _Item, param: int, residual: Piece | None) -> None:
+        """Requantizes a finished group, adds the residual, stores it."""
+        problem, arch, low = self.problem, self.arch, self.low
+        requant, positions, lanes = problem.requant, item.rect.positions, self.arch.lanes
+        count = item.outputs[1] - item.outputs[0]
+        piece = low.vmem.take(count * positions * lanes)
+        low.emit(
+            isa.Vector(
+                op=isa.VectorOp.MOVE, scale=isa.ScaleMode.PER_LANE, shift=requant.shift,
+                zero_point=requant.zero_point, clamp=1, lo=requant.lo, hi=requant.hi,
+                n0=positions, n1=count, n2=1, n3=1,
+                dst_buffer=isa.Buffer.VMEM, dst_dtype=requant.dtype, dst_base=piece.base,
+                dst_stride0=lanes, dst_stride1=positions * lanes,
+                src1_buffer=isa.Buffer.OBUF, src1_dtype=isa.Dtype.S32,
+                src1_base=self.obuf * arch.obuf_row_bytes, src1_stride0=arch.obuf_row_bytes,
+                src1_stride1=positions * arch.obuf_row_bytes,
+                param=param, param_stride1=1,
+            )
+        )
+        if residual is not None:
+            assert problem.residual is not None
+            other, total = problem.residual, count * positions
+            low.emit(
+                isa.Vector(
+                    op=isa.VectorOp.SADD, scale=isa.ScaleMode.IMM, shift=other.shift,
+                    zero_point=other.zero_point, clamp=1, lo=other.lo, hi=other.hi,
+                    n0=total, n1=1, n2=1, n3=1,
+                    imm1=-requant.zero_point, mult1=other.mult_own,
+                    imm2=-other.other_zero, mult2=other.mult_other,
+                    dst_buffer=isa.Buffer.VMEM, dst_dtype=other.out_dtype, dst_base=piece.base,
+                    dst_stride0=lanes,
+                    src1_buffer=isa.Buffer.VMEM, src1_dtype=requant.dtype, src1_base=piece.base,
+                    src1_stride0=lanes,
+                    src2_buffer=isa.Buffer.VMEM, src2_dtype=other.dtype, src2_base=residual.base,
+                    src2_stride0=lanes,
+                )
+            )
+            low.vmem.free(residual)
+        fields = _rect_fields(problem.out, item.rect, item.outputs)
+        low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=problem.out.arg, src=piece.base, **fields))
+        low.vmem.free(piece)
+
+
+def _rect_fields(place: Stored, rect: Rect, tiles: tuple[int, int]) -> dict[str, int]:
+    """STORE fields that copy [tile][y][x][block] dense on chip to a rectangle of a tensor."""
+    size = place.position_bytes
+    count = tiles[1] - tiles[0]
+    dram = (
+        place.offset + tiles[0] * place.plane_bytes + rect.y * place.row_bytes + rect.x * size
+    )
+    if rect.height == 1 or (rect.width == place.width and place.dense):
+        run = rect.positions * size
+        return {"dram": dram, "n0": run, "n1": count, "n2": 1, "n3": 1, "l1": run,
+                "s1": place.plane_bytes}
+    run = rect.width * size
+    return {"dram": dram, "n0": run, "n1": rect.height, "n2": count, "n3": 1, "l1": run,
+            "s1": place.row_bytes, "l2": rect.height * run, "s2": place.plane_bytes}
+
+
+def _as_load(fields: dict[str, int]) -> dict[str, int]:
+    """The same copy in LOAD's field names."""
+    return {name.replace("l", "d") if name in ("l1", "l2") else name: v
+            for name, v in fields.items()}

@@ -1,0 +1,208 @@
+"""What a codelet's `lower` works with: where tensors lie, constants, memories, and a place to emit.
+
+One Lowering serves a whole network, so that the memories' state carries over from layer to layer and
+the next layer's first loads find free space.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.compiler.graph.ir import Graph, Op, QTensor
+from jacquard.compiler.tile.ir import CONSTANT_ARG, Instruction, LayerInfo, Step
+from jacquard.compiler.tile.memory import NextFit, Piece, TwoEnds
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.arch import Arch
+
+ALIGN = 64  # of pieces of the constants' segment, in bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A tensor, or a window of one, in DRAM: channel tiles of `block` channels.
+
+    Attributes:
+      arg, offset: argument register, and the first byte's offset from it.
+      channels, height, width: of the window.
+      row_bytes, plane_bytes: from a row to the next, from a channel tile to the next.
+      element_bytes: 1, or 4 for int32 constants.
+    """
+
+    arg: int
+    offset: int
+    channels: int
+    height: int
+    width: int
+    block: int
+    row_bytes: int
+    plane_bytes: int
+    element_bytes: int = 1
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.channels // self.block)
+
+    @property
+    def size_bytes(self) -> int:
+        return self.tiles * self.plane_bytes
+
+    @property
+    def position_bytes(self) -> int:
+        """Bytes of one position of a channel tile."""
+        return self.block * self.element_bytes
+
+    @property
+    def dense(self) -> bool:
+        """Rows follow each other without a gap."""
+        return self.row_bytes == self.width * self.position_bytes
+
+    def columns(self, start: int, count: int) -> Stored:
+        """The window of `count` columns from `start`."""
+        return dataclasses.replace(
+            self, offset=self.offset + start * self.position_bytes, width=count
+        )
+
+    def flat(self) -> Stored:
+        """The same bytes as one row. Only where rows are dense."""
+        assert self.dense
+        width = self.height * self.width
+        return dataclasses.replace(
+            self, height=1, width=width, row_bytes=width * self.position_bytes
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A graph input as rows of height x width x channels bytes, padded on the host.
+
+    `pads` top, left, bottom, right: positions of zero point around the image.
+    """
+
+    arg: int
+    offset: int
+    channels: int
+    height: int
+    width: int
+    pads: tuple[int, int, int, int]
+    row_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        return (self.pads[0] + self.height + self.pads[2]) * self.row_bytes
+
+
+def dtype_of(tensor: QTensor) -> isa.Dtype:
+    """The machine's type of a stored tensor."""
+    return {"int8": isa.Dtype.S8, "uint8": isa.Dtype.U8, "int32": isa.Dtype.S32}[tensor.grid.dtype]
+
+
+class Lowering:
+    """Emits the network's instructions in program order."""
+
+    def __init__(
+        self, arch: Arch, graph: Graph, places: dict[str, Stored | Packed], overrides: dict[str, object]
+    ) -> None:
+        self.arch, self.graph, self.overrides = arch, graph, overrides
+        self.places = places
+        self.steps: list[Step] = []
+        self.layers: list[LayerInfo] = []
+        self._constants: list[bytes] = []
+        self._constant_bytes = 0
+        self.ibuf = TwoEnds("IBUF", arch.ibuf_rows)
+        self.wbuf = NextFit("WBUF", arch.wbuf_rows)
+        self.vmem = NextFit("VMEM", arch.vmem_bytes)
+        self.param = NextFit("PARAM", arch.param_rows)
+        self._obuf_half = 0
+
+    # --- tensors ----------------------------------------------------------------------------------
+
+    def tensor(self, name: str) -> QTensor:
+        return self.graph.tensors[name]
+
+    def stored(self, name: str) -> Stored:
+        """Where a blocked tensor lies; constants are packed on first use."""
+        place = self.places.get(name)
+        if place is None:
+            tensor = self.tensor(name)
+            assert tensor.data is not None, name
+            place = self.places[name] = self.constant_tensor(tensor.data, tensor)
+        assert isinstance(place, Stored), name
+        return place
+
+    def constant(self, data: bytes | npt.NDArray[np.generic]) -> int:
+        """Adds bytes to the constants' segment; returns their offset."""
+        raw = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
+        offset = self._constant_bytes
+        padding = -len(raw) % ALIGN
+        self._constants += [raw, b"\0" * padding]
+        self._constant_bytes += len(raw) + padding
+        return offset
+
+    def constant_tensor(self, data: npt.NDArray[np.generic], tensor: QTensor) -> Stored:
+        """Packs a constant like an activation of its shape."""
+        view, block = tensor.view, self.arch.rows
+        dtype = np.dtype(tensor.grid.dtype)
+        if len(tensor.shape) == 4:
+            planes = data.reshape(view.channels, view.height, view.width)
+        else:
+            planes = data.reshape(view.width, view.channels).T.reshape(view.channels, 1, view.width)
+        tiles = -(-view.channels // block)
+        padded = np.zeros((tiles * block, view.height, view.width), dtype)
+        padded[: view.channels] = planes
+        blocked = padded.reshape(tiles, block, view.height, view.width).transpose(0, 2, 3, 1)
+        return self.place_blocked(CONSTANT_ARG, self.constant(blocked), tensor)
+
+    def place_blocked(self, arg: int, offset: int, tensor: QTensor) -> Stored:
+        """A whole tensor in the blocked layout at that place."""
+        return blocked(arg, offset, tensor, self.arch.rows)
+
+    def constants(self) -> bytes:
+        return b"".join(self._constants)
+
+    # --- emission ---------------------------------------------------------------------------------
+
+    def begin_layer(self, op: Op, macs: int) -> None:
+        """All that is emitted from here on belongs to this op."""
+        self.layers.append(LayerInfo(op.name, op.kind, op.nodes, op.outputs[0], macs))
+
+    def emit(self, instruction: Instruction) -> None:
+        self.steps.append(Step(instruction, len(self.layers) - 1))
+
+    def take_obuf_half(self) -> int:
+        """First OBUF row of the half whose turn it is."""
+        self._obuf_half ^= 1
+        return self._obuf_half * self.arch.obuf_half_rows
+
+    def load_params(
+        self, bias: npt.NDArray[np.int64], mult: npt.NDArray[np.int32]
+    ) -> int:
+        """Puts per-channel parameters into the constants as PARAM rows; returns their offset."""
+        lanes = self.arch.lanes
+        rows = -(-bias.size // lanes)
+        table = np.zeros((2, rows * lanes), np.int32)
+        table[0, : bias.size] = bias
+        table[1, : mult.size] = mult
+        return self.constant(table.reshape(2, rows, lanes).transpose(1, 0, 2))
+
+    def emit_param_load(self, offset: int, first_row: int, piece: Piece) -> None:
+        """Loads `piece.size` parameter rows from row `first_row` of a table in the constants."""
+        row = self.arch.param_row_bytes
+        self.emit(
+            isa.Load(
+                buffer=isa.Buffer.PARAM, arg=CONSTANT_ARG, dst=piece.base * row,
+                dram=offset + first_row * row, n0=piece.size * row, n1=1, n2=1, n3=1,
+            )
+        )
+
+
+def blocked(arg: int, offset: int, tensor: QTensor, block: int) -> Stored:
+    """A whole tensor in the blocked layout."""
+    view = tensor.view
+    element = np.dtype(tensor.grid.dtype).itemsize
+    row = view.width * block * element
+    return Stored(
+        arg, offset, view.channels, view.height, view.width, block, row, row * view.height, element
+    )

@@ -1,0 +1,84 @@
+"""Space in the on-chip memories while instructions are emitted one after another.
+
+What is handed out stays untouched until it is freed, in the order of emission; that the engines run
+apart is the token pass's business. So freeing is early and reuse is late: next-fit goes round the
+memory, and the two ends of a memory take turns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+class NoRoom(Exception):
+    """The memory has no free piece of the size asked for."""
+
+    def __init__(self, memory: str, wanted: int, size: int) -> None:
+        super().__init__(f"{memory}: {wanted} wanted, {size} in all")
+        self.memory, self.wanted, self.size = memory, wanted, size
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """[base, base + size) of a memory, in its unit (rows or bytes)."""
+
+    base: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.base + self.size
+
+
+class NextFit:
+    """Goes round the memory: the piece freed longest ago is used first."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
+        self._live: list[Piece] = []
+        self._next = 0
+
+    def take(self, size: int) -> Piece:
+        """A free piece. NoRoom if there is none."""
+        for start in (self._next, 0):
+            base = start
+            for piece in sorted(self._live, key=lambda p: p.base):
+                if piece.end <= base:
+                    continue
+                if base + size <= piece.base:
+                    break
+                base = piece.end
+            if base + size <= self.size:
+                found = Piece(base, size)
+                self._live.append(found)
+                self._next = base + size
+                return found
+        raise NoRoom(self.name, size, self.size)
+
+    def free(self, piece: Piece) -> None:
+        self._live.remove(piece)
+
+
+class TwoEnds:
+    """Takes turns between the lower and the upper end, so that successors do not overlap."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
+        self._live: list[Piece] = []
+        self._upper = True
+
+    def take(self, size: int) -> Piece:
+        """A free piece at the other end than the last one. NoRoom if there is none."""
+        self._upper = not self._upper
+        for upper in (self._upper, not self._upper):
+            base = self.size - size if upper else 0
+            free = all(base >= p.end or base + size <= p.base for p in self._live)
+            if base >= 0 and free:
+                found = Piece(base, size)
+                self._live.append(found)
+                self._upper = upper
+                return found
+        raise NoRoom(self.name, size, self.size)
+
+    def free(self, piece: Piece) -> None:
+        self._live.remove(piece)

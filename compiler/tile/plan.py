@@ -1,0 +1,235 @@
+"""Chooses the tiling of a contraction by a cost model over all that fit.
+
+A candidate is a spatial tile, how many output tiles share an accumulator half, and how much of the
+reduction is in IBUF at once. Its cost is the busiest engine's time plus what nothing hides: the
+first loads and the last results of the layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+
+from jacquard.compiler.tile.operand import ActivationOperand
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.errors import UserError
+
+INSTRUCTION_CYCLES = 8  # of an engine, from one instruction to the next that waits for it
+OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What the plan depends on besides the operand: output positions and tiles."""
+
+    height: int
+    width: int
+    output_tiles: int
+    spans: tuple[tuple[int, int], ...]
+    residual: bool
+
+    @property
+    def deepest(self) -> int:
+        return max(end - first for first, end in self.spans)
+
+    @property
+    def passes(self) -> int:
+        """Channel tiles summed over output tiles."""
+        return sum(end - first for first, end in self.spans)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A tiling.
+
+    Attributes:
+      height, width: output positions of a spatial tile.
+      output_tiles: output column tiles that share an accumulator half.
+      channel_tiles: input channel tiles in IBUF at once.
+      keep_inputs: a spatial tile's inputs are loaded once for all of its outputs.
+      keep_weights: the layer's weights are loaded once for all spatial tiles.
+      weight_tiles, weight_rows: channel tiles (and, below a whole kernel, kernel rows) of one
+        MATRIX instruction.
+      param_tiles: output tiles whose parameters are loaded together.
+      cycles: what the cost model says.
+    """
+
+    height: int
+    width: int
+    output_tiles: int
+    channel_tiles: int
+    keep_inputs: bool
+    keep_weights: bool
+    weight_tiles: int
+    weight_rows: int
+    param_tiles: int
+    cycles: float
+
+
+def choose(
+    arch: Arch, name: str, activation: ActivationOperand, shape: Shape, override: object
+) -> Plan:
+    """The cheapest plan. UserError with the buffer and the shortage where none fits."""
+    weight_tiles, weight_rows = _weight_chunk(arch, name, activation, shape)
+    best: Plan | None = None
+    for candidate in _candidates(arch, activation, shape, override):
+        plan = _costed(arch, activation, shape, candidate, weight_tiles, weight_rows)
+        if plan is not None and (best is None or plan.cycles < best.cycles):
+            best = plan
+    if best is None:
+        raise UserError(_too_large(arch, name, activation, override))
+    return best
+
+
+def _weight_chunk(
+    arch: Arch, name: str, activation: ActivationOperand, shape: Shape
+) -> tuple[int, int]:
+    """(channel tiles, kernel rows) of a MATRIX instruction: a quarter of WBUF, at most half."""
+    line = activation.taps_x * arch.rows  # WBUF rows of one kernel row of one channel tile
+    kernel = activation.taps_y * line
+    if kernel <= arch.wbuf_rows // 2:
+        return max(1, min(shape.deepest, arch.wbuf_rows // 4 // kernel)), activation.taps_y
+    if line > arch.wbuf_rows // 2:
+        half, needed = arch.wbuf_bytes // 2, line * arch.wbuf_row_bytes
+        raise UserError(
+            f"layer {name}: one kernel row of weights must fit half of WBUF ({half} bytes), needs "
+            f"{needed}, {needed - half} too many; use a larger configuration or a narrower kernel"
+        )
+    return 1, arch.wbuf_rows // 2 // line
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts(size: int) -> tuple[int, ...]:
+    """Distinct sizes of equal parts of `size`, largest first."""
+    return tuple(sorted({-(-size // n) for n in range(1, size + 1)}, reverse=True))
+
+
+def _candidates(
+    arch: Arch, activation: ActivationOperand, shape: Shape, override: object
+) -> Iterator[tuple[int, int, int, int]]:
+    """(height, width, output tiles, channel tiles) within the accumulators' and IBUF's size."""
+
+    def fixed(name: str) -> int | None:
+        value = getattr(override, name, None)
+        return None if value is None else int(value)
+
+    half = arch.obuf_half_rows
+    widths = [w for w in _parts(shape.width) if w <= half]
+    if fixed("tile_width"):
+        widths = [min(fixed("tile_width") or 1, shape.width)]
+    for width in widths:
+        heights = [h for h in _parts(shape.height) if h * width <= half]
+        if fixed("tile_height"):
+            heights = [min(fixed("tile_height") or 1, shape.height)]
+        for height in heights:
+            rows = activation.rows(height, width)
+            outputs = [n for n in _doublings(shape.output_tiles) if n * height * width <= half]
+            if fixed("output_tiles"):
+                outputs = [min(fixed("output_tiles") or 1, shape.output_tiles)]
+            for count in outputs:
+                if count * height * width > half:
+                    continue
+                depths = [activation.tiles]
+                if activation.splittable and activation.tiles * rows * 2 > arch.ibuf_rows:
+                    depths += [n for n in _parts(shape.deepest) if n < activation.tiles]
+                if fixed("channel_tiles"):
+                    depths = [min(fixed("channel_tiles") or 1, activation.tiles)]
+                for depth in depths:
+                    if depth * rows <= arch.ibuf_rows:
+                        yield height, width, count, depth
+        if width < shape.width and len(widths) > 1 and arch.ibuf_rows > 4096 and heights:
+            # Large memories: narrower tiles only add halo once a full-width row fits.
+            if any(activation.rows(1, width) * 2 * activation.tiles <= arch.ibuf_rows for _ in "1"):
+                return
+
+
+def _doublings(limit: int) -> list[int]:
+    found = [1]
+    while found[-1] * 2 <= limit:
+        found.append(found[-1] * 2)
+    if found[-1] != limit:
+        found.append(limit)
+    return found
+
+
+def _costed(
+    arch: Arch,
+    activation: ActivationOperand,
+    shape: Shape,
+    candidate: tuple[int, int, int, int],
+    weight_tiles: int,
+    weight_rows: int,
+) -> Plan | None:
+    """The plan with its cycles, or None if it does not fit."""
+    height, width, outputs, depth = candidate
+    keep_inputs = depth == activation.tiles
+    rows = activation.rows(height, width)
+    spatial = math.ceil(shape.height / height) * math.ceil(shape.width / width)
+    groups = math.ceil(shape.output_tiles / outputs)
+    fetches = spatial if keep_inputs else spatial * groups * math.ceil(shape.deepest / depth)
+    if fetches > 1 and 2 * depth * rows > arch.ibuf_rows:
+        return None
+    result = outputs * height * width * arch.lanes
+    slots = OUTPUT_SLOTS + (2 if shape.residual else 0)
+    if result * slots > arch.vmem_bytes:
+        return None
+    taps = activation.taps_y * activation.taps_x
+    weight_bytes = shape.passes * taps * arch.rows * arch.wbuf_row_bytes
+    keep_weights = (
+        spatial > 1 and keep_inputs and weight_bytes <= arch.wbuf_bytes
+    )
+    matrix = 0.0
+    for count_y, tall in _edges(shape.height, height):
+        for count_x, wide in _edges(shape.width, width):
+            matrix += count_y * count_x * max(tall * wide, arch.rows)
+    matrix *= shape.passes * taps
+    positions = shape.height * shape.width
+    block = arch.rows
+    runs, run = activation.run_bytes(height, width)
+    run_cycles = max(
+        run / arch.bytes_per_cycle, arch.latency_cycles / arch.load.outstanding_bursts
+    )
+    reloads = fetches * depth if not keep_inputs else spatial * activation.tiles
+    inputs = reloads * runs * run_cycles
+    out_bytes = positions * shape.output_tiles * block
+    weights = weight_bytes * (1 if keep_weights else spatial)
+    instructions = spatial * groups * (112 + 48) + spatial * shape.output_tiles * 120
+    dram = inputs + (
+        weights + out_bytes * (2 if shape.residual else 1) + instructions
+    ) / arch.bytes_per_cycle
+    vector = positions * shape.output_tiles * (3 if shape.residual else 1)
+    vector += spatial * groups * INSTRUCTION_CYCLES * (2 if shape.residual else 1)
+    first = depth * runs * run_cycles + weight_tiles * taps * arch.rows
+    last = result / arch.lanes * (3 if shape.residual else 1) + result / arch.bytes_per_cycle
+    cycles = max(matrix, dram, vector) + 0.05 * (matrix + dram + vector) + first + last
+    param_tiles = shape.output_tiles
+    if param_tiles > arch.param_rows // 2:
+        param_tiles = max(arch.param_rows // 4 // outputs * outputs, outputs)
+        if param_tiles > arch.param_rows // 2:
+            return None
+    return Plan(height, width, outputs, depth, keep_inputs, keep_weights, weight_tiles, weight_rows,
+                param_tiles, cycles)
+
+
+def _edges(size: int, part: int) -> list[tuple[int, int]]:
+    """(count, length) of the full parts and of the rest."""
+    full, rest = divmod(size, part)
+    return [(full, part)] + ([(1, rest)] if rest else [])
+
+
+def _too_large(
+    arch: Arch, name: str, activation: ActivationOperand, override: object
+) -> str:
+    """Why not even the smallest tile fits."""
+    needed = 2 * activation.rows(1, 1) * (1 if activation.splittable else activation.tiles)
+    if needed > arch.ibuf_rows:
+        more = (needed - arch.ibuf_rows) * arch.ibuf_row_bytes
+        return (
+            f"layer {name}: two input tiles of one output position must fit IBUF "
+            f"({arch.ibuf_bytes} bytes), {more} bytes too many; use a larger configuration"
+        )
+    if override is not None:
+        return f"layer {name}: the tile sizes given do not fit {arch.name}; give smaller ones"
+    return f"layer {name}: no tiling fits {arch.name}; use a larger configuration"

@@ -1,0 +1,114 @@
+"""Layers that run on VECTOR alone: tiles of the output stream through VMEM.
+
+A tile is a range of channel tiles and rows; its operands are loaded, one VECTOR instruction (or a few)
+computes it, one STORE writes it back. While one tile is computed the next one's operands arrive, since
+each tile takes at most half of VMEM.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.operand import Rect
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Channel tiles [first, end) of a rectangle of the output."""
+
+    first: int
+    end: int
+    rect: Rect
+
+    @property
+    def tiles(self) -> int:
+        return self.end - self.first
+
+
+def blocks(
+    low: Lowering, name: str, out: Stored, bytes_of: object
+) -> Iterator[Block]:
+    """Cuts the output so that the operands and result of a block take at most half of VMEM.
+
+    `bytes_of(height, width)` gives the VMEM bytes of one channel tile of a block of that size.
+    """
+    assert callable(bytes_of)
+    half = low.arch.vmem_bytes // 2
+    height, width, tiles = out.height, out.width, out.tiles
+    while bytes_of(height, width) > half and height > 1:
+        height = -(-height // 2)
+    while bytes_of(height, width) > half and width > 1:
+        width = -(-width // 2)
+    needed = bytes_of(height, width)
+    if needed > half:
+        raise UserError(
+            f"layer {name}: one output position's operands must fit half of VMEM ({half} bytes), "
+            f"need {needed}, {needed - half} too many; use a larger configuration"
+        )
+    step = 1
+    if height == out.height and width == out.width:
+        # At least two blocks where there is enough work, so that loads and results overlap.
+        step = max(1, min(half // needed, -(-tiles // 2)))
+    for first in range(0, tiles, step):
+        for y in range(0, out.height, height):
+            for x in range(0, out.width, width):
+                rect = Rect(y, x, min(height, out.height - y), min(width, out.width - x))
+                yield Block(first, min(first + step, tiles), rect)
+
+
+def load_rect(
+    low: Lowering,
+    place: Stored,
+    first: int,
+    tiles: int,
+    y: int,
+    x: int,
+    height: int,
+    width: int,
+    dst: int,
+    fill: int,
+) -> None:
+    """Loads a rectangle of some channel tiles into VMEM, dense; `fill` outside of the tensor."""
+    size = place.position_bytes
+    top, left = min(max(-y, 0), height), min(max(-x, 0), width)
+    bottom = min(max(y + height - place.height, 0), height - top)
+    right = min(max(x + width - place.width, 0), width - left)
+    if top + bottom == height or left + right == width:
+        low.emit(isa.Load(buffer=isa.Buffer.VMEM, dst=dst, fill=fill & 0xFF,
+                          n0=width * size, n1=height * tiles, n2=1, n3=1, d1=width * size,
+                          before0=width * size))
+        return
+    dram = (
+        place.offset + first * place.plane_bytes + (y + top) * place.row_bytes + (x + left) * size
+    )
+    if width == place.width and place.dense and not left and not right:
+        low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=dst, dram=dram,
+                          fill=fill & 0xFF, n0=height * width * size, n1=tiles, n2=1, n3=1,
+                          d1=height * width * size, s1=place.plane_bytes,
+                          before0=top * width * size, after0=bottom * width * size))
+        return
+    low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=dst, dram=dram, fill=fill & 0xFF,
+                      n0=width * size, n1=height, n2=tiles, n3=1, d1=width * size,
+                      s1=place.row_bytes, d2=height * width * size, s2=place.plane_bytes,
+                      before0=left * size, after0=right * size, before1=top, after1=bottom))
+
+
+def store_block(low: Lowering, out: Stored, block: Block, src: int) -> None:
+    """Stores a dense block from VMEM."""
+    size, rect = out.position_bytes, block.rect
+    dram = (
+        out.offset + block.first * out.plane_bytes + rect.y * out.row_bytes + rect.x * size
+    )
+    if rect.height == 1 or (rect.width == out.width and out.dense):
+        run = rect.positions * size
+        low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=out.arg, src=src, dram=dram, n0=run,
+                           n1=block.tiles, n2=1, n3=1, l1=run, s1=out.plane_bytes))
+        return
+    run = rect.width * size
+    low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=out.arg, src=src, dram=dram, n0=run,
+                       n1=rect.height, n2=block.tiles, n3=1, l1=run, s1=out.row_bytes,
+                       l2=rect.height * run, s2=out.plane_bytes))
