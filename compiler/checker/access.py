@@ -173,9 +173,9 @@ class Reader:
                                "there are 4 loops")
             legal = False
         if i.op in (VectorOp.SADD, VectorOp.LEAKY) and i.scale == ScaleMode.OFF:
-            self.errors.append(f"{i.op.name} must have a scale, got OFF; use IMM or PER_LANE")
+            self.errors.append(f"{VectorOp(i.op).name} must have a scale, got OFF; use IMM or PER_LANE")
         if i.op in _NO_REDUCTION and (i.reduce_loops or i.lane_reduce):
-            self.errors.append(f"{i.op.name} must not reduce, got reduce_loops {i.reduce_loops}, "
+            self.errors.append(f"{VectorOp(i.op).name} must not reduce, got reduce_loops {i.reduce_loops}, "
                                f"lane_reduce {i.lane_reduce}; use another instruction")
         if i.op == VectorOp.TRANSPOSE and (i.n0 != self._arch.lanes or i.scale or i.tail_lanes
                                            or i.src2_buffer):

@@ -41,10 +41,12 @@ def check(program: program_pb2.Program, arch: Arch, limit: int = MOST_LINES) -> 
     def describe(index: int) -> str:
         return f"program[{index}] {asm.disassemble(instructions[index])}"
 
+    engines: list[int] = []
     reader = access.Reader(arch, _segments(program))
     spaces: dict[tuple[int, int], list[tuple[int, bool, Region]]] = defaultdict(list)
     for index, instruction in enumerate(instructions):
-        engine = instruction.ENGINE
+        engine = -1 if instruction.ENGINE is None else int(instruction.ENGINE)
+        engines.append(engine)
         for space, write, region in reader.accesses(instruction):
             spaces[space, engine].append((index, write, region))
         if reader.errors:
@@ -54,10 +56,8 @@ def check(program: program_pb2.Program, arch: Arch, limit: int = MOST_LINES) -> 
                 return found[:limit]
     if found:
         return found
-    run = order.execute(
-        [-1 if i.ENGINE is None else int(i.ENGINE) for i in instructions],
-        [i.pop for i in instructions], [i.push for i in instructions],
-        arch.queue_depth, arch.max_tokens, describe)
+    run = order.execute(engines, [i.pop for i in instructions], [i.push for i in instructions],
+                        arch.queue_depth, arch.max_tokens, describe)
     if run.stuck:
         return run.stuck[:limit]
     return list(itertools.islice(_races(spaces, run, describe), limit))

@@ -8,9 +8,10 @@ from jacquard.compiler.dram.plan import Plan
 
 def validate(plan: Plan, tensors: Iterable[tuple[str, int, int, int]]) -> list[str]:
     """Every mistake in `plan` as a placement of `tensors`; none if it is sound."""
-    wanted = [tuple(t) for t in tensors]
+    wanted = list(tensors)
     found = []
-    allocated = [tuple(a.tensor) for a in plan.allocations]
+    # Plain tuples: a named tuple equals its values.
+    allocated: list[tuple[str, int, int, int]] = [a.tensor for a in plan.allocations]
     for tensor, count in ((Counter(wanted) - Counter(allocated)) +
                           (Counter(allocated) - Counter(wanted))).items():
         found.append(f"plan: {tensor[0]} must be placed exactly as given, {count} differ")

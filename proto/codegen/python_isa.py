@@ -85,8 +85,8 @@ def decode(buffer: bytes | memoryview, offset: int = 0) -> tuple[Instruction, in
         raise ValueError(f"byte {{offset}}: unknown opcode {{head[0]}}")
     length = head[1] & {length_mask}
     if not 1 <= length <= MAX_WORDS:
-        raise ValueError(f"byte {{offset}}: {{kind.NAME}}.length_words must lie in 1 to {{MAX_WORDS}}, "
-                         f"got {{length}}")
+        raise ValueError(f"byte {{offset}}: {{kind.NAME}}.length_words must lie in 1 to "
+                         f"{{MAX_WORDS}}, got {{length}}")
     end = offset + length * WORD_BYTES
     if end > len(buffer):
         raise ValueError(f"byte {{offset}}: {{kind.NAME}} must have {{length * WORD_BYTES}} bytes, "
@@ -142,16 +142,16 @@ def emit(isa: isa_lib.Isa) -> str:
     parts.append('''
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
     """What all instructions have."""
 
-    __slots__ = ()
     OPCODE: ClassVar[int]
     NAME: ClassVar[str]
     ENGINE: ClassVar[Engine | None]  # None: executed by the fetch unit
     FIELDS: ClassVar[tuple[FieldInfo, ...]]
-    pop: int
-    push: int
+    pop: int = 0
+    push: int = 0
 
     def encode(self) -> bytes:
         """See `encode`."""
@@ -190,7 +190,7 @@ def _instruction(instruction: isa_lib.Instruction, isa: isa_lib.Isa) -> str:
         f'    NAME: ClassVar[str] = "{instruction.name}"',
         f"    ENGINE: ClassVar[Engine | None] = {engine}",
         f"    FIELDS: ClassVar[tuple[FieldInfo, ...]] = (\n{info}\n    )"]
-    lines += [f"    {f.name}: int = 0" for f in operands]
+    lines += [f"    {f.name}: int = 0" for f in operands if f.name not in ("pop", "push")]
     lines += ["", "    def encode(self) -> bytes:", '        """See `encode`."""']
     for word in range(instruction.words):
         lines.append(f"        w{word} = {instruction.opcode if word == 0 else 0}")

@@ -21,9 +21,9 @@ def emit(isa: isa_lib.Isa, arch: arch_lib.Arch) -> str:
         lines += [f"  // {doc} (a npu_isa_pkg::buffer_e); 0 for values that name none.",
                   f"  function automatic logic [31:0] {function}({argument});",
                   "    unique case (buffer)"]
-        for value in buffers.values:
-            if value.name != "NONE":
-                lines.append(f"      {buffers.width}'d{value.number}: "
-                             f"return {names.camel(value.name)}{suffix};")
+        for memory in buffers.values:
+            if memory.name != "NONE":
+                lines.append(f"      {buffers.width}'d{memory.number}: "
+                             f"return {names.camel(memory.name)}{suffix};")
         lines += ["      default: return 0;", "    endcase", "  endfunction", ""]
     return "\n".join([*lines[:-1], "endpackage", "/* verilator lint_on UNUSEDPARAM */", ""])

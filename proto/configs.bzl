@@ -1,0 +1,6 @@
+"""The hardware configurations: one textproto each in proto/arch/."""
+
+CONFIGS = [
+    "edge16",
+    "nano4",
+]
