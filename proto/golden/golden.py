@@ -10,8 +10,10 @@ from jacquard.proto.lib import arch, asm, isa
 
 def files() -> dict[str, str]:
     """Text of each golden file by its name in this folder."""
-    return {"encodings.txt": _encodings(),
-            "npu_arch_pkg.sv": sv_arch.emit(isa.load_isa(), arch.load_config("nano4"))}
+    return {
+        "encodings.txt": _encodings(),
+        "npu_arch_pkg.sv": sv_arch.emit(isa.load_isa(), arch.load_config("nano4")),
+    }
 
 
 def _encodings() -> str:
@@ -28,6 +30,8 @@ def _encodings() -> str:
         instruction = kind(**values)
         code = npu_isa.encode(instruction)
         lines.append(asm.disassemble(instruction))
-        lines += [f"  {int.from_bytes(code[k:k + npu_isa.WORD_BYTES], 'little'):032x}"
-                  for k in range(0, len(code), npu_isa.WORD_BYTES)]
+        lines += [
+            f"  {int.from_bytes(code[k : k + npu_isa.WORD_BYTES], 'little'):032x}"
+            for k in range(0, len(code), npu_isa.WORD_BYTES)
+        ]
     return "\n".join([*lines, ""])

@@ -15,4 +15,5 @@ def test_golden(name: str) -> None:
     committed = path.read_text(encoding="utf-8") if path.exists() else ""
     assert committed == golden.files()[name], (
         f"proto/golden/{name} differs from the schemas; if the change is meant, run "
-        "`./bazelw run //proto/golden:update` and commit the result")
+        "`./bazelw run //proto/golden:update` and commit the result"
+    )
