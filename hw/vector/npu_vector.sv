@@ -52,7 +52,6 @@ module npu_vector
   logic [Stages:1]    valid_q;
   logic [Stages:1]    older_q;  // of an instruction before the one that is issued now
   logic [1:0]         take_q;   // stage 1: operands that arrive
-  config_t            config_q [Stages+1];
   tag_t               tag_q    [Stages+1];
   target_t            target_q [Stages+1];
 
@@ -77,31 +76,29 @@ module npu_vector
   // The write port: both destinations at once, or one after the other if they share a memory.
   logic second_write_q;
   logic split_write, written;
-  assign split_write = config_q[9].split_write;
+  assign split_write = target_q[9].has_dst2 && target_q[9].dst2_in_ibuf == target_q[9].dst_in_ibuf;
   assign vec_wr_valid_o = !valid_q[9] ? 2'b00
-      : split_write ? {second_write_q, !second_write_q} : {config_q[9].has_dst2, 1'b1};
+      : split_write ? {second_write_q, !second_write_q} : {target_q[9].has_dst2, 1'b1};
   assign written = valid_q[9] && vec_wr_ready_i && (!split_write || second_write_q);
   assign stall = valid_q[9] && !written;
-  assign vec_wr_buffer_o[0] = config_q[9].dst_buffer;
-  assign vec_wr_buffer_o[1] = config_q[9].dst2_buffer;
-  assign vec_wr_dtype_o[0] = config_q[9].dst_dtype;
-  assign vec_wr_dtype_o[1] = config_q[9].dst2_dtype;
+  assign vec_wr_buffer_o[0] = target_q[9].dst_in_ibuf ? BufferIbuf : BufferVmem;
+  assign vec_wr_buffer_o[1] = target_q[9].dst2_in_ibuf ? BufferIbuf : BufferVmem;
+  assign vec_wr_dtype_o[0] = target_q[9].dst_dtype;
+  assign vec_wr_dtype_o[1] = target_q[9].dst2_dtype;
   assign vec_wr_addr_o[0] = target_q[9].dst;
   assign vec_wr_addr_o[1] = target_q[9].dst2;
 
   // PARAM is read for the iteration that is in stage 5 in the next cycle.
-  logic [3:0] param_stage;
-  assign param_stage = stall ? 4'd5 : 4'd4;
-  assign vec_param_valid_o = valid_q[param_stage]
-      && config_q[param_stage].scale == ScaleModePerLane;
-  assign vec_param_row_o = tag_q[param_stage].param_row;
+  assign vec_param_valid_o = stall ? valid_q[5] && tag_q[5].per_lane
+      : valid_q[4] && tag_q[4].per_lane;
+  assign vec_param_row_o = stall ? tag_q[5].param_row : tag_q[4].param_row;
 
-  // What stage 3 gets: from the ALU's stage or from the transposer.
-  logic    transposing, turned_valid, transposer_busy, columns;
+  // Stage 3 gets an iteration from the ALU's stage or from the transposer.
+  logic    to_turn, turned_valid, transposer_busy, columns;
   logic [IndexBits-1:0] index;
   tag_t    turned_tag;
   target_t turned_target;
-  assign transposing = config_q[2].op == VectorOpTranspose;
+  assign to_turn = valid_q[2] && tag_q[2].transpose;
   assign drained = valid_q == '0 && !transposer_busy;
 
   // A read waits for the writes of older instructions to the same line. Within one instruction the
@@ -126,24 +123,6 @@ module npu_vector
     end
   end
 
-  // An instruction's configuration enters a stage with its first iteration there.
-  logic [Stages:1] valid, starts;
-  always_comb begin
-    valid = {valid_q[Stages-1:1], issue};
-    if (transposing) valid[3] = turned_valid;
-    valid[4] = valid_q[3] && tag_q[3].last;
-    starts = '0;
-    starts[1] = issue_tag.start && (issue || take != '0);
-    starts[2] = valid_q[1] && tag_q[1].start;
-    starts[3] = valid[3] && (transposing ? turned_tag.start : tag_q[2].start);
-    starts[4] = valid[4] && tag_q[3].fresh;
-    starts[5] = valid_q[4] && tag_q[4].fresh;
-    starts[6] = valid_q[5] && tag_q[5].fresh;
-    starts[7] = valid_q[6] && tag_q[6].fresh;
-    starts[8] = valid_q[7] && tag_q[7].fresh;
-    starts[9] = valid_q[8] && tag_q[8].fresh;
-  end
-
   always_ff @(posedge clk_i) begin : advance
     if (!rst_ni || clear_i) begin
       valid_q <= '0;
@@ -157,40 +136,32 @@ module npu_vector
       else if (!stall) older_q <= {older_q[Stages-1:1], 1'b0};
 
       if (!stall && (issue || take != '0 || take_q != '0 || !drained)) begin
-        valid_q <= valid;
-        take_q  <= take;
+        valid_q[2:1] <= {valid_q[1], issue};
+        valid_q[3] <= (valid_q[2] && !tag_q[2].transpose) || turned_valid;
+        valid_q[4] <= valid_q[3] && tag_q[3].last;
+        valid_q[Stages:5] <= valid_q[Stages-1:4];
+        take_q <= take;
         tag_q[1] <= issue_tag;
         tag_q[2] <= tag_q[1];
-        tag_q[3] <= transposing ? turned_tag : tag_q[2];
+        tag_q[3] <= turned_valid ? turned_tag : tag_q[2];
         tag_q[4:Stages] <= tag_q[3:Stages-1];
         target_q[1] <= issue_target;
         target_q[2] <= target_q[1];
-        target_q[3] <= transposing ? turned_target : target_q[2];
+        target_q[3] <= turned_valid ? turned_target : target_q[2];
         target_q[4:Stages] <= target_q[3:Stages-1];
-        if (starts != '0) begin
-          if (starts[1]) config_q[1] <= issue_config;
-          if (starts[2]) config_q[2] <= config_q[1];
-          if (starts[3]) config_q[3] <= config_q[2];
-          if (starts[4]) config_q[4] <= config_q[3];
-          if (starts[5]) config_q[5] <= config_q[4];
-          if (starts[6]) config_q[6] <= config_q[5];
-          if (starts[7]) config_q[7] <= config_q[6];
-          if (starts[8]) config_q[8] <= config_q[7];
-          if (starts[9]) config_q[9] <= config_q[8];
-        end
       end
     end
   end
 
   npu_vector_transpose u_transpose (
-    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .valid_i(valid_q[2] && transposing),
+    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .valid_i(to_turn),
     .tag_i(tag_q[2]), .target_i(target_q[2]), .busy_o(transposer_busy),
     .columns_o(columns), .index_o(index),
     .valid_o(turned_valid), .tag_o(turned_tag), .target_o(turned_target)
   );
   npu_vector_lanes u_lanes (
     .clk_i, .rst_ni, .clear_i, .stall_i(stall), .take_i(take_q), .valid_i(valid_q[8:1]),
-    .config_i(config_q), .tag_i(tag_q),
+    .tag_i(tag_q), .enter_i((issue || take != '0) && issue_tag.start), .config_i(issue_config),
     .turned_i(turned_valid), .columns_i(columns), .index_i(index),
     .data_i(vec_rd_data_i), .bias_i(vec_param_bias_i), .mult_i(vec_param_mult_i),
     .data_o(vec_wr_data_o), .mask_o(vec_wr_mask_o)
@@ -199,6 +170,6 @@ module npu_vector
   assign busy_o = issue || take != '0 || (valid_q[9] && vec_wr_ready_i && stall);
   assign blocked_o = refused || (valid_q[9] && !vec_wr_ready_i) ? BlockedPort : BlockedNone;
 
-  `NPU_ASSERT(no_mixture_in_stage_3, !turned_valid || transposing,
+  `NPU_ASSERT(one_way_into_stage_3, !turned_valid || !valid_q[2] || to_turn,
               "a transposed vector leaves while another instruction is in stage 2")
 endmodule

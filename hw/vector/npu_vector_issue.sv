@@ -47,6 +47,8 @@ module npu_vector_issue
   error_e      check_q, code_q;
   logic [31:0] index_q, error_index_q;
   config_t     config_q;
+  logic        dst_in_ibuf_q, dst2_in_ibuf_q;
+  dtype_e      dst_dtype_q, dst2_dtype_q;
   logic [2:0]  reduce_loops_q;
   logic        split_read_q;  // both sources in one memory: two reads
   logic        second_q;      // the second of them is up
@@ -91,9 +93,11 @@ module npu_vector_issue
   assign config_o   = config_q;
   assign target_o   = '{
     has_dst2:     config_q.has_dst2,
-    dst2_in_ibuf: config_q.dst2_buffer == BufferIbuf,
+    dst2_in_ibuf: dst2_in_ibuf_q,
+    dst2_dtype:   dst2_dtype_q,
     dst2:         dst2_q,
-    dst_in_ibuf:  config_q.dst_buffer == BufferIbuf,
+    dst_in_ibuf:  dst_in_ibuf_q,
+    dst_dtype:    dst_dtype_q,
     dst:          dst_q
   };
   assign tag_o = '{
@@ -103,6 +107,8 @@ module npu_vector_issue
     last:  level >= reduce_loops_q,
     tail:  remaining0_q == '0,
     done:  level == 3'd4,
+    transpose: config_q.op == VectorOpTranspose,
+    per_lane:  config_q.scale == ScaleModePerLane,
     param_row: param_row_q
   };
 
@@ -253,13 +259,12 @@ module npu_vector_issue
           reduce_lanes: instr_i.lane_reduce,
           has_src1: instr_i.src1_buffer != BufferNone,
           has_src2: instr_i.src2_buffer != BufferNone,
-          has_dst2: instr_i.dst2_buffer != BufferNone,
-          split_write: instr_i.dst2_buffer == instr_i.dst_buffer,
-          dst_buffer: instr_i.dst_buffer,
-          dst2_buffer: instr_i.dst2_buffer,
-          dst_dtype: instr_i.dst_dtype,
-          dst2_dtype: instr_i.dst2_dtype
+          has_dst2: instr_i.dst2_buffer != BufferNone
         };
+        dst_in_ibuf_q  <= instr_i.dst_buffer == BufferIbuf;
+        dst2_in_ibuf_q <= instr_i.dst2_buffer == BufferIbuf;
+        dst_dtype_q    <= instr_i.dst_dtype;
+        dst2_dtype_q   <= instr_i.dst2_dtype;
         rd_buffer_o[0] <= instr_i.src1_buffer;
         rd_buffer_o[1] <= instr_i.src2_buffer;
         rd_dtype_o[0]  <= instr_i.src1_dtype;

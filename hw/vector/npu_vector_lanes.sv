@@ -2,7 +2,7 @@
 //
 // One process in which the stages stand last to first: each reads what the one before it left in the
 // former cycle and then is overwritten by it, so that no register is copied to be simulated. In
-// hardware these are the registers between the stages; index s is in front of stage s.
+// hardware these are the registers between the stages; the number in a name is the stage that reads it.
 //
 // A new operation is a line in stage 2. One that needs more cycles gets registers of its own beside
 // stage 2, like the transposer's square.
@@ -18,8 +18,9 @@ module npu_vector_lanes
   input  logic               stall_i,
   input  logic [1:0]         take_i,   // operands whose read data is on the wires, or was kept
   input  logic [8:1]         valid_i,
-  input  config_t            config_i [Stages+1],
-  input  tag_t               tag_i    [Stages+1],
+  input  tag_t               tag_i [Stages+1],
+  input  logic               enter_i,  // an instruction's first iteration comes to stage 1, with:
+  input  config_t            config_i,
   input  logic               turned_i,   // stage 2: a vector leaves the transposer
   input  logic               columns_i,  // along which direction it is used now
   input  logic [IndexBits-1:0] index_i,
@@ -30,6 +31,7 @@ module npu_vector_lanes
   output logic signed [31:0] data_o [2][Lanes],
   output logic [Lanes-1:0]   mask_o
 );
+  config_t            config_q [9];  // of the instruction in each stage; [0] is not used
   logic               kept_q;  // read data came while the pipe stood still
   logic signed [31:0] kept_data_q [2][Lanes];
   logic signed [31:0] a2_q       [Lanes];
@@ -65,20 +67,20 @@ module npu_vector_lanes
         kept_q = 1'b1;
         kept_data_q = data_i;
       end
-    end else begin
+    end else if (enter_i || take_i != '0 || valid_i != '0 || turned_i) begin
       if (valid_i[8]) begin : saturate
-        offset = 64'(config_i[8].zero_point);
-        lo = 64'(config_i[8].lo);
-        hi = 64'(config_i[8].hi);
+        offset = 64'(config_q[8].zero_point);
+        lo = 64'(config_q[8].lo);
+        hi = 64'(config_q[8].hi);
         `NPU_FOR(l, Lanes)
           x = shifted8_q[l] + offset;
           x = x < lo ? lo : x;
           y_q[l] = x > hi ? 32'(hi) : 32'(x);
         `NPU_END_FOR
         data_o[0] <= y_q;
-        if (config_i[8].has_dst2) begin
-          lo = 64'(config_i[8].lo2);
-          hi = 64'(config_i[8].hi2);
+        if (config_q[8].has_dst2) begin
+          lo = 64'(config_q[8].lo2);
+          hi = 64'(config_q[8].hi2);
           `NPU_FOR(l, Lanes)
             x = shifted8_q[l] + offset;
             x = x < lo ? lo : x;
@@ -90,8 +92,8 @@ module npu_vector_lanes
       end
 
       if (valid_i[7]) begin : shift
-        amount = config_i[7].shift;
-        if (config_i[7].scale == ScaleModeOff || amount == '0) begin
+        amount = config_q[7].shift;
+        if (config_q[7].scale == ScaleModeOff || amount == '0) begin
           shifted8_q = product7_q;
         end else begin
           below  = (64'sd1 <<< amount) - 64'sd1;
@@ -105,12 +107,13 @@ module npu_vector_lanes
           `NPU_END_FOR
         end
         mask8_q = mask7_q;
+        if (tag_i[7].fresh) config_q[8] = config_q[7];
       end
 
       if (valid_i[6]) begin : multiply
-        if (config_i[6].scale == ScaleModeOff) begin
+        if (config_q[6].scale == ScaleModeOff) begin
           product7_q = v6_q;
-        end else if (config_i[6].op == VectorOpSadd) begin
+        end else if (config_q[6].op == VectorOpSadd) begin
           `NPU_FOR(l, Lanes)
             product7_q[l] = v6_q[l] * 64'(mult6_q[l]) + addend6_q[l];
           `NPU_END_FOR
@@ -118,31 +121,33 @@ module npu_vector_lanes
           `NPU_FOR(l, Lanes) product7_q[l] = v6_q[l] * 64'(mult6_q[l]); `NPU_END_FOR
         end
         mask7_q = mask6_q;
+        if (tag_i[6].fresh) config_q[7] = config_q[6];
       end
 
       if (valid_i[5]) begin : bias
-        m1 = config_i[5].mult1;
-        m2 = config_i[5].mult2;
-        if (config_i[5].scale == ScaleModePerLane) begin
+        m1 = config_q[5].mult1;
+        m2 = config_q[5].mult2;
+        if (config_q[5].scale == ScaleModePerLane) begin
           `NPU_FOR(l, Lanes) v6_q[l] = v5_q[l] + 64'(bias_i[l]); `NPU_END_FOR
           mult6_q = mult_i;
         end else begin
           v6_q = v5_q;
           `NPU_FOR(l, Lanes) mult6_q[l] = m1; `NPU_END_FOR
         end
-        if (config_i[5].op == VectorOpLeaky) begin
+        if (config_q[5].op == VectorOpLeaky) begin
           `NPU_FOR(l, Lanes) mult6_q[l] = v6_q[l] < 0 ? m2 : mult6_q[l]; `NPU_END_FOR
         end
-        if (config_i[5].op == VectorOpSadd) addend6_q = addend5_q;
+        if (config_q[5].op == VectorOpSadd) addend6_q = addend5_q;
         mask6_q = mask5_q;
+        if (tag_i[5].fresh) config_q[6] = config_q[5];
       end
 
       if (valid_i[4]) begin : across_lanes
         v5_q = sum4_q;
-        if (config_i[4].reduce_lanes) begin
+        if (config_q[4].reduce_lanes) begin
           // A tree: in each round the lower half takes in the upper half.
           for (half = Lanes / 2; half > 0; half = half / 2) begin
-            unique case (config_i[4].reduce)
+            unique case (config_q[4].reduce)
               ReduceOpMaximum:
                 `NPU_FOR(l, half)
                   v5_q[l] = v5_q[l] > v5_q[l+half] ? v5_q[l] : v5_q[l+half];
@@ -157,15 +162,16 @@ module npu_vector_lanes
           x = v5_q[0];
           `NPU_FOR(l, Lanes) v5_q[l] = x; `NPU_END_FOR
         end
-        if (config_i[4].op == VectorOpSadd) addend5_q = addend4_q;
+        if (config_q[4].op == VectorOpSadd) addend5_q = addend4_q;
         mask5_q = mask4_q;
+        if (tag_i[4].fresh) config_q[5] = config_q[4];
       end
 
       if (valid_i[3]) begin : accumulate
         if (tag_i[3].first) begin
           sum4_q = t3_q;
         end else begin
-          unique case (config_i[3].reduce)
+          unique case (config_q[3].reduce)
             ReduceOpMaximum:
               `NPU_FOR(l, Lanes)
                 sum4_q[l] = sum4_q[l] > t3_q[l] ? sum4_q[l] : t3_q[l];
@@ -177,8 +183,9 @@ module npu_vector_lanes
             default: `NPU_FOR(l, Lanes) sum4_q[l] = sum4_q[l] + t3_q[l]; `NPU_END_FOR
           endcase
         end
-        if (config_i[3].op == VectorOpSadd) addend4_q = addend3_q;
+        if (config_q[3].op == VectorOpSadd) addend4_q = addend3_q;
         mask4_q = mask3_q;
+        if (tag_i[3].last && tag_i[3].fresh) config_q[4] = config_q[3];
       end
 
       if (turned_i) begin : turned
@@ -188,10 +195,12 @@ module npu_vector_lanes
           `NPU_FOR(l, Lanes) t3_q[l] = 64'(square_q[index_i][l]); `NPU_END_FOR
         end
         mask3_q = '1;
+        // Nobody else moves into stage 3 before the last vector has left the square.
+        config_q[3] = config_q[2];
       end
 
       if (valid_i[2]) begin : alu
-        unique case (config_i[2].op)
+        unique case (config_q[2].op)
           VectorOpAdd: `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l]) + 64'(b2_q[l]); `NPU_END_FOR
           VectorOpSub: `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l]) - 64'(b2_q[l]); `NPU_END_FOR
           VectorOpMul: `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l]) * 64'(b2_q[l]); `NPU_END_FOR
@@ -228,17 +237,17 @@ module npu_vector_lanes
             `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l]); `NPU_END_FOR
         endcase
 
-        if (config_i[2].op == VectorOpSadd) begin
+        if (config_q[2].op == VectorOpSadd) begin
           // One multiplier a lane does for this and for MUL.
-          m2 = config_i[2].mult2;
+          m2 = config_q[2].mult2;
           `NPU_FOR(l, Lanes) addend3_q[l] = 64'(b2_q[l]) * 64'(m2); `NPU_END_FOR
         end
 
         mask3_q = '1;
-        tail_lanes = config_i[2].tail_lanes;
+        tail_lanes = config_q[2].tail_lanes;
         if (tag_i[2].tail && tail_lanes != 8'(Lanes)) begin
-          if (config_i[2].reduce_loops || config_i[2].reduce_lanes) begin
-            unique case (config_i[2].reduce)
+          if (config_q[2].reduce_loops || config_q[2].reduce_lanes) begin
+            unique case (config_q[2].reduce)
               ReduceOpMaximum: identity = 64'sh8000_0000_0000_0000;
               ReduceOpMinimum: identity = 64'sh7fff_ffff_ffff_ffff;
               default: identity = 64'sd0;
@@ -248,22 +257,23 @@ module npu_vector_lanes
             mask3_q = ~(mask3_q << tail_lanes);
           end
         end
-        if (config_i[2].op == VectorOpSelect) begin
+        if (config_q[2].op == VectorOpSelect) begin
           `NPU_FOR(l, Lanes) mask3_q[l] = mask3_q[l] && b2_q[l] != 0; `NPU_END_FOR
         end
+        if (tag_i[2].start && !tag_i[2].transpose) config_q[3] = config_q[2];
       end
 
       if (take_i != '0 || valid_i[1]) begin : operand
         // Where both sources lie in one memory, the data of src1 comes a cycle earlier and waits.
-        m1 = config_i[1].imm1;
-        m2 = config_i[1].imm2;
+        m1 = config_q[1].imm1;
+        m2 = config_q[1].imm2;
         if (take_i[0]) begin
           if (kept_q) begin
             `NPU_FOR(l, Lanes) a2_q[l] = kept_data_q[0][l] + m1; `NPU_END_FOR
           end else begin
             `NPU_FOR(l, Lanes) a2_q[l] = data_i[0][l] + m1; `NPU_END_FOR
           end
-        end else if (!config_i[1].has_src1) begin
+        end else if (!config_q[1].has_src1) begin
           `NPU_FOR(l, Lanes) a2_q[l] = m1; `NPU_END_FOR
         end
         if (take_i[1]) begin
@@ -272,11 +282,14 @@ module npu_vector_lanes
           end else begin
             `NPU_FOR(l, Lanes) b2_q[l] = data_i[1][l] + m2; `NPU_END_FOR
           end
-        end else if (!config_i[1].has_src2) begin
+        end else if (!config_q[1].has_src2) begin
           `NPU_FOR(l, Lanes) b2_q[l] = m2; `NPU_END_FOR
         end
         kept_q = 1'b0;
+        if (valid_i[1] && tag_i[1].start) config_q[2] = config_q[1];
       end
+
+      if (enter_i) config_q[1] = config_i;
     end
   end
   `NPU_IN_PLACE_END

@@ -35,7 +35,7 @@ package npu_vector_pkg;
 
   typedef logic [PointerBits-1:0] pointer_t;
 
-  // An instruction as the stages see it. It follows the first iteration down the pipe.
+  // What the lanes need of an instruction. It follows the first iteration down the pipe.
   typedef struct packed {
     logic signed [31:0] imm1;
     logic signed [31:0] imm2;
@@ -56,11 +56,6 @@ package npu_vector_pkg;
     logic               has_src1;
     logic               has_src2;
     logic               has_dst2;
-    logic               split_write;  // both destinations in one memory: two writes
-    buffer_e            dst_buffer;
-    buffer_e            dst2_buffer;
-    dtype_e             dst_dtype;
-    dtype_e             dst2_dtype;
   } config_t;
 
   // What an iteration is in its instruction.
@@ -71,6 +66,8 @@ package npu_vector_pkg;
     logic        last;   // of its group: the result goes on
     logic        tail;   // last of loop 0
     logic        done;   // the last of all
+    logic        transpose;
+    logic        per_lane;  // PARAM is read
     logic [15:0] param_row;
   } tag_t;
 
@@ -78,8 +75,10 @@ package npu_vector_pkg;
   typedef struct packed {
     logic        has_dst2;
     logic        dst2_in_ibuf;  // else VMEM
+    dtype_e      dst2_dtype;
     logic [23:0] dst2;
     logic        dst_in_ibuf;
+    dtype_e      dst_dtype;
     logic [23:0] dst;
   } target_t;
 

@@ -57,6 +57,5 @@ module npu_vector_transpose
     end
   end
 
-  `NPU_ASSERT(done_ends_a_block, !valid_i || !tag_i.done || index_q == '1,
-              "a transposition must end with a whole block")
+  `NPU_ASSERT(flush_from_the_start, !flush_q || full_q, "nothing is left to be flushed")
 endmodule
