@@ -1,12 +1,13 @@
 """The static checker: proves that a Program is safe before it is written out.
 
-In: a `program.proto` Program and the configuration. Out: one line per violation, none if the program
+In: a `program.proto` Program and the configuration. Out: one line per violation, none if
+the program
     - decodes, ends with `end`, and belongs to the configuration;
     - breaks no rule of docs/machine.md in any instruction, on-chip or DRAM range, or segment;
     - runs to its end in finite queues and counters, with every token taken;
     - has no race: accesses of two engines to the same bytes, one a write, are ordered by tokens.
-Shares no code with the emitter that put the tokens in. What it does not prove: that values are right,
-or that bytes read were written before.
+Shares no code with the emitter that put the tokens in. What it does not prove: that values are
+right, or that bytes read were written before.
 """
 
 import itertools
@@ -56,8 +57,14 @@ def check(program: program_pb2.Program, arch: Arch, limit: int = MOST_LINES) -> 
                 return found[:limit]
     if found:
         return found
-    run = order.execute(engines, [i.pop for i in instructions], [i.push for i in instructions],
-                        arch.queue_depth, arch.max_tokens, describe)
+    run = order.execute(
+        engines,
+        [i.pop for i in instructions],
+        [i.push for i in instructions],
+        arch.queue_depth,
+        arch.max_tokens,
+        describe,
+    )
     if run.stuck:
         return run.stuck[:limit]
     return list(itertools.islice(_races(spaces, run, describe), limit))
@@ -66,63 +73,88 @@ def check(program: program_pb2.Program, arch: Arch, limit: int = MOST_LINES) -> 
 def _head(program: program_pb2.Program, arch: Arch) -> list[str]:
     found = []
     if program.fingerprint != arch.fingerprint:
-        found.append(f"program: fingerprint must be that of {arch.name} ({arch.fingerprint:016x}), "
-                     f"got {program.fingerprint:016x}; compile it again for this configuration")
+        found.append(
+            f"program: fingerprint must be that of {arch.name} ({arch.fingerprint:016x}), "
+            f"got {program.fingerprint:016x}; compile it again for this configuration"
+        )
     args = [s.arg for s in program.segments]
     for segment in program.segments:
         if not 1 <= segment.arg <= 7 or args.count(segment.arg) > 1:
-            found.append(f"segment {segment.name}: arg must lie in 1 to 7 and be its own, "
-                         f"got {segment.arg}; choose another")
+            found.append(
+                f"segment {segment.name}: arg must lie in 1 to 7 and be its own, "
+                f"got {segment.arg}; choose another"
+            )
         if segment.kind == program_pb2.Segment.CONSTANT and len(segment.data) != segment.size_bytes:
-            found.append(f"segment {segment.name}: data must have size_bytes = {segment.size_bytes} "
-                         f"bytes, got {len(segment.data)}; compile it again")
+            found.append(
+                f"segment {segment.name}: data must have size_bytes = {segment.size_bytes} "
+                f"bytes, got {len(segment.data)}; compile it again"
+            )
     sizes = {s.name: s.size_bytes for s in program.segments}
     layer_outputs = [layer.output for layer in program.layers if layer.HasField("output")]
     for tensor in itertools.chain(program.inputs, program.outputs, layer_outputs):
         end = tensor.offset_bytes + tensor.size_bytes
         if end > sizes.get(tensor.segment, -1):
-            found.append(f"tensor {tensor.name}: must lie in its segment {tensor.segment!r} of "
-                         f"{sizes.get(tensor.segment, 0)} bytes, got end {end}; compile it again")
+            found.append(
+                f"tensor {tensor.name}: must lie in its segment {tensor.segment!r} of "
+                f"{sizes.get(tensor.segment, 0)} bytes, got end {end}; compile it again"
+            )
     return found
 
 
 def _shape(program: program_pb2.Program, instructions: list[npu_isa.Instruction]) -> list[str]:
     found = []
     if len(instructions) != program.instruction_count:
-        found.append(f"program: instruction_count must be {len(instructions)}, "
-                     f"got {program.instruction_count}; compile it again")
+        found.append(
+            f"program: instruction_count must be {len(instructions)}, "
+            f"got {program.instruction_count}; compile it again"
+        )
     ends = [k for k, i in enumerate(instructions) if i.ENGINE is None]
     if ends != [len(instructions) - 1]:
-        found.append(f"program: `end` must be the last instruction and no other, got it at "
-                     f"{', '.join(map(str, ends)) or 'no place'}; end the program once")
+        found.append(
+            f"program: `end` must be the last instruction and no other, got it at "
+            f"{', '.join(map(str, ends)) or 'no place'}; end the program once"
+        )
     for layer in program.layers:
         if not layer.first_instruction <= layer.end_instruction <= len(instructions):
-            found.append(f"layer {layer.name}: instructions must lie in 0 to {len(instructions)}, got "
-                         f"{layer.first_instruction} to {layer.end_instruction}; compile it again")
+            found.append(
+                f"layer {layer.name}: instructions must lie in 0 to {len(instructions)}, got "
+                f"{layer.first_instruction} to {layer.end_instruction}; compile it again"
+            )
     return found
 
 
 def _segments(program: program_pb2.Program) -> dict[int, access.Segment]:
-    return {s.arg: access.Segment(s.name, s.size_bytes, s.kind == program_pb2.Segment.CONSTANT)
-            for s in program.segments}
+    return {
+        s.arg: access.Segment(s.name, s.size_bytes, s.kind == program_pb2.Segment.CONSTANT)
+        for s in program.segments
+    }
 
 
-def _races(spaces: dict[tuple[int, int], list[tuple[int, bool, Region]]], run: order.Order,
-           describe: Callable[[int], str]) -> Iterator[str]:
+def _races(
+    spaces: dict[tuple[int, int], list[tuple[int, bool, Region]]],
+    run: order.Order,
+    describe: Callable[[int], str],
+) -> Iterator[str]:
     columns = {key: races.columns(rows, run) for key, rows in sorted(spaces.items())}
     for (space, engine_a), (other, engine_b) in itertools.combinations(columns, 2):
         if space != other:
             continue
         a, b = columns[space, engine_a], columns[other, engine_b]
         for row_a, row_b in races.races(a, b, engine_a, engine_b):
-            name = (f"DRAM segment of arg {space - access.DRAM}" if space >= access.DRAM
-                    else npu_isa.Buffer(space).name)
+            name = (
+                f"DRAM segment of arg {space - access.DRAM}"
+                if space >= access.DRAM
+                else npu_isa.Buffer(space).name
+            )
             first, second = (a, row_a), (b, row_b)
             if b.instruction[row_b] < a.instruction[row_a]:
                 first, second = second, first
             text = " and ".join(
                 f"{'write' if c.write[r] else 'read'} of {c.lo[r]} to {c.hi[r]}"
-                for c, r in (first, second))
-            yield (f"{describe(int(second[0].instruction[second[1]]))}: must be ordered by tokens "
-                   f"against {describe(int(first[0].instruction[first[1]]))}, got {text} of {name} "
-                   "with no order; push a token from one to the other")
+                for c, r in (first, second)
+            )
+            yield (
+                f"{describe(int(second[0].instruction[second[1]]))}: must be ordered by tokens "
+                f"against {describe(int(first[0].instruction[first[1]]))}, got {text} of {name} "
+                "with no order; push a token from one to the other"
+            )

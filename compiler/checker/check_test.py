@@ -28,25 +28,41 @@ def _store(**fields: int) -> npu_isa.Store:
 
 
 def _matrix(**fields: int) -> npu_isa.Matrix:
-    return npu_isa.Matrix(**{"n_x": 4, "n_y": 1, "n_kx": 1, "n_ky": 1, "n_c": 1, "s_x": 1, **fields})
+    return npu_isa.Matrix(
+        **{"n_x": 4, "n_y": 1, "n_kx": 1, "n_ky": 1, "n_c": 1, "s_x": 1, **fields}
+    )
 
 
 def _vector(**fields: int) -> npu_isa.Vector:
     """Moves 4 rows of OBUF to VMEM."""
-    return npu_isa.Vector(**{
-        "n0": 4, **_ONE, "src1_buffer": Buffer.OBUF, "src1_dtype": Dtype.S32, "src1_stride0": 16,
-        "dst_buffer": Buffer.VMEM, "dst_dtype": Dtype.S32, "dst_stride0": 16, **fields})
+    return npu_isa.Vector(
+        **{
+            "n0": 4,
+            **_ONE,
+            "src1_buffer": Buffer.OBUF,
+            "src1_dtype": Dtype.S32,
+            "src1_stride0": 16,
+            "dst_buffer": Buffer.VMEM,
+            "dst_dtype": Dtype.S32,
+            "dst_stride0": 16,
+            **fields,
+        }
+    )
 
 
 _IN_VMEM = {"src1_buffer": Buffer.VMEM, "src1_dtype": Dtype.S32}
 
 GOOD = {
-    "load": _load(), "store": _store(), "matrix": _matrix(), "vector": _vector(),
+    "load": _load(),
+    "store": _store(),
+    "matrix": _matrix(),
+    "vector": _vector(),
     "ends of the memories": _load(dst=8192 - 16, dram=4096 - 16),
     "backwards": _load(n1=3, d1=-16, dst=32, s1=-16, dram=32),
     "all padding reads nothing": _load(arg=0, before0=8, after0=8),
-    "padding is not read": _load(arg=1, n0=16, before0=12, dram=4092, n1=3, before1=1, after1=1,
-                                 d1=16, s1=16),
+    "padding is not read": _load(
+        arg=1, n0=16, before0=12, dram=4092, n1=3, before1=1, after1=1, d1=16, s1=16
+    ),
     "kernel windows may overlap": _matrix(n_kx=3, s_kx=1, n_ky=3, s_ky=6),
     "in place": _vector(**_IN_VMEM),
     "beside each other": _vector(**_IN_VMEM, dst_base=64),
@@ -68,14 +84,20 @@ BAD = {
     "padding runs": (_load(n1=2, d1=16, before1=2, after1=1), "padding must fit the loops"),
     "load to OBUF": (_load(buffer=Buffer.OBUF), "buffer must be IBUF, WBUF, VMEM or PARAM, got 3"),
     "store from OBUF": (_store(buffer=Buffer.OBUF), "buffer must be VMEM or IBUF, got 3"),
-    "past the memory": (_load(dst=8192 - 15), "the destination must lie in IBUF (0 to 8192), "
-                        "got bytes 8177 to 8193"),
+    "past the memory": (
+        _load(dst=8192 - 15),
+        "the destination must lie in IBUF (0 to 8192), got bytes 8177 to 8193",
+    ),
     "before the memory": (_load(n1=2, d1=-16), "got bytes -16 to 16"),
-    "past the segment": (_load(dram=4081), "DRAM addresses must lie in segment weights (0 to 4096), "
-                         "got bytes 4081 to 4097"),
+    "past the segment": (
+        _load(dram=4081),
+        "DRAM addresses must lie in segment weights (0 to 4096), got bytes 4081 to 4097",
+    ),
     "before the segment": (_load(n1=2, d1=16, s1=-1), "got bytes -1 to 16"),
-    "no segment": (_load(arg=0), "arg must name a segment's argument register, got 0; "
-                   "the program has 1, 2, 3"),
+    "no segment": (
+        _load(arg=0),
+        "arg must name a segment's argument register, got 0; the program has 1, 2, 3",
+    ),
     "constant written": (_store(arg=1), "segment weights is constant and must not be written"),
     "load twice": (_load(n1=2, d1=15), "the destination must write no byte twice"),
     "store twice": (_store(n1=2, l1=16), "the destination must write no byte twice"),
@@ -84,8 +106,10 @@ BAD = {
     "transposed": (_matrix(weight_transposed=1), "weight_transposed must be 0"),
     "act_zero": (_matrix(act_zero=128), "act_zero must lie in -128 to 127, got 128"),
     "weight_zero": (_matrix(weight_unsigned=1, weight_zero=-1), "weight_zero must lie in 0 to 255"),
-    "activations": (_matrix(ibuf=2045), "activations must lie in IBUF (0 to 8192), got bytes 8180 "
-                    "to 8196"),
+    "activations": (
+        _matrix(ibuf=2045),
+        "activations must lie in IBUF (0 to 8192), got bytes 8180 to 8196",
+    ),
     "weights": (_matrix(n_c=2, wbuf=1017), "weights must lie in WBUF (0 to 4096)"),
     "sums": (_matrix(obuf=253), "sums must lie in OBUF (0 to 4096), got bytes 4048 to 4112"),
     "unknown op": (_vector(op=24), "op must be a VectorOp, got 24"),
@@ -97,20 +121,29 @@ BAD = {
     "unscaled SADD": (_vector(op=VectorOp.SADD), "SADD must have a scale, got OFF"),
     "reduced SELECT": (_vector(op=VectorOp.SELECT, lane_reduce=1), "SELECT must not reduce"),
     "short TRANSPOSE": (_vector(op=VectorOp.TRANSPOSE, n0=3), "TRANSPOSE must have n0 = 4"),
-    "dst in OBUF": (_vector(dst_buffer=Buffer.OBUF), "dst must be VMEM or IBUF (8 bits), got buffer "
-                    "OBUF"),
+    "dst in OBUF": (
+        _vector(dst_buffer=Buffer.OBUF),
+        "dst must be VMEM or IBUF (8 bits), got buffer OBUF",
+    ),
     "wide IBUF": (_vector(dst_buffer=Buffer.IBUF), "got buffer IBUF with dtype S32"),
-    "narrow OBUF": (_vector(src1_dtype=Dtype.S16), "src1 must be VMEM or IBUF (8 bits) or OBUF (S32)"),
+    "narrow OBUF": (
+        _vector(src1_dtype=Dtype.S16),
+        "src1 must be VMEM or IBUF (8 bits) or OBUF (S32)",
+    ),
     "src in WBUF": (_vector(src1_buffer=Buffer.WBUF), "got buffer WBUF"),
     "buffer 7": (_vector(src2_buffer=7), "src2 must be VMEM"),
     "unaligned base": (_vector(dst_base=8), "dst must be aligned to lanes x element = 16 bytes"),
     "unaligned stride": (_vector(src1_stride0=8), "src1 must be aligned"),
-    "param": (_vector(scale=ScaleMode.PER_LANE, param=61, param_stride0=1),
-              "param must lie in PARAM (0 to 2048), got bytes 1952 to 2080"),
+    "param": (
+        _vector(scale=ScaleMode.PER_LANE, param=61, param_stride0=1),
+        "param must lie in PARAM (0 to 2048), got bytes 1952 to 2080",
+    ),
     "shifted in place": (_vector(**_IN_VMEM, dst_base=16), "dst must not overlap src1"),
     "reduced in place": (_vector(**_IN_VMEM, reduce_loops=1), "dst must not overlap src1"),
-    "dst2 on dst": (_vector(dst2_buffer=Buffer.VMEM, dst2_dtype=Dtype.S32, dst2_base=48,
-                            dst2_stride0=16), "dst and dst2 must not overlap"),
+    "dst2 on dst": (
+        _vector(dst2_buffer=Buffer.VMEM, dst2_dtype=Dtype.S32, dst2_base=48, dst2_stride0=16),
+        "dst and dst2 must not overlap",
+    ),
 }
 
 
@@ -125,9 +158,10 @@ def test_bad(name: str) -> None:
 def test_race_names_both_instructions() -> None:
     [line] = _lines(_load(buffer=Buffer.VMEM), _store())
     assert line == (
-        "program[1] store buffer=VMEM arg=3 n0=16 n1=1 n2=1 n3=1: must be ordered by tokens against "
-        "program[0] load buffer=VMEM arg=1 n0=16 n1=1 n2=1 n3=1, got write of 0 to 16 and read of "
-        "0 to 16 of VMEM with no order; push a token from one to the other")
+        "program[1] store buffer=VMEM arg=3 n0=16 n1=1 n2=1 n3=1: must be ordered by tokens "
+        "against program[0] load buffer=VMEM arg=1 n0=16 n1=1 n2=1 n3=1, got write of 0 to 16 "
+        "and read of 0 to 16 of VMEM with no order; push a token from one to the other"
+    )
     assert _lines(_load(buffer=Buffer.VMEM, push=_STORE), _store(pop=_LOAD)) == []
 
 
@@ -137,8 +171,11 @@ def test_load_after_store_of_the_same_bytes() -> None:
 
 
 def test_order_goes_through_other_engines() -> None:
-    chain = [_load(buffer=Buffer.VMEM, push=_MATRIX), _matrix(ibuf=100, pop=_LOAD, push=_STORE),
-             _store(pop=_MATRIX)]
+    chain = [
+        _load(buffer=Buffer.VMEM, push=_MATRIX),
+        _matrix(ibuf=100, pop=_LOAD, push=_STORE),
+        _store(pop=_MATRIX),
+    ]
     assert _lines(*chain) == []
 
 
@@ -166,7 +203,8 @@ def test_a_full_counter() -> None:
 def test_tokens_left_at_the_end() -> None:
     assert _lines(_load(push=_STORE)) == [
         "tokens LOAD to STORE: pops must equal pushes, got 1 left at the end; pop them or do not "
-        "push them"]
+        "push them"
+    ]
 
 
 def test_head_of_the_program() -> None:
@@ -198,8 +236,9 @@ def test_thirty_thousand_instructions_in_seconds() -> None:
     # 1.4 s measured on one core; the bound leaves room for a slower machine under load.
     edge = arch.load_config("edge16")
     tiles = 6000
-    program = sample_programs.link(edge, sample_programs.tiled(edge, tiles, 256), tiles * 256,
-                                   tiles * 4096, tiles * 4096)
+    program = sample_programs.link(
+        edge, sample_programs.tiled(edge, tiles, 256), tiles * 256, tiles * 4096, tiles * 4096
+    )
     begin = time.process_time()
     assert check.check(program, edge) == []
     assert time.process_time() - begin < 10

@@ -27,7 +27,7 @@ class Region(NamedTuple):
 
 
 def region(base: int, run: int, dims: tuple[Dim, ...]) -> Region:
-    """The union of `run` bytes at base + sum of index x stride; strides may be negative or small."""
+    """The union of `run` bytes at base + sum of index x stride; any strides, negative too."""
     lo = base
     found: list[tuple[int, int]] = []
     span = run
@@ -87,8 +87,9 @@ def intersects(a: Region, b: Region) -> bool:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _intersects(shift: int, run_a: int, dims_a: tuple[Dim, ...], run_b: int,
-                dims_b: tuple[Dim, ...]) -> bool:
+def _intersects(
+    shift: int, run_a: int, dims_a: tuple[Dim, ...], run_b: int, dims_b: tuple[Dim, ...]
+) -> bool:
     """Region a starts at 0, b at `shift`; their bounding intervals meet."""
     for period in {s for _, s in dims_a + dims_b}:
         if _apart_modulo(period, shift, run_a, dims_a, run_b, dims_b):
@@ -103,8 +104,14 @@ def _intersects(shift: int, run_a: int, dims_a: tuple[Dim, ...], run_b: int,
     return bool((starts_a[at[inside]] < starts_b[inside] + run_b).any())
 
 
-def _apart_modulo(period: int, shift: int, run_a: int, dims_a: tuple[Dim, ...], run_b: int,
-                  dims_b: tuple[Dim, ...]) -> bool:
+def _apart_modulo(
+    period: int,
+    shift: int,
+    run_a: int,
+    dims_a: tuple[Dim, ...],
+    run_b: int,
+    dims_b: tuple[Dim, ...],
+) -> bool:
     """True proves that a and b are disjoint: they occupy disjoint arcs modulo `period`."""
     extents = []
     for run, dims in ((run_a, dims_a), (run_b, dims_b)):

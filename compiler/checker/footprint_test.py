@@ -12,8 +12,11 @@ SETS = st.tuples(st.integers(-10, 40), st.integers(1, 6), DIMS)
 
 
 def _bytes(base: int, run: int, dims: tuple[tuple[int, int], ...]) -> list[int]:
-    return [base + b + sum(i * s for i, (_, s) in zip(index, dims, strict=True))
-            for index in itertools.product(*(range(n) for n, _ in dims)) for b in range(run)]
+    return [
+        base + b + sum(i * s for i, (_, s) in zip(index, dims, strict=True))
+        for index in itertools.product(*(range(n) for n, _ in dims))
+        for b in range(run)
+    ]
 
 
 @given(SETS)
@@ -24,14 +27,17 @@ def test_bounds_are_tight(one: tuple[int, int, tuple[tuple[int, int], ...]]) -> 
 
 @given(SETS)
 def test_the_normal_form_covers_the_same_bytes(
-        one: tuple[int, int, tuple[tuple[int, int], ...]]) -> None:
+    one: tuple[int, int, tuple[tuple[int, int], ...]],
+) -> None:
     form = region(*one)
     assert set(_bytes(form.lo, form.run, form.dims)) == set(_bytes(*one))
 
 
 @given(SETS, SETS)
-def test_intersection_is_exact(one: tuple[int, int, tuple[tuple[int, int], ...]],
-                               other: tuple[int, int, tuple[tuple[int, int], ...]]) -> None:
+def test_intersection_is_exact(
+    one: tuple[int, int, tuple[tuple[int, int], ...]],
+    other: tuple[int, int, tuple[tuple[int, int], ...]],
+) -> None:
     expected = bool(set(_bytes(*one)) & set(_bytes(*other)))
     assert intersects(region(*one), region(*other)) == expected
 

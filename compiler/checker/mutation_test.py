@@ -23,25 +23,36 @@ Bytes = set[tuple[int, int]]  # (space, address); spaces as buffers, DRAM segmen
 
 
 def _runs(space: int, base: int, run: int, dims: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(space, base + b + sum(i * s for i, (_, s) in zip(index, dims, strict=True)))
-            for index in itertools.product(*(range(n) for n, _ in dims)) for b in range(run)]
+    return [
+        (space, base + b + sum(i * s for i, (_, s) in zip(index, dims, strict=True)))
+        for index in itertools.product(*(range(n) for n, _ in dims))
+        for b in range(run)
+    ]
 
 
 def _touched(i: npu_isa.Instruction) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """(bytes read, bytes written), with repetitions, for the instructions of the sample."""
     if isinstance(i, npu_isa.Load):
-        return (_runs(100 + i.arg, i.dram, i.n0, [(i.n1, i.s1), (i.n2, i.s2), (i.n3, i.s3)]),
-                _runs(i.buffer, i.dst, i.n0, [(i.n1, i.d1), (i.n2, i.d2), (i.n3, i.d3)]))
+        return (
+            _runs(100 + i.arg, i.dram, i.n0, [(i.n1, i.s1), (i.n2, i.s2), (i.n3, i.s3)]),
+            _runs(i.buffer, i.dst, i.n0, [(i.n1, i.d1), (i.n2, i.d2), (i.n3, i.d3)]),
+        )
     if isinstance(i, npu_isa.Store):
-        return (_runs(i.buffer, i.src, i.n0, [(i.n1, i.l1), (i.n2, i.l2), (i.n3, i.l3)]),
-                _runs(100 + i.arg, i.dram, i.n0, [(i.n1, i.s1), (i.n2, i.s2), (i.n3, i.s3)]))
+        return (
+            _runs(i.buffer, i.src, i.n0, [(i.n1, i.l1), (i.n2, i.l2), (i.n3, i.l3)]),
+            _runs(100 + i.arg, i.dram, i.n0, [(i.n1, i.s1), (i.n2, i.s2), (i.n3, i.s3)]),
+        )
     if isinstance(i, npu_isa.Matrix):
-        return (_runs(1, 4 * i.ibuf, 4, [(i.n_x, 4 * i.s_x), (i.n_y, 4 * i.s_y)])
-                + _runs(2, 4 * i.wbuf, 16 * i.n_c, []),
-                _runs(3, 16 * i.obuf, 16 * i.n_x * i.n_y, []))
+        return (
+            _runs(1, 4 * i.ibuf, 4, [(i.n_x, 4 * i.s_x), (i.n_y, 4 * i.s_y)])
+            + _runs(2, 4 * i.wbuf, 16 * i.n_c, []),
+            _runs(3, 16 * i.obuf, 16 * i.n_x * i.n_y, []),
+        )
     if isinstance(i, npu_isa.Vector):
-        return (_runs(3, i.src1_base, 16, [(i.n0, i.src1_stride0), (i.n1, i.src1_stride1)]),
-                _runs(4, i.dst_base, 4, [(i.n0, i.dst_stride0), (i.n1, i.dst_stride1)]))
+        return (
+            _runs(3, i.src1_base, 16, [(i.n0, i.src1_stride0), (i.n1, i.src1_stride1)]),
+            _runs(4, i.dst_base, 4, [(i.n0, i.dst_stride0), (i.n1, i.dst_stride1)]),
+        )
     return [], []
 
 
@@ -55,8 +66,11 @@ def _runs_to_its_end(program: list[npu_isa.Instruction], seed: int) -> bool:
         steps = []
         if rest and len(queues[rest[0].ENGINE]) < NANO.queue_depth:
             steps.append(-1)
-        steps += [e for e in Engine if queues[e] and all(
-            tokens[s, e] for s in Engine if queues[e][0].pop >> s & 1)]
+        steps += [
+            e
+            for e in Engine
+            if queues[e] and all(tokens[s, e] for s in Engine if queues[e][0].pop >> s & 1)
+        ]
         if not steps:
             return not rest and not any(queues) and not any(tokens.values())
         step = chance.choice(steps)
@@ -70,7 +84,7 @@ def _runs_to_its_end(program: list[npu_isa.Instruction], seed: int) -> bool:
 
 
 def _before(program: list[npu_isa.Instruction]) -> list[set[int]]:
-    """For each instruction those that have finished before it starts: closure of the token graph."""
+    """For each instruction those that finish before it starts: closure of the token graph."""
     edges: list[set[int]] = [set() for _ in program]
     for a in Engine:
         own = [k for k, i in enumerate(program) if i.ENGINE == a]
@@ -92,8 +106,15 @@ def _before(program: list[npu_isa.Instruction]) -> list[set[int]]:
 
 
 def _is_safe(program: list[npu_isa.Instruction], seed: int = 0) -> bool:
-    sizes = {1: NANO.ibuf_bytes, 2: NANO.wbuf_bytes, 3: NANO.obuf_bytes, 4: NANO.vmem_bytes,
-             101: 4096, 102: 4096, 103: 4096}
+    sizes = {
+        1: NANO.ibuf_bytes,
+        2: NANO.wbuf_bytes,
+        3: NANO.obuf_bytes,
+        4: NANO.vmem_bytes,
+        101: 4096,
+        102: 4096,
+        103: 4096,
+    }
     touched = [_touched(i) for i in program]
     for i, (read, written) in zip(program, touched, strict=True):
         if any(not 0 <= a < sizes[s] for s, a in read + written):
@@ -101,8 +122,9 @@ def _is_safe(program: list[npu_isa.Instruction], seed: int = 0) -> bool:
         if len(set(written)) < len(written) or set(read) & set(written):
             return False
         # Every address of an iterator, so strides of loops that run once do not matter.
-        if isinstance(i, npu_isa.Vector) and (any(a % 16 for _, a in read[::16])
-                                              or any(a % 4 for _, a in written[::4])):
+        if isinstance(i, npu_isa.Vector) and (
+            any(a % 16 for _, a in read[::16]) or any(a % 4 for _, a in written[::4])
+        ):
             return False
     if not _runs_to_its_end(program, seed):
         return False
@@ -121,9 +143,16 @@ def _verdict(program: list[npu_isa.Instruction]) -> list[str]:
 
 
 def _token_edges(program: list[npu_isa.Instruction]) -> list[tuple[int, int]]:
-    return [(pusher, popper) for a in Engine for b in Engine for pusher, popper in zip(
-        [k for k, i in enumerate(program) if i.ENGINE == a and i.push >> b & 1],
-        [k for k, i in enumerate(program) if i.ENGINE == b and i.pop >> a & 1], strict=True)]
+    return [
+        (pusher, popper)
+        for a in Engine
+        for b in Engine
+        for pusher, popper in zip(
+            [k for k, i in enumerate(program) if i.ENGINE == a and i.push >> b & 1],
+            [k for k, i in enumerate(program) if i.ENGINE == b and i.pop >> a & 1],
+            strict=True,
+        )
+    ]
 
 
 def test_the_good_program_is_good() -> None:
@@ -156,12 +185,30 @@ def test_a_single_token_more_or_less_is_caught(index: int, mask: str, engine: En
 _FIELDS = {
     npu_isa.Load: ["dst", "dram", "n0", "n1", "n2", "d1", "d2", "s1", "arg"],
     npu_isa.Matrix: ["ibuf", "wbuf", "obuf", "n_x", "n_y", "n_c", "s_x", "s_y"],
-    npu_isa.Vector: ["src1_base", "src1_stride0", "src1_stride1", "dst_base", "dst_stride0",
-                     "dst_stride1", "n0", "n1"],
+    npu_isa.Vector: [
+        "src1_base",
+        "src1_stride0",
+        "src1_stride1",
+        "dst_base",
+        "dst_stride0",
+        "dst_stride1",
+        "n0",
+        "n1",
+    ],
     npu_isa.Store: ["src", "dram", "n0", "n1", "l1", "s1", "arg"],
 }
-_STRIDES = {"d1", "d2", "s1", "s_x", "s_y", "l1", "src1_stride0", "src1_stride1", "dst_stride0",
-            "dst_stride1"}
+_STRIDES = {
+    "d1",
+    "d2",
+    "s1",
+    "s_x",
+    "s_y",
+    "l1",
+    "src1_stride0",
+    "src1_stride1",
+    "dst_stride0",
+    "dst_stride1",
+}
 
 
 @st.composite

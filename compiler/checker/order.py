@@ -34,8 +34,14 @@ class Order:
     stuck: list[str]
 
 
-def execute(engines: Sequence[int], pops: Sequence[int], pushes: Sequence[int], queue_depth: int,
-            max_tokens: int, describe: Callable[[int], str]) -> Order:
+def execute(
+    engines: Sequence[int],
+    pops: Sequence[int],
+    pushes: Sequence[int],
+    queue_depth: int,
+    max_tokens: int,
+    describe: Callable[[int], str],
+) -> Order:
     """Runs the program's synchronisation. `engines[i]` is -1 for `end`, which stops fetch."""
     count = len(engines)
     position = [-1] * count
@@ -90,37 +96,61 @@ def execute(engines: Sequence[int], pops: Sequence[int], pushes: Sequence[int], 
     return Order(position, start, stuck)
 
 
-def _stuck(engines: Sequence[int], pops: Sequence[int], pushes: Sequence[int],
-           queues: list[deque[int]], tokens: list[list[deque[Clock]]], held: list[int],
-           fetched: int, bits: list[list[int]], max_tokens: int,
-           describe: Callable[[int], str]) -> list[str]:
+def _stuck(
+    engines: Sequence[int],
+    pops: Sequence[int],
+    pushes: Sequence[int],
+    queues: list[deque[int]],
+    tokens: list[list[deque[Clock]]],
+    held: list[int],
+    fetched: int,
+    bits: list[list[int]],
+    max_tokens: int,
+    describe: Callable[[int], str],
+) -> list[str]:
     """Lines for whatever remains once nothing moves; none if all ran and all tokens were taken."""
     names = [e.name for e in npu_isa.Engine]
     found = []
     for engine, index in enumerate(held):
         if index >= 0:
             to = [names[t] for t in bits[pushes[index]] if len(tokens[engine][t]) >= max_tokens]
-            found.append(f"{describe(index)}: must be able to push, got a full counter "
-                         f"({max_tokens} tokens) to {', '.join(to)}; pop them earlier")
+            found.append(
+                f"{describe(index)}: must be able to push, got a full counter "
+                f"({max_tokens} tokens) to {', '.join(to)}; pop them earlier"
+            )
     for engine, queue in enumerate(queues):
         if not queue:
             continue
         index = queue[0]
         lacking = [s for s in bits[pops[index]] if not tokens[s][engine]]
         for source in lacking:
-            later = next((i for i in range(len(engines)) if engines[i] == source
-                          and pushes[i] >> engine & 1 and (i >= fetched or i in queues[source])),
-                         None)
-            reason = ("no instruction is left that pushes it" if later is None else
-                      f"instruction {later}, which pushes it, waits behind")
-            found.append(f"{describe(index)}: must get a token of {names[source]}, {reason}; "
-                         "the program deadlocks")
+            later = next(
+                (
+                    i
+                    for i in range(len(engines))
+                    if engines[i] == source
+                    and pushes[i] >> engine & 1
+                    and (i >= fetched or i in queues[source])
+                ),
+                None,
+            )
+            reason = (
+                "no instruction is left that pushes it"
+                if later is None
+                else f"instruction {later}, which pushes it, waits behind"
+            )
+            found.append(
+                f"{describe(index)}: must get a token of {names[source]}, {reason}; "
+                "the program deadlocks"
+            )
     if found or (fetched < len(engines) and engines[fetched] >= 0):
         return found
     for source in range(ENGINES):
         for engine in range(ENGINES):
             left = len(tokens[source][engine])
             if left:
-                found.append(f"tokens {names[source]} to {names[engine]}: pops must equal pushes, "
-                             f"got {left} left at the end; pop them or do not push them")
+                found.append(
+                    f"tokens {names[source]} to {names[engine]}: pops must equal pushes, "
+                    f"got {left} left at the end; pop them or do not push them"
+                )
     return found

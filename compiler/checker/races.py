@@ -1,10 +1,10 @@
 """Finds pairs of accesses to the same bytes, at least one a write, that nothing orders.
 
-In: accesses as columns, and the clocks of `order`. Out: pairs of accesses. For an access b of engine
-B, the accesses of engine A that are neither before nor after it are neighbours among A's: clocks grow
-along an engine. So the pairs to look at are ranges, found by bisection, and few in a program that
-synchronises often. Their bounding intervals are compared at once; only where these meet is the exact
-question asked.
+In: accesses as columns, and the clocks of `order`. Out: pairs of accesses. For an access b of
+engine B, the accesses of engine A that are neither before nor after it are neighbours among A's:
+clocks grow along an engine. So the pairs to look at are ranges, found by bisection, and few in a
+program that synchronises often. Their bounding intervals are compared at once; only where these
+meet is the exact question asked.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ def races(a: Column, b: Column, engine_a: int, engine_b: int) -> Iterator[tuple[
     """Unordered conflicting pairs as (row of a, row of b)."""
     if not (a.write.any() or b.write.any()):
         return
-    # Rows of a in [first, last) have neither finished before b starts nor start after b has finished.
+    # Rows of a in [first, last) neither finish before b starts nor start after b has finished.
     first = np.searchsorted(a.position, b.start[:, engine_a], side="left")
     last = np.searchsorted(a.start[:, engine_b], b.position, side="right")
     lengths = np.maximum(last - first, 0)
@@ -63,8 +63,9 @@ def races(a: Column, b: Column, engine_a: int, engine_b: int) -> Iterator[tuple[
         begin = end
 
 
-def _chunk(a: Column, b: Column, first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64],
-           begin: int) -> Iterator[tuple[int, int]]:
+def _chunk(
+    a: Column, b: Column, first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], begin: int
+) -> Iterator[tuple[int, int]]:
     total = int(lengths.sum())
     if total == 0:
         return
@@ -72,8 +73,11 @@ def _chunk(a: Column, b: Column, first: npt.NDArray[np.int64], lengths: npt.NDAr
     before = np.cumsum(lengths) - lengths
     row_a = np.arange(total) - before[row_b] + first[row_b]
     row_b += begin
-    meet = ((a.lo[row_a] < b.hi[row_b]) & (b.lo[row_b] < a.hi[row_a])
-            & (a.write[row_a] | b.write[row_b]))
+    meet = (
+        (a.lo[row_a] < b.hi[row_b])
+        & (b.lo[row_b] < a.hi[row_a])
+        & (a.write[row_a] | b.write[row_b])
+    )
     for i, j in zip(row_a[meet].tolist(), row_b[meet].tolist(), strict=True):
         if intersects(a.regions[i], b.regions[j]):
             yield i, j

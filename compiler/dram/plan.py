@@ -1,9 +1,9 @@
 """Offsets of tensors in one DRAM segment, so that tensors alive at once do not overlap.
 
-In: tensors with their sizes and live ranges in layers. Out: a `Plan`, reported beside the sum of all
-sizes and the most that is live at once. Baseline: greedy by size with best fit (Pisarchyk & Lee,
-arXiv:2001.03288, algorithm 3). Other orders are tried too; the smallest result is taken, so the plan
-is never above the baseline.
+In: tensors with their sizes and live ranges in layers. Out: a `Plan`, reported beside the sum of
+all sizes and the most that is live at once. Baseline: greedy by size with best fit (Pisarchyk &
+Lee, arXiv:2001.03288, algorithm 3). Other orders are tried too; the smallest result is taken, so
+the plan is never above the baseline.
 """
 
 import dataclasses
@@ -56,8 +56,9 @@ def plan(tensors: Iterable[tuple[str, int, int, int]], alignment: int = 64) -> P
         raise ValueError("tensor names must be unique")
     for t in items:
         if t.size_bytes < 0 or t.first_layer >= t.end_layer:
-            raise ValueError(f"{t.name}: size must not be negative and the live range not empty, "
-                             f"got {t}")
+            raise ValueError(
+                f"{t.name}: size must not be negative and the live range not empty, got {t}"
+            )
     sizes = [-(-t.size_bytes // alignment) * alignment for t in items]
     # The input's position breaks ties, so that equal inputs give equal plans.
     orders: tuple[Callable[[int], tuple[int, ...]], ...] = (
@@ -88,8 +89,10 @@ def _place(items: Sequence[Tensor], sizes: Sequence[int], order: Sequence[int]) 
         best_gap: int | None = None
         best_offset = 0
         for j in placed:
-            if (items[j].first_layer >= items[i].end_layer
-                    or items[i].first_layer >= items[j].end_layer):
+            if (
+                items[j].first_layer >= items[i].end_layer
+                or items[i].first_layer >= items[j].end_layer
+            ):
                 continue
             gap = offsets[j] - end
             if gap >= sizes[i] and (best_gap is None or gap < best_gap):
@@ -107,5 +110,14 @@ def _total(offsets: Sequence[int], sizes: Sequence[int]) -> int:
 
 def _lower_bound(items: Sequence[Tensor], sizes: Sequence[int]) -> int:
     # What is live changes only where a tensor begins.
-    return max((sum(s for u, s in zip(items, sizes, strict=True)
-                    if u.first_layer <= t.first_layer < u.end_layer) for t in items), default=0)
+    return max(
+        (
+            sum(
+                s
+                for u, s in zip(items, sizes, strict=True)
+                if u.first_layer <= t.first_layer < u.end_layer
+            )
+            for t in items
+        ),
+        default=0,
+    )

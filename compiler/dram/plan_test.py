@@ -10,9 +10,12 @@ from jacquard.compiler.dram import plan as dram
 from jacquard.compiler.dram.validate import validate
 
 TENSORS = st.lists(
-    st.tuples(st.integers(0, 5000), st.integers(0, 30), st.integers(1, 8)), max_size=25).map(
-        lambda rows: [(f"t{i}", size, first, first + length)
-                      for i, (size, first, length) in enumerate(rows)])
+    st.tuples(st.integers(0, 5000), st.integers(0, 30), st.integers(1, 8)), max_size=25
+).map(
+    lambda rows: [
+        (f"t{i}", size, first, first + length) for i, (size, first, length) in enumerate(rows)
+    ]
+)
 
 
 @given(TENSORS, st.sampled_from([1, 16, 64]))
@@ -21,8 +24,10 @@ def test_random_plans_are_sound(tensors: list[tuple[str, int, int, int]], alignm
     assert validate(result, tensors) == []
     # The most live at once, counted layer by layer.
     rounded = {t[0]: -(-t[1] // alignment) * alignment for t in tensors}
-    most = max((sum(rounded[t[0]] for t in tensors if t[2] <= layer < t[3])
-                for layer in range(40)), default=0)
+    most = max(
+        (sum(rounded[t[0]] for t in tensors if t[2] <= layer < t[3]) for layer in range(40)),
+        default=0,
+    )
     assert result.lower_bound_bytes == most
     assert most <= result.planned_bytes <= result.greedy_bytes <= result.naive_bytes
     assert result.naive_bytes == sum(rounded.values())
@@ -40,42 +45,55 @@ def test_a_chain_uses_two_places() -> None:
 
 
 def test_the_smallest_gap_that_fits_is_taken() -> None:
-    # By size: a at 0, b at 40, c at 60, d at 70. Once a and c are dead, e fits their gaps (40 and 10)
-    # and takes the smaller.
+    # By size: a at 0, b at 40, c at 60, d at 70. Once a and c are dead, e fits their gaps (40
+    # and 10) and takes the smaller.
     tensors = [("a", 40, 0, 1), ("b", 20, 0, 2), ("c", 10, 0, 1), ("d", 9, 0, 2), ("e", 8, 1, 2)]
     result = dram.plan(tensors, alignment=1)
     assert result.offsets() == {"a": 0, "b": 40, "c": 60, "d": 70, "e": 60}
 
 
-@pytest.mark.parametrize(("name", "offset", "message"), [
-    ("b", 64, "plan: a and b must not overlap, both live in layer 1 at byte 64"),
-    ("b", 32, "plan: b must start at a multiple of 64, got 32"),
-    ("b", 256, "plan: planned_bytes must hold layer 1, got 256 for 384"),
-])
+@pytest.mark.parametrize(
+    ("name", "offset", "message"),
+    [
+        ("b", 64, "plan: a and b must not overlap, both live in layer 1 at byte 64"),
+        ("b", 32, "plan: b must start at a multiple of 64, got 32"),
+        ("b", 256, "plan: planned_bytes must hold layer 1, got 256 for 384"),
+    ],
+)
 def test_validator_catches_a_moved_tensor(name: str, offset: int, message: str) -> None:
     tensors = [("a", 128, 0, 2), ("b", 128, 1, 3)]
     good = dram.plan(tensors)
-    moved = tuple(a._replace(offset_bytes=offset) if a.tensor.name == name else a
-                  for a in good.allocations)
+    moved = tuple(
+        a._replace(offset_bytes=offset) if a.tensor.name == name else a for a in good.allocations
+    )
     assert validate(good, tensors) == []
     assert message in validate(dataclasses.replace(good, allocations=moved), tensors)
 
 
 @given(TENSORS, st.data())
 def test_validator_catches_a_tensor_put_on_another(
-        tensors: list[tuple[str, int, int, int]], data: st.DataObject) -> None:
+    tensors: list[tuple[str, int, int, int]], data: st.DataObject
+) -> None:
     good = dram.plan(tensors)
-    pairs = [(a, b) for a in good.allocations for b in good.allocations if a is not b
-             and a.tensor.first_layer < b.tensor.end_layer
-             and b.tensor.first_layer < a.tensor.end_layer
-             and a.tensor.size_bytes and b.tensor.size_bytes]
+    pairs = [
+        (a, b)
+        for a in good.allocations
+        for b in good.allocations
+        if a is not b
+        and a.tensor.first_layer < b.tensor.end_layer
+        and b.tensor.first_layer < a.tensor.end_layer
+        and a.tensor.size_bytes
+        and b.tensor.size_bytes
+    ]
     if not pairs:
         return
     one, other = data.draw(st.sampled_from(pairs))
-    moved = tuple(a._replace(offset_bytes=other.offset_bytes) if a is one else a
-                  for a in good.allocations)
-    assert any("overlap" in m for m in
-               validate(dataclasses.replace(good, allocations=moved), tensors))
+    moved = tuple(
+        a._replace(offset_bytes=other.offset_bytes) if a is one else a for a in good.allocations
+    )
+    assert any(
+        "overlap" in m for m in validate(dataclasses.replace(good, allocations=moved), tensors)
+    )
 
 
 def test_validator_catches_a_lost_tensor() -> None:
@@ -85,8 +103,9 @@ def test_validator_catches_a_lost_tensor() -> None:
     assert validate(lost, tensors) == ["plan: b must be placed exactly as given, 1 differ"]
 
 
-@pytest.mark.parametrize("tensors", [
-    [("a", 1, 0, 1), ("a", 1, 0, 1)], [("a", -1, 0, 1)], [("a", 1, 2, 2)]])
+@pytest.mark.parametrize(
+    "tensors", [[("a", 1, 0, 1), ("a", 1, 0, 1)], [("a", -1, 0, 1)], [("a", 1, 2, 2)]]
+)
 def test_bad_input_is_refused(tensors: list[tuple[str, int, int, int]]) -> None:
     with pytest.raises(ValueError):
         dram.plan(tensors)

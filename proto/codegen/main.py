@@ -11,8 +11,13 @@ from jacquard.proto.lib import arch as arch_lib
 from jacquard.proto.lib import errors
 from jacquard.proto.lib import isa as isa_lib
 
-_OF_ISA = {"python_isa": python_isa.emit, "sv_isa": sv_isa.emit, "cc_isa": cc_isa.emit_isa,
-           "isa_md": docs.emit_isa, "sv_roundtrip": sv_roundtrip.emit}
+_OF_ISA = {
+    "python_isa": python_isa.emit,
+    "sv_isa": sv_isa.emit,
+    "cc_isa": cc_isa.emit_isa,
+    "isa_md": docs.emit_isa,
+    "sv_roundtrip": sv_roundtrip.emit,
+}
 _OF_ARCH = {"sv_arch": sv_arch.emit, "cc_arch": cc_isa.emit_arch, "arch_md": docs.emit_arch}
 
 _ISA = flags.DEFINE_string("isa", None, "Isa textproto.", required=True)

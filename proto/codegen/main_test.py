@@ -27,16 +27,19 @@ def test_a_configuration_is_needed() -> None:
 def test_a_bad_configuration_gives_no_output(tmp_path: pathlib.Path) -> None:
     bad = tmp_path / "nano4.textproto"
     bad.write_text(pathlib.Path(NANO).read_text().replace("rows: 4", "rows: 12"))
-    with pytest.raises(errors.UserError, match="matrix.rows must be a power of two, got 12; "
-                       "try 8 or 16"):
+    with pytest.raises(
+        errors.UserError, match="matrix.rows must be a power of two, got 12; try 8 or 16"
+    ):
         main.generate("sv_arch", ISA, str(bad))
 
 
 @pytest.mark.parametrize("name", ["load", "matrix", "vector", "store", "end", "header"])
 def test_packed_structs_cover_the_whole_instruction(name: str) -> None:
     text = main.generate("sv_isa", ISA, None)
-    enums = {k: int(w) + 1 for w, k in re.findall(
-        r"typedef enum logic \[(\d+):0\] \{.*?\} (\w+);", text, re.DOTALL)}
+    enums = {
+        k: int(w) + 1
+        for w, k in re.findall(r"typedef enum logic \[(\d+):0\] \{.*?\} (\w+);", text, re.DOTALL)
+    }
     body = re.search(rf"typedef struct packed \{{([^}}]*)\}} {name}_t;", text).group(1)
     total = 0
     for line in body.strip().splitlines():
@@ -48,7 +51,9 @@ def test_packed_structs_cover_the_whole_instruction(name: str) -> None:
 
 
 def test_languages_agree_on_registers() -> None:
-    sv = dict(re.findall(r"logic \[11:0\] Reg(\w+) = 12'h(\w+);", main.generate("sv_isa", ISA, None)))
+    sv = dict(
+        re.findall(r"logic \[11:0\] Reg(\w+) = 12'h(\w+);", main.generate("sv_isa", ISA, None))
+    )
     cc = dict(re.findall(r"uint32_t kReg(\w+) = 0x(\w+);", main.generate("cc_isa", ISA, None)))
     assert {k: int(v, 16) for k, v in sv.items()} == {k: int(v, 16) for k, v in cc.items()}
     assert {int(v, 16) for v in sv.values()} == {r.offset for r in isa.load_isa().registers}
@@ -59,4 +64,6 @@ def test_pages_name_every_field() -> None:
     for instruction in isa.load_isa().instructions:
         section = page.split(f"\n## {instruction.name}\n")[1].split("\n## ")[0]
         for field in instruction.fields[4:]:
-            assert f"| {field.offset + field.width - 1}:{field.offset} | `{field.name}` |" in section
+            assert (
+                f"| {field.offset + field.width - 1}:{field.offset} | `{field.name}` |" in section
+            )

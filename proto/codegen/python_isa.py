@@ -127,18 +127,24 @@ def emit(isa: isa_lib.Isa) -> str:
     """The module's text."""
     if [f.offset for f in isa.header] != [0, 8, 12, 16] or isa.header[1].width > 8:
         # The decoder reads opcode and length from the first two bytes.
-        raise ValueError(f"header must be opcode 8 bits, length_words 4, pop 4, push 4, got "
-                         f"{[(f.name, f.width) for f in isa.header]}")
+        raise ValueError(
+            f"header must be opcode 8 bits, length_words 4, pop 4, push 4, got "
+            f"{[(f.name, f.width) for f in isa.header]}"
+        )
     parts = [_HEAD.format(word_bytes=isa.word_bits // 8, max_words=isa.max_words)]
     for enum in isa.enums:
         body = [f"    {v.name} = {v.number}  # {v.doc}" for v in enum.values]
-        parts.append("\n\nclass {}(enum.IntEnum):\n    \"\"\"{}\"\"\"\n\n{}\n".format(
-            names.camel(enum.name), _sentence(enum.doc), "\n".join(body)))
+        parts.append(
+            '\n\nclass {}(enum.IntEnum):\n    """{}"""\n\n{}\n'.format(
+                names.camel(enum.name), _sentence(enum.doc), "\n".join(body)
+            )
+        )
     parts.append("\n")
     for enum in isa.enums:
         if any(f.enum == enum.name for i in isa.instructions for f in i.fields):
-            parts.append(f"\n_{enum.name.upper()} = _names_of({names.camel(enum.name)}, "
-                         f"{1 << enum.width})")
+            parts.append(
+                f"\n_{enum.name.upper()} = _names_of({names.camel(enum.name)}, {1 << enum.width})"
+            )
     parts.append('''
 
 
@@ -163,11 +169,16 @@ class Instruction:
 ''')
     for instruction in isa.instructions:
         parts.append(_instruction(instruction, isa))
-    parts.append(_TAIL.format(
-        by_opcode=", ".join(f"{i.opcode}: {names.camel(i.name)}" for i in isa.instructions),
-        length_mask=isa.header[1].highest,
-        registers="\n".join(f'    "{r.name}": RegisterInfo({r.offset:#x}, {r.width}, {r.count}),'
-                            for r in isa.registers)))
+    parts.append(
+        _TAIL.format(
+            by_opcode=", ".join(f"{i.opcode}: {names.camel(i.name)}" for i in isa.instructions),
+            length_mask=isa.header[1].highest,
+            registers="\n".join(
+                f'    "{r.name}": RegisterInfo({r.offset:#x}, {r.width}, {r.count}),'
+                for r in isa.registers
+            ),
+        )
+    )
     return "".join(parts)
 
 
@@ -181,15 +192,21 @@ def _instruction(instruction: isa_lib.Instruction, isa: isa_lib.Isa) -> str:
     engine = f"Engine.{instruction.engine}" if instruction.engine else "None"
     info = "\n".join(
         f'        FieldInfo("{f.name}", {f.offset}, {f.width}, {f.signed}, '
-        f'"{names.camel(f.enum) if f.enum else ""}", "{f.unit}"),' for f in instruction.fields)
+        f'"{names.camel(f.enum) if f.enum else ""}", "{f.unit}"),'
+        for f in instruction.fields
+    )
     lines = [
-        "", "", "@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)",
+        "",
+        "",
+        "@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)",
         f"class {name}(Instruction):",
-        f'    """{_sentence(instruction.doc)}"""', "",
+        f'    """{_sentence(instruction.doc)}"""',
+        "",
         f"    OPCODE: ClassVar[int] = {instruction.opcode}",
         f'    NAME: ClassVar[str] = "{instruction.name}"',
         f"    ENGINE: ClassVar[Engine | None] = {engine}",
-        f"    FIELDS: ClassVar[tuple[FieldInfo, ...]] = (\n{info}\n    )"]
+        f"    FIELDS: ClassVar[tuple[FieldInfo, ...]] = (\n{info}\n    )",
+    ]
     lines += [f"    {f.name}: int = 0" for f in operands if f.name not in ("pop", "push")]
     lines += ["", "    def encode(self) -> bytes:", '        """See `encode`."""']
     for word in range(instruction.words):
@@ -200,30 +217,45 @@ def _instruction(instruction: isa_lib.Instruction, isa: isa_lib.Isa) -> str:
             shift = f.offset % isa.word_bits
             put = f"w{word} |= v << {shift}" if shift else f"w{word} |= v"
             if f.signed:
-                put = put.replace("v <<", f"(v & {f.width_mask:#x}) <<") if shift else \
-                    f"w{word} |= v & {f.width_mask:#x}"
+                put = (
+                    put.replace("v <<", f"(v & {f.width_mask:#x}) <<")
+                    if shift
+                    else f"w{word} |= v & {f.width_mask:#x}"
+                )
             # int(): a NumPy scalar would overflow in the shift without a word.
-            lines += [f"        if v := self.{f.name}:",
-                      "            v = int(v)",
-                      f"            if not {f.lowest} <= v <= {f.highest}:",
-                      "                raise _out_of_range(self)",
-                      f"            {put}"]
+            lines += [
+                f"        if v := self.{f.name}:",
+                "            v = int(v)",
+                f"            if not {f.lowest} <= v <= {f.highest}:",
+                "                raise _out_of_range(self)",
+                f"            {put}",
+            ]
     size = isa.word_bits // 8
     length = instruction.fields[1].offset
     for word in range(instruction.words - 1, 0, -1):
         total = " | ".join(["w0", str((word + 1) << length)])
         high = "".join(f" + w{k}.to_bytes({size}, 'little')" for k in range(1, word + 1))
-        lines += [f"        if w{word}:",
-                  f"            return ({total}).to_bytes({size}, 'little'){high}"]
-    lines += [f"        return (w0 | {1 << length}).to_bytes({size}, 'little')", "",
-              "    @classmethod", f'    def _decode(cls, data: bytes) -> "{name}":',
-              "        w0 = int.from_bytes(data[:16], 'little')".replace("16", str(size))]
-    lines += [f"        w{k} = int.from_bytes(data[{k * size}:{(k + 1) * size}], 'little')"
-              for k in range(1, instruction.words)]
+        lines += [
+            f"        if w{word}:",
+            f"            return ({total}).to_bytes({size}, 'little'){high}",
+        ]
+    lines += [
+        f"        return (w0 | {1 << length}).to_bytes({size}, 'little')",
+        "",
+        "    @classmethod",
+        f'    def _decode(cls, data: bytes) -> "{name}":',
+        "        w0 = int.from_bytes(data[:16], 'little')".replace("16", str(size)),
+    ]
+    lines += [
+        f"        w{k} = int.from_bytes(data[{k * size}:{(k + 1) * size}], 'little')"
+        for k in range(1, instruction.words)
+    ]
     lines.append(f"        return {name}(")
     for f in operands:
         word, shift = divmod(f.offset, isa.word_bits)
-        bits = f"w{word} >> {shift} & {f.width_mask:#x}" if shift else f"w{word} & {f.width_mask:#x}"
+        bits = (
+            f"w{word} >> {shift} & {f.width_mask:#x}" if shift else f"w{word} & {f.width_mask:#x}"
+        )
         if f.enum:
             bits = f"_{f.enum.upper()}[{bits}]"
         elif f.signed:

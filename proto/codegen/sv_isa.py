@@ -27,49 +27,81 @@ def emit(isa: isa_lib.Isa) -> str:
         "",
     ]
     for instruction in isa.instructions:
-        lines.append(f"  localparam logic [{opcode.width - 1}:0] "
-                     f"Opcode{names.camel(instruction.name)} = {opcode.width}'d{instruction.opcode};")
+        lines.append(
+            f"  localparam logic [{opcode.width - 1}:0] "
+            f"Opcode{names.camel(instruction.name)} = {opcode.width}'d{instruction.opcode};"
+        )
     for instruction in isa.instructions:
-        lines.append(f"  // 128-bit words of {instruction.name} that have fields.".replace(
-            "128", str(isa.word_bits)))
-        lines.append(f"  localparam int unsigned Words{names.camel(instruction.name)} = "
-                     f"{instruction.words};")
+        lines.append(
+            f"  // 128-bit words of {instruction.name} that have fields.".replace(
+                "128", str(isa.word_bits)
+            )
+        )
+        lines.append(
+            f"  localparam int unsigned Words{names.camel(instruction.name)} = {instruction.words};"
+        )
     for enum in isa.enums:
         kind = names.camel(enum.name)
         lines += ["", f"  // {enum.doc}", f"  typedef enum logic [{enum.width - 1}:0] {{"]
         for index, value in enumerate(enum.values):
             comma = "," if index + 1 < len(enum.values) else ""
-            lines.append(f"    {kind}{names.camel(value.name)} = {enum.width}'d{value.number}{comma}"
-                         f"  // {value.doc}")
+            lines.append(
+                f"    {kind}{names.camel(value.name)} = {enum.width}'d{value.number}{comma}"
+                f"  // {value.doc}"
+            )
         lines.append(f"  }} {enum.name}_e;")
-    lines += ["", *_struct("header_t", "The first word of every instruction.", isa.header,
-                           isa.instruction_bits)]
+    lines += [
+        "",
+        *_struct(
+            "header_t", "The first word of every instruction.", isa.header, isa.instruction_bits
+        ),
+    ]
     for instruction in isa.instructions:
-        lines += ["", *_struct(f"{instruction.name}_t", instruction.doc, instruction.fields,
-                               isa.instruction_bits)]
-    lines += ["", "  // Engine of an opcode; meaningful only where opcode_known and not OpcodeEnd.",
-              f"  function automatic engine_e opcode_engine(input logic [{opcode.width - 1}:0] opcode);",
-              "    unique case (opcode)"]
+        lines += [
+            "",
+            *_struct(
+                f"{instruction.name}_t", instruction.doc, instruction.fields, isa.instruction_bits
+            ),
+        ]
+    lines += [
+        "",
+        "  // Engine of an opcode; meaningful only where opcode_known and not OpcodeEnd.",
+        f"  function automatic engine_e opcode_engine(input logic [{opcode.width - 1}:0] opcode);",
+        "    unique case (opcode)",
+    ]
     first = next(iter(by_engine))
     for engine, instruction in by_engine.items():
         if engine != first:
-            lines.append(f"      Opcode{names.camel(instruction.name)}: "
-                         f"return Engine{names.camel(engine)};")
-    lines += [f"      default: return Engine{names.camel(first)};", "    endcase", "  endfunction", "",
-              f"  function automatic logic opcode_known(input logic [{opcode.width - 1}:0] opcode);",
-              "    return opcode inside {" + ", ".join(
-                  f"Opcode{names.camel(i.name)}" for i in isa.instructions) + "};",
-              "  endfunction", "",
-              f"  function automatic logic length_legal(input logic [{length.width - 1}:0] words);",
-              f"    return words != 0 && words <= {length.width}'d{isa.max_words};",
-              "  endfunction", ""]
+            lines.append(
+                f"      Opcode{names.camel(instruction.name)}: return Engine{names.camel(engine)};"
+            )
+    lines += [
+        f"      default: return Engine{names.camel(first)};",
+        "    endcase",
+        "  endfunction",
+        "",
+        f"  function automatic logic opcode_known(input logic [{opcode.width - 1}:0] opcode);",
+        "    return opcode inside {"
+        + ", ".join(f"Opcode{names.camel(i.name)}" for i in isa.instructions)
+        + "};",
+        "  endfunction",
+        "",
+        f"  function automatic logic length_legal(input logic [{length.width - 1}:0] words);",
+        f"    return words != 0 && words <= {length.width}'d{isa.max_words};",
+        "  endfunction",
+        "",
+    ]
     for register in isa.registers:
         lines.append(f"  // {register.doc}")
-        lines.append(f"  localparam logic [11:0] Reg{names.camel(register.name)} = "
-                     f"12'h{register.offset:03x};")
+        lines.append(
+            f"  localparam logic [11:0] Reg{names.camel(register.name)} = "
+            f"12'h{register.offset:03x};"
+        )
         if register.count > 1:
-            lines.append(f"  localparam int unsigned Reg{names.camel(register.name)}Count = "
-                         f"{register.count};")
+            lines.append(
+                f"  localparam int unsigned Reg{names.camel(register.name)}Count = "
+                f"{register.count};"
+            )
     return "\n".join([*lines, "endpackage", "/* verilator lint_on UNUSEDPARAM */", ""])
 
 

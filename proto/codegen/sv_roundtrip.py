@@ -1,7 +1,7 @@
 """Emits a module that decodes an instruction with npu_isa_pkg and shows every field.
 
-For the round-trip test alone: `fields_o[k]` is field k of the instruction in the order of the schema,
-extended to 64 bits; unused places are 0.
+For the round-trip test alone: `fields_o[k]` is field k of the instruction in the order of the
+schema, extended to 64 bits; unused places are 0.
 """
 
 from jacquard.proto.lib import isa as isa_lib
@@ -27,8 +27,11 @@ def emit(isa: isa_lib.Isa) -> str:
     ]
     for instruction in isa.instructions:
         name = instruction.name
-        lines += [f"  {name}_t as_{name};", f"  assign as_{name} = {name}_t'(instr_i);",
-                  f"  wire unused_{name} = &{{1'b0, as_{name}}};"]
+        lines += [
+            f"  {name}_t as_{name};",
+            f"  assign as_{name} = {name}_t'(instr_i);",
+            f"  wire unused_{name} = &{{1'b0, as_{name}}};",
+        ]
     lines += ["  always_comb begin", "    fields_o = '0;", "    unique case (head.opcode)"]
     for instruction in isa.instructions:
         lines.append(f"      8'd{instruction.opcode}: begin")

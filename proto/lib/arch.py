@@ -113,8 +113,9 @@ class Arch:
     @property
     def on_chip_bytes(self) -> int:
         """All five memories together."""
-        return (self.ibuf_bytes + self.wbuf_bytes + self.obuf_bytes + self.vmem_bytes
-                + self.param_bytes)
+        return (
+            self.ibuf_bytes + self.wbuf_bytes + self.obuf_bytes + self.vmem_bytes + self.param_bytes
+        )
 
     @property
     def max_tokens(self) -> int:
@@ -123,14 +124,23 @@ class Arch:
 
     def buffer_bytes(self, buffer: str) -> int:
         """Capacity of a memory by its name in enum buffer, such as IBUF; KeyError if unknown."""
-        return {"IBUF": self.ibuf_bytes, "WBUF": self.wbuf_bytes, "OBUF": self.obuf_bytes,
-                "VMEM": self.vmem_bytes, "PARAM": self.param_bytes}[buffer]
+        return {
+            "IBUF": self.ibuf_bytes,
+            "WBUF": self.wbuf_bytes,
+            "OBUF": self.obuf_bytes,
+            "VMEM": self.vmem_bytes,
+            "PARAM": self.param_bytes,
+        }[buffer]
 
     def buffer_row_bytes(self, buffer: str) -> int:
         """Bytes of a row of a memory by its name; KeyError if unknown."""
-        return {"IBUF": self.ibuf_row_bytes, "WBUF": self.wbuf_row_bytes,
-                "OBUF": self.obuf_row_bytes, "VMEM": self.vmem_row_bytes,
-                "PARAM": self.param_row_bytes}[buffer]
+        return {
+            "IBUF": self.ibuf_row_bytes,
+            "WBUF": self.wbuf_row_bytes,
+            "OBUF": self.obuf_row_bytes,
+            "VMEM": self.vmem_row_bytes,
+            "PARAM": self.param_row_bytes,
+        }[buffer]
 
     @functools.cached_property
     def fingerprint(self) -> int:
@@ -147,8 +157,10 @@ def find_config(name: str) -> pathlib.Path:
     """Path of the configuration of that name; UserError if there is none."""
     path = CONFIG_DIR / f"{name}.textproto"
     if name not in config_names():
-        raise errors.UserError(f"--config: must name a configuration, got {name!r}; "
-                               f"choose one of {', '.join(config_names())}")
+        raise errors.UserError(
+            f"--config: must name a configuration, got {name!r}; "
+            f"choose one of {', '.join(config_names())}"
+        )
     return path
 
 
@@ -168,10 +180,13 @@ def load_arch(path: str | pathlib.Path, isa: isa_lib.Isa | None = None) -> Arch:
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), message)
     except OSError as error:
-        raise errors.UserError(f"{place}: cannot be read, {error.strerror}; check the path") from None
+        raise errors.UserError(
+            f"{place}: cannot be read, {error.strerror}; check the path"
+        ) from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise errors.UserError(f"{place}: must be an Arch textproto, got {error}; "
-                               "see proto/arch.proto") from None
+        raise errors.UserError(
+            f"{place}: must be an Arch textproto, got {error}; see proto/arch.proto"
+        ) from None
     found = arch_rules.check(message, path.name.removesuffix(".textproto"), isa or _default_isa())
     errors.raise_if_any(f"{place}: {line}" for line in found)
     return _from_message(message)

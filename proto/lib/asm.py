@@ -5,8 +5,9 @@ One instruction a line, its mnemonic and the fields that are not zero:
     load buffer=IBUF dst=0x40 dram=0x1000 n0=64 n1=1 n2=1 n3=1 push=MATRIX  # from here a comment
     end
 
-Fields with an enumeration take its names (numbers too), `pop` and `push` a list of engines joined by
-`+`. Numbers are decimal or 0x hexadecimal. `assemble(disassemble(p)) == p` for every program.
+Fields with an enumeration take its names (numbers too), `pop` and `push` a list of engines
+joined by `+`. Numbers are decimal or 0x hexadecimal. `assemble(disassemble(p)) == p` for every
+program.
 """
 
 import difflib
@@ -79,11 +80,13 @@ def _instruction(words: list[str], mistakes: list[str]) -> npu_isa.Instruction |
     for operand in operands:
         key, equals, text = operand.partition("=")
         if not equals or not text:
-            mistakes.append(f"{name}: operands must be field=value, got {operand!r}; "
-                            "write no blanks around =")
+            mistakes.append(
+                f"{name}: operands must be field=value, got {operand!r}; write no blanks around ="
+            )
         elif key not in fields:
-            mistakes.append(f"{name}: must name a field of {name}, got {key!r}; "
-                            f"{_nearest(key, list(fields))}")
+            mistakes.append(
+                f"{name}: must name a field of {name}, got {key!r}; {_nearest(key, list(fields))}"
+            )
         elif key in values:
             mistakes.append(f"{name}: {key} must be given once, got it again as {text!r}; drop one")
         else:
@@ -95,17 +98,25 @@ def _value(name: str, field: npu_isa.FieldInfo, text: str, mistakes: list[str]) 
     try:
         value = _number(field, text)
     except ValueError:
-        names = ([e.name for e in npu_isa.Engine] if field.name in _MASKS
-                 else [m.name for m in _members(field)] if field.enum else [])
+        names = (
+            [e.name for e in npu_isa.Engine]
+            if field.name in _MASKS
+            else [m.name for m in _members(field)]
+            if field.enum
+            else []
+        )
         way = f"{_nearest(text, names)} or a number" if names else "write 64 or 0x40"
-        mistakes.append(f"{name}: {field.name} must be a {'name' if names else 'number'}, "
-                        f"got {text!r}; {way}")
+        mistakes.append(
+            f"{name}: {field.name} must be a {'name' if names else 'number'}, got {text!r}; {way}"
+        )
         return 0
     low = -(1 << (field.width - 1)) if field.signed else 0
     high = low + (1 << field.width) - 1
     if not low <= value <= high:
-        mistakes.append(f"{name}: {field.name} must lie in {low} to {high}, got {value}; "
-                        f"it has {field.width} bits")
+        mistakes.append(
+            f"{name}: {field.name} must lie in {low} to {high}, got {value}; "
+            f"it has {field.width} bits"
+        )
         return 0
     return value
 

@@ -123,10 +123,13 @@ def load_isa(path: str | pathlib.Path = DEFAULT_PATH) -> Isa:
     try:
         text_format.Parse(pathlib.Path(path).read_text(encoding="utf-8"), message)
     except OSError as error:
-        raise errors.UserError(f"{place}: cannot be read, {error.strerror}; check the path") from None
+        raise errors.UserError(
+            f"{place}: cannot be read, {error.strerror}; check the path"
+        ) from None
     except text_format.ParseError as error:
-        raise errors.UserError(f"{place}: must be an Isa textproto, got {error}; "
-                               "see proto/isa.proto") from None
+        raise errors.UserError(
+            f"{place}: must be an Isa textproto, got {error}; see proto/isa.proto"
+        ) from None
     return build(message, place)
 
 
@@ -134,7 +137,9 @@ def build(message: isa_pb2.Isa, place: str) -> Isa:
     """Lays out a parsed message; raises UserError with every mistake found, each after `place`."""
     found: list[str] = []
     if message.word_bits == 0 or message.word_bits % 8:
-        found.append(f"word_bits must be a positive multiple of 8, got {message.word_bits}; try 128")
+        found.append(
+            f"word_bits must be a positive multiple of 8, got {message.word_bits}; try 128"
+        )
     if message.max_words == 0:
         found.append("max_words must be at least 1, got 0; try 7")
     enums = _enums(message, found)
@@ -146,11 +151,14 @@ def build(message: isa_pb2.Isa, place: str) -> Isa:
     enum_by_name = {e.name: e for e in enums}
     for struct in message.structs:
         found += _check_fields(f"struct {struct.name}", struct.fields, enum_by_name)
-    header = _layout("struct header", [isa_pb2.Word(struct="header")], structs,
-                     message.word_bits, found)
+    header = _layout(
+        "struct header", [isa_pb2.Word(struct="header")], structs, message.word_bits, found
+    )
     if [f.name for f in header] != ["opcode", "length_words", "pop", "push"]:
-        found.append("struct header must have the fields opcode, length_words, pop, push in this "
-                     f"order, got {', '.join(f.name for f in header) or 'none'}; decoders need them")
+        found.append(
+            "struct header must have the fields opcode, length_words, pop, push in this "
+            f"order, got {', '.join(f.name for f in header) or 'none'}; decoders need them"
+        )
     instructions = []
     for raw in message.instructions:
         where = f"instruction {raw.name}"
@@ -159,24 +167,42 @@ def build(message: isa_pb2.Isa, place: str) -> Isa:
         fields = _layout(where, raw.words, structs, message.word_bits, found)
         found += [f"{where}: {m}" for m in _repeated("field", [f.name for f in fields])]
         if len(raw.words) > message.max_words:
-            found.append(f"{where} must have at most max_words = {message.max_words} words, "
-                         f"got {len(raw.words)}; raise max_words or drop fields")
+            found.append(
+                f"{where} must have at most max_words = {message.max_words} words, "
+                f"got {len(raw.words)}; raise max_words or drop fields"
+            )
         if not raw.words or raw.words[0].struct != "header":
-            found.append(f"{where}: the first word must name struct header, "
-                         f"got {raw.words[0].struct if raw.words else 'no word'!r}; add it")
+            found.append(
+                f"{where}: the first word must name struct header, "
+                f"got {raw.words[0].struct if raw.words else 'no word'!r}; add it"
+            )
         if header and raw.opcode > header[0].highest:
-            found.append(f"{where}: opcode must be at most {header[0].highest}, got {raw.opcode}; "
-                         "choose a smaller one")
-        engines = {v.name for v in enum_by_name["engine"].values} if "engine" in enum_by_name else {}
+            found.append(
+                f"{where}: opcode must be at most {header[0].highest}, got {raw.opcode}; "
+                "choose a smaller one"
+            )
+        engines = (
+            {v.name for v in enum_by_name["engine"].values} if "engine" in enum_by_name else {}
+        )
         if raw.engine and raw.engine not in engines:
-            found.append(f"{where}: engine must be a value of enum engine, got {raw.engine!r}; "
-                         f"choose one of {', '.join(sorted(engines))}")
-        instructions.append(Instruction(raw.name, raw.opcode, raw.engine, raw.doc,
-                                        len(raw.words), fields))
+            found.append(
+                f"{where}: engine must be a value of enum engine, got {raw.engine!r}; "
+                f"choose one of {', '.join(sorted(engines))}"
+            )
+        instructions.append(
+            Instruction(raw.name, raw.opcode, raw.engine, raw.doc, len(raw.words), fields)
+        )
     registers = _registers(message, found)
     errors.raise_if_any(f"{place}: {line}" for line in found)
-    return Isa(message.name, message.word_bits, message.max_words, enums, header,
-               tuple(instructions), registers)
+    return Isa(
+        message.name,
+        message.word_bits,
+        message.max_words,
+        enums,
+        header,
+        tuple(instructions),
+        registers,
+    )
 
 
 def _place(path: str | pathlib.Path) -> str:
@@ -195,23 +221,35 @@ def _enums(message: isa_pb2.Isa, found: list[str]) -> tuple[Enum, ...]:
     result = []
     for raw in message.enums:
         found += [f"enum {raw.name}: {m}" for m in _repeated("value", [v.name for v in raw.values])]
-        found += [f"enum {raw.name}: {m}"
-                  for m in _repeated("number", [v.number for v in raw.values])]
+        found += [
+            f"enum {raw.name}: {m}" for m in _repeated("number", [v.number for v in raw.values])
+        ]
         if not raw.values:
             found.append(f"enum {raw.name} must have values, got none; add one or drop it")
         needed = max((v.number for v in raw.values), default=0).bit_length() or 1
         if raw.width and raw.width < needed:
-            found.append(f"enum {raw.name}: width must be at least {needed}, got {raw.width}; "
-                         "widen it")
+            found.append(
+                f"enum {raw.name}: width must be at least {needed}, got {raw.width}; widen it"
+            )
         used = [f.width for s in message.structs for f in s.fields if f.enum == raw.name]
-        used += [f.width for i in message.instructions for w in i.words for f in w.fields
-                 if f.enum == raw.name]
+        used += [
+            f.width
+            for i in message.instructions
+            for w in i.words
+            for f in w.fields
+            if f.enum == raw.name
+        ]
         if len(set(used)) > 1:
-            found.append(f"enum {raw.name}: fields of it must agree in width, got "
-                         f"{sorted(set(used))}; choose one")
+            found.append(
+                f"enum {raw.name}: fields of it must agree in width, got "
+                f"{sorted(set(used))}; choose one"
+            )
         width = raw.width or (used[0] if used else needed)
-        result.append(Enum(raw.name, raw.doc, width,
-                           tuple(Value(v.name, v.number, v.doc) for v in raw.values)))
+        result.append(
+            Enum(
+                raw.name, raw.doc, width, tuple(Value(v.name, v.number, v.doc) for v in raw.values)
+            )
+        )
     return tuple(result)
 
 
@@ -219,55 +257,78 @@ def _check_fields(where: str, fields: list[isa_pb2.Field], enums: dict[str, Enum
     found = []
     for field in fields:
         if field.width == 0:
-            found.append(f"{where}: field {field.name} must be at least 1 bit wide, got 0; widen it")
+            found.append(
+                f"{where}: field {field.name} must be at least 1 bit wide, got 0; widen it"
+            )
         if field.enum and field.enum not in enums:
-            found.append(f"{where}: field {field.name} must name an enum, got {field.enum!r}; "
-                         f"choose one of {', '.join(enums)}")
+            found.append(
+                f"{where}: field {field.name} must name an enum, got {field.enum!r}; "
+                f"choose one of {', '.join(enums)}"
+            )
         elif field.enum:
             highest = max((v.number for v in enums[field.enum].values), default=0)
             if highest >> field.width:
-                found.append(f"{where}: field {field.name} must hold enum {field.enum} up to "
-                             f"{highest}, got {field.width} bits; widen it")
+                found.append(
+                    f"{where}: field {field.name} must hold enum {field.enum} up to "
+                    f"{highest}, got {field.width} bits; widen it"
+                )
     return found
 
 
-def _layout(where: str, words: list[isa_pb2.Word], structs: dict[str, tuple[isa_pb2.Field, ...]],
-            word_bits: int, found: list[str]) -> tuple[Field, ...]:
+def _layout(
+    where: str,
+    words: list[isa_pb2.Word],
+    structs: dict[str, tuple[isa_pb2.Field, ...]],
+    word_bits: int,
+    found: list[str],
+) -> tuple[Field, ...]:
     fields: list[Field] = []
     for index, word in enumerate(words):
         position = 0
         members: list[tuple[str, isa_pb2.Field]] = []
         if word.struct:
             if word.struct not in structs:
-                found.append(f"{where}: word {index} must name a struct, got {word.struct!r}; "
-                             f"choose one of {', '.join(structs)}")
+                found.append(
+                    f"{where}: word {index} must name a struct, got {word.struct!r}; "
+                    f"choose one of {', '.join(structs)}"
+                )
             prefix = f"{word.prefix}_" if word.prefix else ""
             members += [(prefix + f.name, f) for f in structs.get(word.struct, ())]
         members += [(f.name, f) for f in word.fields]
         for name, f in members:
-            fields.append(Field(name, f.width, f.signed, f.enum, f.doc, f.unit,
-                                index * word_bits + position))
+            fields.append(
+                Field(name, f.width, f.signed, f.enum, f.doc, f.unit, index * word_bits + position)
+            )
             position += f.width
         if position > word_bits:
-            found.append(f"{where}: word {index} must fit {word_bits} bits, got {position}; "
-                         "move fields to another word")
+            found.append(
+                f"{where}: word {index} must fit {word_bits} bits, got {position}; "
+                "move fields to another word"
+            )
     return tuple(fields)
 
 
 def _registers(message: isa_pb2.Isa, found: list[str]) -> tuple[Register, ...]:
     registers = tuple(
         Register(r.name, r.offset, r.width, max(r.count, 1), r.access == isa_pb2.Register.RO, r.doc)
-        for r in message.registers)
+        for r in message.registers
+    )
     for register in registers:
         if register.width not in (32, 64):
-            found.append(f"register {register.name}: width must be 32 or 64, got {register.width}; "
-                         "choose one")
+            found.append(
+                f"register {register.name}: width must be 32 or 64, got {register.width}; "
+                "choose one"
+            )
         if register.offset % 4:
-            found.append(f"register {register.name}: offset must be a multiple of 4, "
-                         f"got {register.offset:#x}; move it")
+            found.append(
+                f"register {register.name}: offset must be a multiple of 4, "
+                f"got {register.offset:#x}; move it"
+            )
     ordered = sorted(registers, key=lambda r: r.offset)
     for low, high in zip(ordered, ordered[1:], strict=False):
         if low.end > high.offset:
-            found.append(f"register {high.name}: offset must be at least {low.end:#x}, where "
-                         f"{low.name} ends, got {high.offset:#x}; move it")
+            found.append(
+                f"register {high.name}: offset must be at least {low.end:#x}, where "
+                f"{low.name} ends, got {high.offset:#x}; move it"
+            )
     return registers

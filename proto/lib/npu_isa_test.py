@@ -13,9 +13,12 @@ _ISA = isa.load_isa()
 
 def _instructions(kind: isa.Instruction) -> st.SearchStrategy[npu_isa.Instruction]:
     """Random fields: zero, either end of the range, or anything between."""
-    fields = {f.name: st.one_of(st.just(0), st.sampled_from([f.lowest, f.highest]),
-                                st.integers(f.lowest, f.highest))
-              for f in kind.fields[2:]}
+    fields = {
+        f.name: st.one_of(
+            st.just(0), st.sampled_from([f.lowest, f.highest]), st.integers(f.lowest, f.highest)
+        )
+        for f in kind.fields[2:]
+    }
     return st.builds(npu_isa.by_name(kind.name), **fields)
 
 
@@ -67,16 +70,23 @@ def test_every_value_out_of_range_is_named() -> None:
     assert str(caught.value).splitlines() == [
         "load.n0 must lie in 0 to 1048575, got 1048576; split the instruction or move the operand",
         "load.d1 must lie in -8388608 to 8388607, got -8388609; "
-        "split the instruction or move the operand"]
+        "split the instruction or move the operand",
+    ]
 
 
-@pytest.mark.parametrize(("code", "message"), [
-    (b"\x02\x01" + bytes(14), "byte 0: unknown opcode 2"),
-    (b"\x10\x00" + bytes(14), "byte 0: load.length_words must lie in 1 to 7, got 0"),
-    (b"\x10\x08" + bytes(126), "byte 0: load.length_words must lie in 1 to 7, got 8"),
-    (b"\x10\x02" + bytes(14), "byte 0: load must have 32 bytes, got 16; the program is cut short"),
-    (b"\x01", "byte 0: an instruction must follow, got the end of the program"),
-])
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (b"\x02\x01" + bytes(14), "byte 0: unknown opcode 2"),
+        (b"\x10\x00" + bytes(14), "byte 0: load.length_words must lie in 1 to 7, got 0"),
+        (b"\x10\x08" + bytes(126), "byte 0: load.length_words must lie in 1 to 7, got 8"),
+        (
+            b"\x10\x02" + bytes(14),
+            "byte 0: load must have 32 bytes, got 16; the program is cut short",
+        ),
+        (b"\x01", "byte 0: an instruction must follow, got the end of the program"),
+    ],
+)
 def test_decode_refuses(code: bytes, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         npu_isa.decode(code)
@@ -95,18 +105,27 @@ def test_text_form() -> None:
     assert asm.disassemble(expected) == text
 
 
-@pytest.mark.parametrize(("line", "message"), [
-    ("lod n0=1", "must start with an instruction, got 'lod'; did you mean load?"),
-    ("load n0", "load: operands must be field=value, got 'n0'; write no blanks around ="),
-    ("load n=1", "load: must name a field of load, got 'n'; did you mean n3?"),
-    ("load n0=1 n0=2", "load: n0 must be given once, got it again as '2'; drop one"),
-    ("load n0=1048576", "load: n0 must lie in 0 to 1048575, got 1048576; it has 20 bits"),
-    ("load n0=ten", "load: n0 must be a number, got 'ten'; write 64 or 0x40"),
-    ("load buffer=VMEN", "load: buffer must be a name, got 'VMEN'; did you mean VMEM? or a number"),
-    ("end push=LOAD+FETCH", "end: push must be a name, got 'LOAD+FETCH'; "
-     "known: LOAD, MATRIX, VECTOR, STORE or a number"),
-    ("end opcode=3", "end: must name a field of end, got 'opcode'; known: pop, push"),
-])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("lod n0=1", "must start with an instruction, got 'lod'; did you mean load?"),
+        ("load n0", "load: operands must be field=value, got 'n0'; write no blanks around ="),
+        ("load n=1", "load: must name a field of load, got 'n'; did you mean n3?"),
+        ("load n0=1 n0=2", "load: n0 must be given once, got it again as '2'; drop one"),
+        ("load n0=1048576", "load: n0 must lie in 0 to 1048575, got 1048576; it has 20 bits"),
+        ("load n0=ten", "load: n0 must be a number, got 'ten'; write 64 or 0x40"),
+        (
+            "load buffer=VMEN",
+            "load: buffer must be a name, got 'VMEN'; did you mean VMEM? or a number",
+        ),
+        (
+            "end push=LOAD+FETCH",
+            "end: push must be a name, got 'LOAD+FETCH'; "
+            "known: LOAD, MATRIX, VECTOR, STORE or a number",
+        ),
+        ("end opcode=3", "end: must name a field of end, got 'opcode'; known: pop, push"),
+    ],
+)
 def test_assembler_refuses(line: str, message: str) -> None:
     with pytest.raises(errors.UserError) as caught:
         asm.assemble(f"end\n{line}\n", "a.npu")
