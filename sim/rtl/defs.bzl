@@ -1,0 +1,27 @@
+"""The RTL simulator of one configuration."""
+
+load("@rules_verilator//verilator:defs.bzl", "verilator_cc_library")
+
+def npu_sim(config):
+    """npu_sim_<config>: the verilated chip with pins, DRAM and job files (harness.py) around it."""
+    verilator_cc_library(
+        name = "npu_top_" + config,
+        module = "//hw:npu_top_" + config,
+    )
+    native.cc_binary(
+        name = "npu_sim_" + config,
+        srcs = [
+            "dram.cc",
+            "dram.h",
+            "job.cc",
+            "job.h",
+            "machine.cc",
+            "machine.h",
+            "main.cc",
+        ],
+        visibility = ["//:__subpackages__"],
+        deps = [
+            ":npu_top_" + config,
+            "//proto:%s_cc" % config,
+        ],
+    )
