@@ -25,10 +25,15 @@
 // For Verilator a row is an array (the depth rounded up, so that no index needs a test) written in
 // place; for everything else it is a vector, written without blocking, which tools infer as block RAM.
 // NPU_RAM_WRITE writes the bits set in the array `mask`, whose bytes are all ones or all zeros;
-// NPU_RAM_WRITE_ROW the whole row. `i` is the process's loop variable.
+// NPU_RAM_WRITE_ROW the whole row. NPU_RAM_READ goes through `row_d`, an automatic array of the process: a
+// row assigned to `q` at once would fall apart into elements. `i` is the process's loop variable.
 `ifdef VERILATOR
 `define NPU_RAM(name, bits, lanes, depth) logic [(bits)-1:0] name [2**$clog2(depth)][lanes];
-`define NPU_RAM_READ(q, name, row, bits, lanes, i) q <= name[row];
+`define NPU_RAM_READ(q, name, row, row_d, bits, lanes, i) \
+  `NPU_IN_PLACE_BEGIN \
+  `NPU_FOR(i, lanes) row_d[i] = name[row][i]; `NPU_END_FOR \
+  `NPU_IN_PLACE_END \
+  q <= row_d;
 `define NPU_RAM_WRITE(name, row, data, mask, bits, lanes, i) \
   `NPU_IN_PLACE_BEGIN \
   `NPU_FOR(i, lanes) name[row][i] = (name[row][i] & ~mask[i]) | (data[i] & mask[i]); `NPU_END_FOR \
@@ -39,8 +44,9 @@
   `NPU_IN_PLACE_END
 `else
 `define NPU_RAM(name, bits, lanes, depth) logic [(lanes)*(bits)-1:0] name [depth];
-`define NPU_RAM_READ(q, name, row, bits, lanes, i) \
-  `NPU_FOR(i, lanes) q[i] <= name[row][i*(bits)+:(bits)]; `NPU_END_FOR
+`define NPU_RAM_READ(q, name, row, row_d, bits, lanes, i) \
+  `NPU_FOR(i, lanes) row_d[i] = name[row][i*(bits)+:(bits)]; `NPU_END_FOR \
+  q <= row_d;
 `define NPU_RAM_WRITE(name, row, data, mask, bits, lanes, i) \
   `NPU_FOR(i, lanes) \
     for (int unsigned byte_ = 0; byte_ < (bits) / 8; byte_++) \

@@ -1,7 +1,7 @@
 // npu_matrix with npu_memory against matrix_model.h: results bit for bit, the cycle of every done, ports
 // under contention, errors, halt, and one assertion that must fire. Prints kHz with everything busy.
 //
-// npu_matrix_test [INSTRUCTIONS [SEED]]; exit status 1 on the first difference.
+// npu_matrix_test [INSTRUCTIONS [SEED [CYCLES]]]; exit status 1 on the first difference.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -189,7 +189,7 @@ class Bench {
     set_instr(m, 0);
     top_.instr_valid_i = 1;
     top_.vec_wr_mask_i = ~0u;
-    top_.vec_wr_valid_i = 1, top_.vec_wr_buffer_i[0] = uint32_t(Buffer::kVmem);
+    top_.vec_wr_valid_i = 1, top_.vec_wr_buffer_i[0] = uint32_t(Buffer::kVmem), top_.vec_wr_dtype_i[0] = uint32_t(Dtype::kS8);
     top_.vec_rd_valid_i = 1, top_.vec_rd_buffer_i[0] = uint32_t(Buffer::kObuf), top_.vec_rd_dtype_i[0] = uint32_t(Dtype::kS32);
     top_.vec_param_valid_i = 1;
     top_.load_wr_valid_i = 1, top_.load_wr_buffer_i = uint32_t(Buffer::kIbuf), top_.load_wr_strb_i = ~0ull;
@@ -372,7 +372,7 @@ class Bench {
   bool instr_done_ = false, load_done_ = false, store_done_ = false, vector_done_ = false;
 };
 
-int main_(int instructions, uint32_t seed) {
+int main_(int instructions, uint32_t seed, uint64_t cycles) {
   Bench bench(seed);
   std::mt19937 rng(seed + 1);
   bench.fill();
@@ -419,7 +419,7 @@ int main_(int instructions, uint32_t seed) {
   bad = {}, bad.ibuf = kIbufRows, bad.n_c = 0, bench.fail(bad, Error::kIllegal, "illegal before range");
   bench.halt();
 
-  const double khz = bench.measure(500000);
+  const double khz = bench.measure(cycles);
   bench.assertion_fires();
   std::printf("%s: %d instructions, contended cycles %lu, all busy %.0f kHz\n", kConfig, instructions,
               bench.contended_, khz);
@@ -430,5 +430,6 @@ int main_(int instructions, uint32_t seed) {
 }  // namespace jacquard
 
 int main(int argc, char** argv) {
-  return jacquard::main_(argc > 1 ? std::atoi(argv[1]) : 2000, argc > 2 ? std::atoi(argv[2]) : 1);
+  return jacquard::main_(argc > 1 ? std::atoi(argv[1]) : 2000, argc > 2 ? std::atoi(argv[2]) : 1,
+                         argc > 3 ? std::atoll(argv[3]) : 500000);
 }

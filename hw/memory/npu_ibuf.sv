@@ -37,12 +37,14 @@ module npu_ibuf
 
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
+    automatic logic [7:0] row_d [Width];
     automatic int unsigned sub;
     automatic logic [RowBits-1:0] row;
     automatic logic [7:0] data [Width];
     automatic logic [7:0] mask [Width];
     if (rd_i) begin
-      `NPU_RAM_READ(rd_data_o, ram, rd_row_i, 8, Width, i)
+      row = rd_row_i;
+      `NPU_RAM_READ(rd_data_o, ram, row, row_d, 8, Width, i)
     end
     if (vec_wr_i || load_wr_i) begin
       if (vec_wr_i) begin
@@ -50,14 +52,14 @@ module npu_ibuf
         sub = 32'(vec_wr_addr_i) % Width / Lanes;
         `NPU_FOR(i, Width)
           data[i] = vec_wr_data_i[vec_wr_port_i][i%Lanes][7:0];
-          mask[i] = (i / Lanes == sub && vec_wr_mask_i[i%Lanes]) ? 8'hff : 8'h00;
+          mask[i] = {8{i / Lanes == sub && vec_wr_mask_i[i%Lanes]}};
         `NPU_END_FOR
       end else begin
         row = RowBits'(32'(load_wr_addr_i) / Width);
         sub = 32'(load_wr_addr_i) % Width / DramBytes;
         `NPU_FOR(i, Width)
           data[i] = load_wr_data_i[i%DramBytes];
-          mask[i] = (i / DramBytes == sub && load_wr_strb_i[i%DramBytes]) ? 8'hff : 8'h00;
+          mask[i] = {8{i / DramBytes == sub && load_wr_strb_i[i%DramBytes]}};
         `NPU_END_FOR
       end
       `NPU_RAM_WRITE(ram, row, data, mask, 8, Width, i)

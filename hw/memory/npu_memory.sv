@@ -61,7 +61,6 @@ module npu_memory
   localparam int unsigned IbufWidth = (Rows > Lanes) ? Rows : Lanes;
   localparam int unsigned IbufRowBits = $clog2(IbufBytes / IbufWidth);
   localparam int unsigned WbufRowBits = $clog2(WbufRows);
-  localparam int unsigned VmemRowBits = $clog2(VmemRows);
   localparam int unsigned ParamRowBits = $clog2(ParamRows);
 
   // Which of VECTOR's ports names a memory.
@@ -148,16 +147,15 @@ module npu_memory
   );
 
   // VMEM
-  logic [23:0] vmem_addr;
-  logic [31:0] vmem_row;
-  logic [7:0]  vmem_data [VmemRowBytes];
-  assign vmem_addr = vec_rd && |vec_rd_vmem ? vec_rd_addr_i[vec_rd_vmem[1]] : store_rd_addr_i;
-  assign vmem_row = 32'(vmem_addr) / VmemRowBytes;
+  logic       vec_rd_vmem_now;
+  logic [7:0] vmem_data [4][Lanes];
+  assign vec_rd_vmem_now = vec_rd && |vec_rd_vmem;
 
   npu_vmem u_vmem (
     .clk_i,
-    .rd_i((vec_rd && |vec_rd_vmem) || (store_rd && store_rd_buffer_i != BufferIbuf)),
-    .rd_row_i(vmem_row[VmemRowBits-1:0]),
+    .rd_i(vec_rd_vmem_now || (store_rd && store_rd_buffer_i != BufferIbuf)),
+    .rd_addr_i(vec_rd_vmem_now ? vec_rd_addr_i[vec_rd_vmem[1]] : store_rd_addr_i),
+    .rd_dtype_i(vec_rd_vmem_now ? vec_rd_dtype_i[vec_rd_vmem[1]] : DtypeU8),
     .rd_data_o(vmem_data),
     .vec_wr_i(|vec_wr_vmem),
     .vec_wr_port_i(vec_wr_vmem[1]),
@@ -241,13 +239,15 @@ module npu_memory
       first = 32'(store_addr_q) % IbufWidth;
       `NPU_FOR(i, DramBytes) store_rd_data_o[i] = ibuf_data[first+i]; `NPU_END_FOR
     end else begin
-      first = 32'(store_addr_q) % VmemRowBytes;
-      `NPU_FOR(i, DramBytes) store_rd_data_o[i] = vmem_data[first+i]; `NPU_END_FOR
+      first = 32'(store_addr_q) % Lanes;
+      `NPU_FOR(i, DramBytes)
+        store_rd_data_o[i] = vmem_data[store_addr_q[$clog2(Lanes)+:2]][first+i];
+      `NPU_END_FOR
     end
   end
 
   logic unused;
-  assign unused = ^{ibuf_row[31:IbufRowBits], vmem_row[31:VmemRowBits], obuf_vec_row[31:20],
+  assign unused = ^{ibuf_row[31:IbufRowBits], obuf_vec_row[31:20],
                     mat_wbuf_row_i[19:WbufRowBits], vec_param_row_i[15:ParamRowBits]};
 
   `NPU_ASSERT(ReadsApart, !(&vec_rd_ibuf || &vec_rd_obuf || &vec_rd_vmem),

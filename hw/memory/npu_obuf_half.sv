@@ -32,6 +32,7 @@ module npu_obuf_half
 
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned c;
+    automatic logic [AccBits-1:0] row_d [Cols];
     automatic logic [AccBits-1:0] sum [Cols];
     add_q <= mat_i && rst_ni;
     if (mat_i) begin
@@ -39,9 +40,9 @@ module npu_obuf_half
       row_q <= mat_row_i;
     end
     if (mat_i && !mat_first_i) begin
-      `NPU_RAM_READ(rd_data_o, ram, mat_row_i, AccBits, Cols, c)
+      `NPU_RAM_READ(rd_data_o, ram, mat_row_i, row_d, AccBits, Cols, c)
     end else if (vec_rd_i) begin
-      `NPU_RAM_READ(rd_data_o, ram, vec_row_i, AccBits, Cols, c)
+      `NPU_RAM_READ(rd_data_o, ram, vec_row_i, row_d, AccBits, Cols, c)
     end
     if (add_q) begin
       if (first_q) begin

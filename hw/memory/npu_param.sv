@@ -29,13 +29,15 @@ module npu_param
 
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
+    automatic logic signed [31:0] row_d [Lanes];
     automatic int unsigned word;
     automatic logic [RowBits-1:0] row;
     automatic logic [31:0] data [Lanes];
     automatic logic [31:0] mask [Lanes];
     if (rd_i) begin
-      `NPU_RAM_READ(bias_o, bias, rd_row_i, 32, Lanes, i)
-      `NPU_RAM_READ(mult_o, mult, rd_row_i, 32, Lanes, i)
+      row = rd_row_i;
+      `NPU_RAM_READ(bias_o, bias, row, row_d, 32, Lanes, i)
+      `NPU_RAM_READ(mult_o, mult, row, row_d, 32, Lanes, i)
     end
     if (load_wr_i) begin
       row = RowBits'(32'(load_wr_addr_i) / ParamRowBytes);

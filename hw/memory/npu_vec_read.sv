@@ -16,19 +16,21 @@ module npu_vec_read
   input  logic [23:0]        addr_i,
   input  logic               obuf_upper_i,
   input  logic [7:0]         ibuf_i [IbufWidth],
-  input  logic [7:0]         vmem_i [VmemRowBytes],
+  input  logic [7:0]         vmem_i [4][Lanes],
   input  logic [AccBits-1:0] obuf_i [2][Cols],
   output logic signed [31:0] data_o [Lanes]
 );
   /*verilator inline_module*/
-  // First element in the row, in elements.
-  logic [31:0] ibuf_first, vmem_first8, vmem_first16;
+  localparam int unsigned BankLsb = $clog2(Lanes);
+  logic [31:0] ibuf_first;
+  logic [1:0]  bank;  // of the vector's first element
   assign ibuf_first = 32'(addr_i) % IbufWidth;
-  assign vmem_first8 = 32'(addr_i) % VmemRowBytes;
-  assign vmem_first16 = vmem_first8 / 2;
+  assign bank = addr_i[BankLsb+:2];
 
   always_comb begin : extend
-    automatic int unsigned l;
+    automatic int unsigned b, l;
+    automatic logic [7:0] half [2*Lanes];
+    automatic logic [7:0] row [4*Lanes];
     if (!valid_i) begin
       `NPU_FOR(l, Lanes) data_o[l] = 32'sd0; `NPU_END_FOR
     end else if (buffer_i == BufferObuf) begin
@@ -42,24 +44,31 @@ module npu_vec_read
     end else begin
       unique case (dtype_i)
         DtypeS8: begin
-          `NPU_FOR(l, Lanes) data_o[l] = 32'(signed'(vmem_i[vmem_first8+l])); `NPU_END_FOR
+          `NPU_FOR(l, Lanes) data_o[l] = 32'(signed'(vmem_i[bank][l])); `NPU_END_FOR
         end
         DtypeU8: begin
-          `NPU_FOR(l, Lanes) data_o[l] = signed'(32'(vmem_i[vmem_first8+l])); `NPU_END_FOR
+          `NPU_FOR(l, Lanes) data_o[l] = signed'(32'(vmem_i[bank][l])); `NPU_END_FOR
         end
         DtypeS16: begin
+          `NPU_FOR(l, Lanes) half[l] = vmem_i[{bank[1], 1'b0}][l]; `NPU_END_FOR
+          `NPU_FOR(l, Lanes) half[Lanes+l] = vmem_i[{bank[1], 1'b1}][l]; `NPU_END_FOR
           `NPU_FOR(l, Lanes)
-            data_o[l] = 32'(signed'({vmem_i[2*(vmem_first16+l)+1], vmem_i[2*(vmem_first16+l)]}));
+            data_o[l] = 32'(signed'({half[2*l+1], half[2*l]}));
           `NPU_END_FOR
         end
         DtypeU16: begin
+          `NPU_FOR(l, Lanes) half[l] = vmem_i[{bank[1], 1'b0}][l]; `NPU_END_FOR
+          `NPU_FOR(l, Lanes) half[Lanes+l] = vmem_i[{bank[1], 1'b1}][l]; `NPU_END_FOR
           `NPU_FOR(l, Lanes)
-            data_o[l] = signed'(32'({vmem_i[2*(vmem_first16+l)+1], vmem_i[2*(vmem_first16+l)]}));
+            data_o[l] = signed'(32'({half[2*l+1], half[2*l]}));
           `NPU_END_FOR
         end
         default: begin
+          `NPU_FOR(b, 4)
+            `NPU_FOR(l, Lanes) row[b*Lanes+l] = vmem_i[b][l]; `NPU_END_FOR
+          `NPU_END_FOR
           `NPU_FOR(l, Lanes)
-            data_o[l] = signed'({vmem_i[4*l+3], vmem_i[4*l+2], vmem_i[4*l+1], vmem_i[4*l]});
+            data_o[l] = signed'({row[4*l+3], row[4*l+2], row[4*l+1], row[4*l]});
           `NPU_END_FOR
         end
       endcase

@@ -21,19 +21,21 @@ module npu_wbuf
 
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
+    automatic logic [7:0] row_d [Cols];
     automatic int unsigned sub;
     automatic logic [RowBits-1:0] row;
     automatic logic [7:0] data [Cols];
     automatic logic [7:0] mask [Cols];
     if (rd_i) begin
-      `NPU_RAM_READ(rd_data_o, ram, rd_row_i, 8, Cols, i)
+      row = rd_row_i;
+      `NPU_RAM_READ(rd_data_o, ram, row, row_d, 8, Cols, i)
     end
     if (load_wr_i) begin
       row = RowBits'(32'(load_wr_addr_i) / Cols);
       sub = 32'(load_wr_addr_i) % Cols / DramBytes;
       `NPU_FOR(i, Cols)
         data[i] = load_wr_data_i[i%DramBytes];
-        mask[i] = (i / DramBytes == sub && load_wr_strb_i[i%DramBytes]) ? 8'hff : 8'h00;
+        mask[i] = {8{i / DramBytes == sub && load_wr_strb_i[i%DramBytes]}};
       `NPU_END_FOR
       `NPU_RAM_WRITE(ram, row, data, mask, 8, Cols, i)
     end
