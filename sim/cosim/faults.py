@@ -24,6 +24,11 @@ def break_one(
     if rng.random() < 0.12:
         return _garbled(rng, program, at)
     instr = program[at]
+    if rng.random() < 0.03 and (missing := _never_pushed(program, at)):
+        other = rng.choice(missing)  # rare, since it takes the watchdog's time
+        broken = list(program)
+        broken[at] = dataclasses.replace(instr, pop=instr.pop | 1 << other)
+        return f"{at} {instr.NAME}: waits for {isa.Engine(other).name} in vain", broken, None
     ways = _ways(rng, space, instr)
     name = rng.choice(sorted(ways))
     changes = ways[name]()
@@ -45,6 +50,20 @@ def _garbled(rng: random.Random, program: list[isa.Instruction], at: int) -> Bro
         what = f"length_words {length}"
     codes[at] = bytes(code)
     return f"{at} {program[at].NAME}: {what}", list(program), b"".join(codes)
+
+
+def _never_pushed(program: list[isa.Instruction], at: int) -> list[int]:
+    """Engines of which no token is left for instruction `at`, and none will come."""
+    own = program[at].ENGINE or 0
+    result = []
+    for other in range(len(isa.Engine)):
+        if other == own:
+            continue
+        taken = sum(i.pop >> other & 1 for i in program[: at + 1] if i.ENGINE == own)
+        given = sum(i.push >> own & 1 for i in program if i.ENGINE == other)
+        if given == taken and not program[at].pop >> other & 1:
+            result.append(other)
+    return result
 
 
 def _ways(
@@ -83,6 +102,15 @@ def _dma_ways(
             "n3": 2, "s3": 0, f"{inner}3": rng.choice((size, 2**23 - 1, -(2**23), -size))
         },
     }  # fmt: skip
+    if not loads or (
+        instr.n0 > instr.before0 + instr.after0  # type: ignore[attr-defined]
+        and instr.n1 > instr.before1 + instr.after1  # type: ignore[attr-defined]
+    ):
+        beyond = rng.choice((0, 1, 4095, 2**39, 2**40 - 1 - space.dram_bytes))
+        ways["past the end of DRAM"] = lambda: {"arg": 0, "dram": space.dram_bytes + beyond}
+        ways["stride past the end of DRAM"] = lambda: {
+            "n3": 2, "s3": rng.choice((space.dram_bytes, 2**31 - 1, -(2**31))), f"{inner}3": 0,
+        }  # fmt: skip
     if loads:
         ways["too much padding in a run"] = lambda: {
             "before0": instr.n0 - instr.after0 + 1  # type: ignore[attr-defined]

@@ -47,11 +47,15 @@ class Draft:
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """Where a program may read and write. Memories by number of isa.Buffer, in bytes; dram too."""
+    """Where a program may read and write: windows of memories by number of isa.Buffer, in bytes.
+
+    dram is the part of the DRAM's dram_bytes that random instructions may touch.
+    """
 
     arch: Arch
     windows: dict[int, Window]
     dram: Window
+    dram_bytes: int
     args: tuple[int, ...]
 
     def rows(self, buffer: int) -> Window:

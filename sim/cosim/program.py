@@ -60,7 +60,7 @@ class Generator:
         arch = self.arch
         args = (0, 0, rng.randrange(4096), rng.randrange(2**39), 2**64 - rng.randrange(1, 2**20))
         args += (_DATA.end // 2, 2**40 + rng.randrange(999), 2**64 - 2**39)
-        space = Space(arch, _windows(rng, arch), _DATA, args)
+        space = Space(arch, _windows(rng, arch), _DATA, DRAM_BYTES, args)
         drafts = _fill(rng, space)
         first = len(drafts)
         weights = [rng.choice((1, 1, 2, 5, 0.2)) for _ in MAKERS]
