@@ -102,6 +102,8 @@ class _Emission:
         self.fetches = self._fetches()
         self.fetched: dict[int, Piece] = {}
         self.weights: dict[tuple[int, int, int, int], Piece] = {}
+        self.kept: Piece | None = None  # WBUF of the whole layer
+        self.kept_next = 0
         requant = problem.requant
         self.params = low.load_params(requant.bias, requant.mult)
         self.param_piece: Piece | None = None
@@ -162,8 +164,8 @@ class _Emission:
                 self._drain(item, group, residual)
             if index == end - 1:
                 self.low.ibuf.free(self.fetched[item.fetch])
-        for piece in self.weights.values():
-            self.low.wbuf.free(piece)
+        if self.kept is not None:
+            self.low.wbuf.free(self.kept)
         if self.param_piece is not None:
             self.low.param.free(self.param_piece)
 
@@ -230,10 +232,21 @@ class _Emission:
         key = (output, first, ky, end)
         if key not in self.weights:
             tiles = (end - first) * (ky_end - ky) * self.problem.activation.taps_x
-            piece = self.weights[key] = self.low.wbuf.take(tiles * self.arch.rows)
+            piece = self.weights[key] = self._take_weights(tiles * self.arch.rows)
             base = piece.base * self.arch.wbuf_row_bytes
             self.low.emit(self.problem.weight.load(output, first, end, ky, ky_end, base))
         return self.weights[key]
+
+    def _take_weights(self, rows: int) -> Piece:
+        """WBUF rows: one after another in the layer's own piece where weights are kept."""
+        if not self.plan.keep_weights:
+            return self.low.wbuf.take(rows)
+        if self.kept is None:
+            self.kept = self.low.wbuf.take(self.plan.weight_bytes // self.arch.wbuf_row_bytes)
+            self.kept_next = self.kept.base
+        piece = Piece(self.kept_next, rows)
+        self.kept_next = piece.end
+        return piece
 
     def _load_residual(self, item: _Item) -> Piece | None:
         residual = self.problem.residual

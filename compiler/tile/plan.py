@@ -53,6 +53,7 @@ class Plan:
       weight_tiles, weight_rows: channel tiles (and, below a whole kernel, kernel rows) of one
         MATRIX instruction.
       param_tiles: output tiles whose parameters are loaded together.
+      weight_bytes: of the whole layer, as packed.
       cycles: what the cost model says.
     """
 
@@ -65,6 +66,7 @@ class Plan:
     weight_tiles: int
     weight_rows: int
     param_tiles: int
+    weight_bytes: int
     cycles: float
 
 
@@ -188,9 +190,9 @@ def _costed(
     positions = shape.height * shape.width
     block = arch.rows
     runs, run = activation.run_bytes(height, width)
-    run_cycles = max(
-        run / arch.bytes_per_cycle, arch.latency_cycles / arch.load.outstanding_bursts
-    )
+    run_cycles = run / arch.bytes_per_cycle
+    if run % arch.bytes_per_cycle:
+        run_cycles = run // arch.bytes_per_cycle + 2.0  # off the bus's grid at both ends
     reloads = fetches * depth if not keep_inputs else spatial * activation.tiles
     inputs = reloads * runs * run_cycles
     out_bytes = positions * shape.output_tiles * block
@@ -210,7 +212,7 @@ def _costed(
         if param_tiles > arch.param_rows // 2:
             return None
     return Plan(height, width, outputs, depth, keep_inputs, keep_weights, weight_tiles, weight_rows,
-                param_tiles, cycles)
+                param_tiles, weight_bytes, cycles)
 
 
 def _edges(size: int, part: int) -> list[tuple[int, int]]:

@@ -140,3 +140,29 @@ def emit_global_mean(
         store_block(low, whole, Block(tile, tile + 1, Rect(0, 0, 1, 1)), result.base)
         low.vmem.free(sums)
         low.vmem.free(result)
+
+
+def emit_feature_mean(
+    low: Lowering, name: str, x: Stored, out: Stored, dtype: isa.Dtype, fields: dict[str, int]
+) -> None:
+    """Means over the channels of each position; all lanes of the result hold it."""
+    x, out = x.flat(), out.flat()
+    size = x.position_bytes
+    tail = x.channels % low.arch.lanes
+    for block in blocks(low, name, out, lambda h, w: (x.tiles + 1) * w * size):
+        width = block.rect.width
+        source = low.vmem.take(width * x.tiles * size)
+        load_rect(low, x, 0, x.tiles, 0, block.rect.x, 1, width, source.base, 0)
+        result = low.vmem.take(width * size)
+        low.emit(
+            isa.Vector(
+                **fields, reduce=isa.ReduceOp.SUM, reduce_loops=1, lane_reduce=1, tail_lanes=tail,
+                n0=x.tiles, n1=width, n2=1, n3=1,
+                src1_buffer=isa.Buffer.VMEM, src1_dtype=dtype, src1_base=source.base,
+                src1_stride0=width * size, src1_stride1=size,
+                dst_buffer=isa.Buffer.VMEM, dst_base=result.base, dst_stride1=size,
+            )
+        )
+        store_block(low, out, block, result.base)
+        low.vmem.free(source)
+        low.vmem.free(result)

@@ -72,7 +72,8 @@ def lower(op: Op, low: Lowering) -> None:
     (mult1, mult2), shift = factors_to_multipliers(op, [first, second])
     fields = output_fields(op, y.grid, shift) | {
         "op": int(isa.VectorOp.SADD), "imm1": -x.grid.zero_point, "mult1": mult1,
-        "imm2": -other.grid.zero_point, "mult2": mult2, "dst_dtype": int(dtype_of(y)),
+        "imm2": -other.grid.zero_point, "mult2": -mult2 if op.attrs.get("negate") else mult2,
+        "dst_dtype": int(dtype_of(y)),
     }
     emit_pointwise(low, op.name, [_operand(low, x, y), _operand(low, other, y)],
                    low.stored(op.outputs[0]), fields)
