@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.operand import ActivationOperand, Rect, WeightOperand
-from jacquard.compiler.tile.plan import Plan, Shape, choose
+from jacquard.compiler.tile.plan import FIRST_PARTS, Plan, Shape, choose
 from jacquard.proto import npu_isa as isa
 
 
@@ -108,6 +108,7 @@ class _Emission:
         self.params = low.load_params(requant.bias, requant.mult)
         self.param_piece: Piece | None = None
         self.param_group = -1
+        self.obuf = 0
 
     # --- the loop nest as a list ------------------------------------------------------------------
 
@@ -152,14 +153,22 @@ class _Emission:
     def run(self) -> None:
         for index, item in enumerate(self.items):
             group = self._load_params(item)
-            ready = self._load_weights(item, self.problem.weight, item.outputs[0])
+            if item.first:
+                self.obuf = self.low.take_obuf_half()
+            start = item.outputs[0]
             if item.fetch not in self.fetched:
-                self._fetch(item.fetch, 0, 1)
+                self._first_fetch(item)
+                start += 1
+            else:
+                for chunk in list(self._weight_chunks(item, start))[:1]:
+                    self._weight(start, chunk)
             residual = self._load_residual(item) if item.last else None
             first, end = self.fetches[item.fetch][2:]
             if item.fetch + 1 < len(self.fetches):
                 self._fetch(item.fetch + 1, index - first, end - first)
-            self._multiply(item, ready)
+            for output in range(start, item.outputs[1]):
+                for chunk in self._weight_chunks(item, output):
+                    self._multiply(item, output, chunk)
             if item.last:
                 self._drain(item, group, residual)
             if index == end - 1:
@@ -168,6 +177,26 @@ class _Emission:
             self.low.wbuf.free(self.kept)
         if self.param_piece is not None:
             self.low.param.free(self.param_piece)
+
+    def _first_fetch(self, item: _Item) -> None:
+        """The layer's first inputs, piece by piece: each with the products of the first output tile
+        that it allows, so that MATRIX starts on the first piece."""
+        rect, (first, end), _, _ = self.fetches[item.fetch]
+        activation, low, output = self.problem.activation, self.low, item.outputs[0]
+        rows = activation.rows(rect.height, rect.width)
+        base = low.ibuf.take(rows * (end - first))
+        self.fetched[item.fetch] = base
+        chunks = list(self._weight_chunks(item, output))
+        at = first
+        for chunk in chunks:
+            self._weight(output, chunk)
+            until = chunk[1] if activation.splittable and chunk is not chunks[-1] else end
+            if until > at:
+                low.emit(activation.load(rect, at, until - at, base.base + (at - first) * rows))
+                at = until
+            self._multiply(item, output, chunk)
+        if at < end:
+            low.emit(activation.load(rect, at, end - at, base.base + (at - first) * rows))
 
     def _fetch(self, fetch: int, part: int, parts: int) -> None:
         """Emits part `part` of `parts` of a fetch: a range of its channel tiles."""
@@ -214,17 +243,11 @@ class _Emission:
                 for ky in range(0, taps, self.plan.weight_rows):
                     yield c, c + 1, ky, min(ky + self.plan.weight_rows, taps)
         else:
-            for c in range(first, end, self.plan.weight_tiles):
-                yield c, min(c + self.plan.weight_tiles, end), 0, taps
-
-    def _load_weights(
-        self, item: _Item, weight: WeightOperand, output: int
-    ) -> list[tuple[int, int, int, int]]:
-        """Loads the first chunk of an output tile ahead of the inputs; returns its chunks."""
-        chunks = list(self._weight_chunks(item, output))
-        if chunks:
-            self._weight(output, chunks[0])
-        return chunks
+            step = self.plan.weight_tiles
+            if output == 0 and self.plan.keep_inputs and self.problem.activation.splittable:
+                step = min(step, -(-(end - first) // FIRST_PARTS))
+            for c in range(first, end, step):
+                yield c, min(c + step, end), 0, taps
 
     def _weight(self, output: int, chunk: tuple[int, int, int, int]) -> Piece:
         """The chunk's place in WBUF, loaded now unless it is there."""
@@ -259,40 +282,31 @@ class _Emission:
                                **_as_load(fields)))
         return piece
 
-    def _multiply(self, item: _Item, chunks: list[tuple[int, int, int, int]]) -> None:
+    def _multiply(self, item: _Item, output: int, chunk: tuple[int, int, int, int]) -> None:
+        """One MATRIX instruction: an output tile over a chunk of weights."""
         problem, rect = self.problem, item.rect
         activation = problem.activation
-        rows = activation.rows(rect.height, rect.width)
+        first, end, ky, ky_end = chunk
         s_x, s_y, s_kx, s_ky, s_c = activation.strides(rect.height, rect.width)
-        if item.first:
-            self.obuf = self.low.take_obuf_half()
-        base = self.fetched[item.fetch].base
-        fetch_first = self.fetches[item.fetch][1][0]
-        for output in range(*item.outputs):
-            if output != item.outputs[0]:
-                chunks = list(self._weight_chunks(item, output))
-            span_first = problem.weight.span(output)[0]
-            for chunk in chunks:
-                first, end, ky, ky_end = chunk
-                piece = self._weight(output, chunk)
-                step = s_c if not activation.splittable else rows
-                self.low.emit(
-                    isa.Matrix(
-                        ibuf=base + (first - fetch_first) * step + ky * s_ky,
-                        wbuf=piece.base,
-                        obuf=self.obuf + (output - item.outputs[0]) * rect.positions,
-                        accumulate=int((first, ky) != (span_first, 0)),
-                        act_unsigned=int(problem.act_unsigned),
-                        weight_unsigned=int(problem.weight_unsigned),
-                        act_zero=problem.act_zero, weight_zero=problem.weight_zero,
-                        n_x=rect.width, n_y=rect.height, n_kx=activation.taps_x,
-                        n_ky=ky_end - ky, n_c=end - first,
-                        s_x=s_x, s_y=s_y, s_kx=s_kx, s_ky=s_ky, s_c=s_c,
-                    )
-                )
-                if not self.plan.keep_weights:
-                    self.low.wbuf.free(piece)
-                    del self.weights[(output, first, ky, end)]
+        skipped = first - self.fetches[item.fetch][1][0]
+        piece = self._weight(output, chunk)
+        self.low.emit(
+            isa.Matrix(
+                ibuf=self.fetched[item.fetch].base + skipped * s_c + ky * s_ky,
+                wbuf=piece.base,
+                obuf=self.obuf + (output - item.outputs[0]) * rect.positions,
+                accumulate=int((first, ky) != (problem.weight.span(output)[0], 0)),
+                act_unsigned=int(problem.act_unsigned),
+                weight_unsigned=int(problem.weight_unsigned),
+                act_zero=problem.act_zero, weight_zero=problem.weight_zero,
+                n_x=rect.width, n_y=rect.height, n_kx=activation.taps_x,
+                n_ky=ky_end - ky, n_c=end - first,
+                s_x=s_x, s_y=s_y, s_kx=s_kx, s_ky=s_ky, s_c=s_c,
+            )
+        )
+        if not self.plan.keep_weights:
+            self.low.wbuf.free(piece)
+            del self.weights[(output, first, ky, end)]
 
     def _drain(self, item: _Item, param: int, residual: Piece | None) -> None:
         """Requantizes a finished group, adds the residual, stores it."""

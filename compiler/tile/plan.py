@@ -17,6 +17,7 @@ from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 
 INSTRUCTION_CYCLES = 8  # of an engine, from one instruction to the next that waits for it
+FIRST_PARTS = 8  # pieces of a layer's first inputs, so that MATRIX starts on the first of them
 OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
 
 
@@ -197,13 +198,21 @@ def _costed(
     inputs = reloads * runs * run_cycles
     out_bytes = positions * shape.output_tiles * block
     weights = weight_bytes * (1 if keep_weights else spatial)
-    instructions = spatial * groups * (112 + 48) + spatial * shape.output_tiles * 120
+    chunks = 1 if keep_inputs else math.ceil(shape.deepest / depth)
+    products = spatial * shape.output_tiles * chunks * math.ceil(
+        min(depth, shape.deepest) / weight_tiles
+    )
+    code = fetches * 64 + spatial * groups * (128 + 48) + products * (48 + 32)
     dram = inputs + (
-        weights + out_bytes * (2 if shape.residual else 1) + instructions
+        weights + out_bytes * (2 if shape.residual else 1) + code
     ) / arch.bytes_per_cycle
     vector = positions * shape.output_tiles * (3 if shape.residual else 1)
     vector += spatial * groups * INSTRUCTION_CYCLES * (2 if shape.residual else 1)
-    first = depth * runs * run_cycles + weight_tiles * taps * arch.rows
+    # The first output tile starts when a part of its inputs is there.
+    parts = FIRST_PARTS if activation.splittable and keep_inputs else 1
+    first = depth * runs * run_cycles / min(parts, depth) + weight_tiles * taps * arch.rows
+    if keep_inputs:  # and then waits for the rest, as far as its passes are shorter
+        first += max(0.0, depth * runs * run_cycles - depth * taps * height * width)
     last = result / arch.lanes * (3 if shape.residual else 1) + result / arch.bytes_per_cycle
     cycles = max(matrix, dram, vector) + 0.05 * (matrix + dram + vector) + first + last
     param_tiles = shape.output_tiles
