@@ -1,22 +1,23 @@
-"""Legality of single instructions, and the bytes that each reads and writes.
+"""What LOAD, STORE and MATRIX touch, and the rules of docs/machine.md that they keep by themselves.
 
-In: a decoded instruction. Out: lines for every rule of docs/machine.md that it breaks by itself
-(fields, reach, alignment, bounds, overlap inside the instruction), and its accesses. Written from
-docs/machine.md, not from the emitter or the functional simulator.
+In: the columns of a program. Out: `Accesses` (the bytes of one space that each instruction of a
+kind reads or writes) and the lines of broken rules. Written from docs/machine.md, not from the
+emitter or the functional simulator. VECTOR is in `vector_access`.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from jacquard.compiler.checker.footprint import Region, intersects, region, writes_once
+import numpy as np
+
+from jacquard.compiler.checker.footprint import Region, region, writes_once
+from jacquard.compiler.checker.table import Code, Ints, Mask, Table
 from jacquard.proto import npu_isa
 from jacquard.proto.lib.arch import Arch
-from jacquard.proto.npu_isa import Buffer, Dtype, ReduceOp, ScaleMode, VectorOp
+from jacquard.proto.npu_isa import Buffer
 
 DRAM = 16  # space DRAM + k is the segment of argument register k; smaller ones are Buffer numbers
-
-_ELEMENT_BYTES = {Dtype.S8: 1, Dtype.U8: 1, Dtype.S16: 2, Dtype.U16: 2, Dtype.S32: 4}
-_NO_REDUCTION = frozenset({VectorOp.SELECT, VectorOp.SADD, VectorOp.LEAKY, VectorOp.TRANSPOSE})
 
 
 class Segment(NamedTuple):
@@ -27,371 +28,319 @@ class Segment(NamedTuple):
     constant: bool
 
 
-class Access(NamedTuple):
-    """Bytes of one space that an instruction reads or writes."""
+@dataclasses.dataclass(frozen=True)
+class Accesses:
+    """Runs of `run` bytes at base + sum of index x stride, one row per instruction.
 
-    space: int
+    `counts` and `strides`: [rows, loops]. `space`: per row. Bytes lie within [lo, hi).
+    """
+
+    index: Ints
+    space: Ints
     write: bool
-    region: Region
+    base: Ints
+    run: Ints
+    counts: Ints
+    strides: Ints
+    lo: Ints
+    hi: Ints
+
+    def region(self, row: int) -> Region:
+        """The set of bytes of one row."""
+        return region(int(self.base[row]), int(self.run[row]), self.dims(row))
+
+    def dims(self, row: int) -> tuple[tuple[int, int], ...]:
+        """(count, stride) of the loops of one row."""
+        return tuple(zip(self.counts[row].tolist(), self.strides[row].tolist(), strict=True))
+
+    def take(self, keep: Mask) -> "Accesses":
+        """The rows where `keep` holds."""
+        if keep.all():
+            return self
+        return Accesses(
+            self.index[keep],
+            self.space[keep],
+            self.write,
+            self.base[keep],
+            self.run[keep],
+            self.counts[keep],
+            self.strides[keep],
+            self.lo[keep],
+            self.hi[keep],
+        )
 
 
-class Reader:
-    """Checks instructions of one program; `accesses` fills `errors` with `rule, got value`."""
+def accesses(
+    index: Ints,
+    space: Ints | int,
+    write: bool,
+    base: Ints,
+    run: Ints | int,
+    dims: Sequence[tuple[Ints, Ints]] = (),
+) -> Accesses:
+    """`dims`: (counts, strides) of each loop, counts at least 1."""
+    shape = (len(index), len(dims))
+    counts = np.stack([n for n, _ in dims], axis=1) if dims else np.zeros(shape, np.int64)
+    strides = np.stack([s for _, s in dims], axis=1) if dims else np.zeros(shape, np.int64)
+    reach = (counts - 1) * strides
+    run = np.broadcast_to(np.asarray(run, dtype=np.int64), base.shape)
+    lo = base + np.minimum(reach, 0).sum(axis=1)
+    hi = base + run + np.maximum(reach, 0).sum(axis=1)
+    space = np.broadcast_to(np.asarray(space, dtype=np.int64), base.shape)
+    return Accesses(index, space, write, base, run, counts, strides, lo, hi)
 
-    def __init__(self, arch: Arch, segments: Mapping[int, Segment]) -> None:
-        self._arch = arch
+
+Text = Callable[..., str]  # of the decoded instruction and the row
+
+
+class Rules:
+    """Collects broken rules as (instruction, line) and the accesses of well-formed instructions."""
+
+    def __init__(self, arch: Arch, segments: Mapping[int, Segment], code: Code, limit: int) -> None:
+        self.arch = arch
+        self.code = code
+        self.accesses: list[Accesses] = []
+        self.broken: list[tuple[int, str]] = []
         self._segments = segments
-        self._bytes = {
-            int(Buffer[n]): arch.buffer_bytes(n) for n in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM")
-        }
-        self.errors: list[str] = []
+        self._limit = limit
+        self._capacity = np.zeros(8, dtype=np.int64)
+        for name in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM"):
+            self._capacity[Buffer[name]] = arch.buffer_bytes(name)
 
-    def accesses(self, i: npu_isa.Instruction) -> list[Access]:
-        """All accesses of `i`; empty for `end`. Mistakes are appended to `errors`."""
-        if i.ENGINE is not None:
-            if (i.pop | i.push) >> i.ENGINE & 1:
-                self.errors.append(
-                    f"pop and push must not name the own engine {i.ENGINE.name}, "
-                    f"got pop {i.pop}, push {i.push}; drop the bit"
-                )
-        if isinstance(i, npu_isa.Vector):
-            return self._vector(i)
-        if isinstance(i, npu_isa.Matrix):
-            return self._matrix(i)
-        if isinstance(i, npu_isa.Load):
-            return self._load(i)
-        if isinstance(i, npu_isa.Store):
-            return self._store(i)
-        return []
+    def require(self, index: Ints, good: Mask, text: Text) -> Mask:
+        """Where not `good`, adds `text(instruction, row)`; returns `good`."""
+        if not good.all():
+            for row in np.flatnonzero(~good)[: self._limit].tolist():
+                at = int(index[row])
+                self.broken.append((at, text(self.code.instruction(at), row)))
+        return good
 
-    def _counts(self, **counts: int) -> bool:
-        zero = [name for name, n in counts.items() if n == 0]
-        if zero:
-            self.errors.append(f"counts must be at least 1, got 0 for {', '.join(zero)}; write 1")
-        return not zero
+    def counts(self, table: Table, names: Sequence[str]) -> Table:
+        """The rows whose loop counts are all above zero."""
+        good = np.logical_and.reduce([table[name] > 0 for name in names])
+        self.require(
+            table.index,
+            good,
+            lambda i, _: (
+                "counts must be at least 1, got 0 for "
+                + ", ".join(n for n in names if getattr(i, n) == 0)
+                + "; write 1"
+            ),
+        )
+        return table.take(good)
 
-    def _on_chip(
-        self, found: list[Access], what: str, buffer: int, write: bool, bytes_: Region
-    ) -> None:
-        if bytes_.lo < 0 or bytes_.hi > self._bytes[buffer]:
-            self.errors.append(
-                f"{what} must lie in {Buffer(buffer).name} (0 to "
-                f"{self._bytes[buffer]}), got bytes {bytes_.lo} to {bytes_.hi}; "
+    def on_chip(self, what: str, a: Accesses) -> None:
+        """Ranges lie in their memories; `a.space` are memories that the engine reaches."""
+        self.require(
+            a.index,
+            (a.lo >= 0) & (a.hi <= self._capacity[a.space]),
+            lambda _, row: (
+                f"{what} must lie in {Buffer(int(a.space[row])).name} (0 to "
+                f"{self._capacity[a.space[row]]}), got bytes {a.lo[row]} to {a.hi[row]}; "
                 "move it or make it smaller"
-            )
-        found.append(Access(buffer, write, bytes_))
+            ),
+        )
+        self.accesses.append(a)
 
-    def _dram(self, found: list[Access], arg: int, write: bool, bytes_: Region) -> None:
-        segment = self._segments.get(arg)
-        if segment is None:
-            known = ", ".join(str(a) for a in self._segments) or "none"
-            self.errors.append(
-                f"arg must name a segment's argument register, got {arg}; the program has {known}"
+    def dram(self, a: Accesses) -> None:
+        """Ranges lie in their segments, and constants are not written; `a.space` from DRAM on."""
+        args = a.space - DRAM
+        known = ", ".join(str(arg) for arg in self._segments) or "none"
+        a = a.take(
+            self.require(
+                a.index,
+                np.isin(args, list(self._segments)),
+                lambda _, row: (
+                    f"arg must name a segment's argument register, got {args[row]}; "
+                    f"the program has {known}"
+                ),
             )
-            return
-        if bytes_.lo < 0 or bytes_.hi > segment.size_bytes:
-            self.errors.append(
-                f"DRAM addresses must lie in segment {segment.name} (0 to "
-                f"{segment.size_bytes}), got bytes {bytes_.lo} to {bytes_.hi}; "
-                "move them"
+        )
+        for arg, segment in self._segments.items():
+            part = a.take(a.space == DRAM + arg)
+            self.require(
+                part.index,
+                (part.lo >= 0) & (part.hi <= segment.size_bytes),
+                lambda _, row, part=part, segment=segment: (
+                    f"DRAM addresses must lie in segment {segment.name} (0 to "
+                    f"{segment.size_bytes}), got bytes {part.lo[row]} to {part.hi[row]}; "
+                    "move them"
+                ),
             )
-        if write and segment.constant:
-            self.errors.append(
-                f"segment {segment.name} is constant and must not be written, got a "
-                f"store to bytes {bytes_.lo} to {bytes_.hi}; store to a scratch "
-                "segment"
+            self.require(
+                part.index,
+                np.full(len(part.index), not (part.write and segment.constant)),
+                lambda _, row, part=part, segment=segment: (
+                    f"segment {segment.name} is constant and must not be written, got a store to "
+                    f"bytes {part.lo[row]} to {part.hi[row]}; store to a scratch segment"
+                ),
             )
-        found.append(Access(DRAM + arg, write, bytes_))
+        self.accesses.append(a)
 
-    def _once(self, what: str, run: int, dims: tuple[tuple[int, int], ...]) -> None:
-        if not writes_once(run, dims):
-            self.errors.append(
-                f"{what} must write no byte twice, got runs of {run} bytes with "
-                f"(count, stride) {', '.join(map(str, dims))}; spread the strides"
-            )
+    def once(self, what: str, a: Accesses) -> None:
+        """No byte is written twice by an instruction."""
+        active = a.counts > 1
+        stride = np.where(active, np.abs(a.strides), -1)
+        order = np.argsort(stride, axis=1)
+        extent = a.run.copy()
+        good = np.ones(len(a.index), dtype=np.bool_)
+        for loop in range(a.counts.shape[1]):
+            at = order[:, loop : loop + 1]
+            step = np.take_along_axis(stride, at, axis=1)[:, 0]
+            count = np.take_along_axis(a.counts, at, axis=1)[:, 0]
+            good &= (step < 0) | (step >= extent)
+            extent += np.where(step < 0, 0, (count - 1) * step)
+        for row in np.flatnonzero(~good).tolist():  # not nested: the exact answer
+            good[row] = writes_once(int(a.run[row]), a.dims(row))
+        self.require(
+            a.index,
+            good,
+            lambda _, row: (
+                f"{what} must write no byte twice, got runs of {a.run[row]} bytes with "
+                f"(count, stride) {', '.join(map(str, a.dims(row)))}; spread the strides"
+            ),
+        )
 
-    def _load(self, i: npu_isa.Load) -> list[Access]:
-        found: list[Access] = []
-        if not self._counts(n0=i.n0, n1=i.n1, n2=i.n2, n3=i.n3):
-            return found
-        if i.before0 + i.after0 > i.n0 or i.before1 + i.after1 > i.n1:
-            self.errors.append(
-                f"padding must fit the loops, got {i.before0} + {i.after0} of n0 "
-                f"{i.n0}, {i.before1} + {i.after1} of n1 {i.n1}; pad less"
-            )
-            return found
-        if i.buffer in (Buffer.IBUF, Buffer.WBUF, Buffer.VMEM, Buffer.PARAM):
-            dims = ((i.n1, i.d1), (i.n2, i.d2), (i.n3, i.d3))
-            self._once("the destination", i.n0, dims)
-            self._on_chip(found, "the destination", i.buffer, True, region(i.dst, i.n0, dims))
-        else:
-            self.errors.append(
-                f"buffer must be IBUF, WBUF, VMEM or PARAM, got {i.buffer}; "
-                "LOAD does not reach others"
-            )
-        run, runs = i.n0 - i.before0 - i.after0, i.n1 - i.before1 - i.after1
-        if run and runs:
-            self._dram(
-                found, i.arg, False, region(i.dram, run, ((runs, i.s1), (i.n2, i.s2), (i.n3, i.s3)))
-            )
-        return found
 
-    def _store(self, i: npu_isa.Store) -> list[Access]:
-        found: list[Access] = []
-        if not self._counts(n0=i.n0, n1=i.n1, n2=i.n2, n3=i.n3):
-            return found
-        if i.buffer in (Buffer.VMEM, Buffer.IBUF):
-            self._on_chip(
-                found,
-                "the source",
-                i.buffer,
-                False,
-                region(i.src, i.n0, ((i.n1, i.l1), (i.n2, i.l2), (i.n3, i.l3))),
-            )
-        else:
-            self.errors.append(
-                f"buffer must be VMEM or IBUF, got {i.buffer}; STORE does not reach others"
-            )
-        dims = ((i.n1, i.s1), (i.n2, i.s2), (i.n3, i.s3))
-        self._once("the destination", i.n0, dims)
-        self._dram(found, i.arg, True, region(i.dram, i.n0, dims))
-        return found
+def check_tokens(rules: Rules) -> None:
+    """No instruction waits for or signals its own engine."""
+    code = rules.code
+    own = (code.engine >= 0) & ((code.pop | code.push) >> np.maximum(code.engine, 0) & 1 == 1)
+    rules.require(
+        np.arange(len(code)),
+        ~own,
+        lambda i, _: (
+            f"pop and push must not name the own engine {i.NAME.upper()}, got pop {i.pop}, "
+            f"push {i.push}; drop the bit"
+        ),
+    )
 
-    def _matrix(self, i: npu_isa.Matrix) -> list[Access]:
-        found: list[Access] = []
-        if i.weight_transposed:
-            self.errors.append("weight_transposed must be 0, got 1; it is reserved")
-        for name, zero, unsigned in (
-            ("act_zero", i.act_zero, i.act_unsigned),
-            ("weight_zero", i.weight_zero, i.weight_unsigned),
-        ):
-            low = 0 if unsigned else -128
-            if not low <= zero <= low + 255:
-                self.errors.append(
-                    f"{name} must lie in {low} to {low + 255}, got {zero}; "
-                    "zero points lie in their type's range"
-                )
-        if not self._counts(n_x=i.n_x, n_y=i.n_y, n_kx=i.n_kx, n_ky=i.n_ky, n_c=i.n_c):
-            return found
-        arch = self._arch
-        row = arch.ibuf_row_bytes
-        self._on_chip(
-            found,
-            "activations",
+
+def check_load(rules: Rules) -> None:
+    """LOAD: DRAM runs into IBUF, WBUF, VMEM or PARAM, with padding."""
+    t = rules.counts(rules.code.tables[npu_isa.Load], ("n0", "n1", "n2", "n3"))
+    run, runs = t["n0"] - t["before0"] - t["after0"], t["n1"] - t["before1"] - t["after1"]
+    fits = rules.require(
+        t.index,
+        (run >= 0) & (runs >= 0),
+        lambda i, _: (
+            f"padding must fit the loops, got {i.before0} + {i.after0} of n0 {i.n0}, "
+            f"{i.before1} + {i.after1} of n1 {i.n1}; pad less"
+        ),
+    )
+    t, run, runs = t.take(fits), run[fits], runs[fits]
+    reached = rules.require(
+        t.index,
+        np.isin(t["buffer"], [Buffer.IBUF, Buffer.WBUF, Buffer.VMEM, Buffer.PARAM]),
+        lambda i, _: (
+            f"buffer must be IBUF, WBUF, VMEM or PARAM, got {int(i.buffer)}; "
+            "LOAD does not reach others"
+        ),
+    )
+    target = t.take(reached)
+    written = accesses(
+        target.index,
+        target["buffer"],
+        True,
+        target["dst"],
+        target["n0"],
+        [(target[f"n{k}"], target[f"d{k}"]) for k in (1, 2, 3)],
+    )
+    rules.once("the destination", written)
+    rules.on_chip("the destination", written)
+    reads = (run > 0) & (runs > 0)  # all padding reads nothing
+    t = t.take(reads)
+    rules.dram(
+        accesses(
+            t.index,
+            DRAM + t["arg"],
+            False,
+            t["dram"],
+            run[reads],
+            [(runs[reads], t["s1"]), (t["n2"], t["s2"]), (t["n3"], t["s3"])],
+        )
+    )
+
+
+def check_store(rules: Rules) -> None:
+    """STORE: runs of VMEM or IBUF to DRAM."""
+    t = rules.counts(rules.code.tables[npu_isa.Store], ("n0", "n1", "n2", "n3"))
+    reached = rules.require(
+        t.index,
+        np.isin(t["buffer"], [Buffer.VMEM, Buffer.IBUF]),
+        lambda i, _: (
+            f"buffer must be VMEM or IBUF, got {int(i.buffer)}; STORE does not reach others"
+        ),
+    )
+    source = t.take(reached)
+    rules.on_chip(
+        "the source",
+        accesses(
+            source.index,
+            source["buffer"],
+            False,
+            source["src"],
+            source["n0"],
+            [(source[f"n{k}"], source[f"l{k}"]) for k in (1, 2, 3)],
+        ),
+    )
+    written = accesses(
+        t.index,
+        DRAM + t["arg"],
+        True,
+        t["dram"],
+        t["n0"],
+        [(t[f"n{k}"], t[f"s{k}"]) for k in (1, 2, 3)],
+    )
+    rules.once("the destination", written)
+    rules.dram(written)
+
+
+def check_matrix(rules: Rules) -> None:
+    """MATRIX: rows of IBUF and WBUF into consecutive rows of OBUF."""
+    t = rules.code.tables[npu_isa.Matrix]
+    rules.require(
+        t.index,
+        t["weight_transposed"] == 0,
+        lambda *_: "weight_transposed must be 0, got 1; it is reserved",
+    )
+    for name, unsigned in (("act_zero", "act_unsigned"), ("weight_zero", "weight_unsigned")):
+        low = np.where(t[unsigned] == 1, 0, -128)
+        rules.require(
+            t.index,
+            (t[name] >= low) & (t[name] <= low + 255),
+            lambda i, row, low=low, name=name: (
+                f"{name} must lie in {low[row]} to {low[row] + 255}, got {getattr(i, name)}; "
+                "zero points lie in their type's range"
+            ),
+        )
+    t = rules.counts(t, ("n_x", "n_y", "n_kx", "n_ky", "n_c"))
+    arch = rules.arch
+    row = arch.ibuf_row_bytes
+    rules.on_chip(
+        "activations",
+        accesses(
+            t.index,
             Buffer.IBUF,
             False,
-            region(
-                i.ibuf * row,
-                row,
-                (
-                    (i.n_x, i.s_x * row),
-                    (i.n_y, i.s_y * row),
-                    (i.n_kx, i.s_kx * row),
-                    (i.n_ky, i.s_ky * row),
-                    (i.n_c, i.s_c * row),
-                ),
-            ),
-        )
-        row = arch.wbuf_row_bytes
-        passes = i.n_kx * i.n_ky * i.n_c
-        self._on_chip(
-            found, "weights", Buffer.WBUF, False, region(i.wbuf * row, passes * arch.rows * row, ())
-        )
-        row = arch.obuf_row_bytes
-        self._on_chip(
-            found, "sums", Buffer.OBUF, True, region(i.obuf * row, i.n_x * i.n_y * row, ())
-        )
-        return found
-
-    def _vector(self, i: npu_isa.Vector) -> list[Access]:
-        found: list[Access] = []
-        legal = True
-        for name, value, kind in (
-            ("op", i.op, VectorOp),
-            ("reduce", i.reduce, ReduceOp),
-            ("scale", i.scale, ScaleMode),
-        ):
-            if value >= len(kind):
-                self.errors.append(
-                    f"{name} must be a {kind.__name__}, got {value}; see the instruction page"
-                )
-                legal = False
-        if i.reduce_loops > 4:
-            self.errors.append(
-                f"reduce_loops must be at most 4, got {i.reduce_loops}; there are 4 loops"
-            )
-            legal = False
-        if i.op in (VectorOp.SADD, VectorOp.LEAKY) and i.scale == ScaleMode.OFF:
-            self.errors.append(
-                f"{VectorOp(i.op).name} must have a scale, got OFF; use IMM or PER_LANE"
-            )
-        if i.op in _NO_REDUCTION and (i.reduce_loops or i.lane_reduce):
-            self.errors.append(
-                f"{VectorOp(i.op).name} must not reduce, got reduce_loops {i.reduce_loops}, "
-                f"lane_reduce {i.lane_reduce}; use another instruction"
-            )
-        if i.op == VectorOp.TRANSPOSE and (
-            i.n0 != self._arch.lanes or i.scale or i.tail_lanes or i.src2_buffer
-        ):
-            self.errors.append(
-                f"TRANSPOSE must have n0 = {self._arch.lanes}, no scale, tail_lanes "
-                f"or src2, got n0 {i.n0}, scale {int(i.scale)}, tail_lanes "
-                f"{i.tail_lanes}, src2 {int(i.src2_buffer)}; use another instruction"
-            )
-        legal = self._counts(n0=i.n0, n1=i.n1, n2=i.n2, n3=i.n3) and legal
-        if i.dst_buffer == Buffer.NONE:
-            self.errors.append("dst must be present, got NONE; name VMEM or IBUF")
-            legal = False
-        if not legal:
-            return found
-        kept = [n if k >= i.reduce_loops else 1 for k, n in enumerate((i.n0, i.n1, i.n2, i.n3))]
-        every = [i.n0, i.n1, i.n2, i.n3]
-        reads = [
-            self._iterator(
-                found,
-                "src1",
-                False,
-                every,
-                i.src1_buffer,
-                i.src1_dtype,
-                i.src1_base,
-                (i.src1_stride0, i.src1_stride1, i.src1_stride2, i.src1_stride3),
-            ),
-            self._iterator(
-                found,
-                "src2",
-                False,
-                every,
-                i.src2_buffer,
-                i.src2_dtype,
-                i.src2_base,
-                (i.src2_stride0, i.src2_stride1, i.src2_stride2, i.src2_stride3),
-            ),
-        ]
-        writes = [
-            self._iterator(
-                found,
-                "dst",
-                True,
-                kept,
-                i.dst_buffer,
-                i.dst_dtype,
-                i.dst_base,
-                (i.dst_stride0, i.dst_stride1, i.dst_stride2, i.dst_stride3),
-            ),
-            self._iterator(
-                found,
-                "dst2",
-                True,
-                kept,
-                i.dst2_buffer,
-                i.dst2_dtype,
-                i.dst2_base,
-                (i.dst2_stride0, i.dst2_stride1, i.dst2_stride2, i.dst2_stride3),
-            ),
-        ]
-        self._apart(reads, writes, in_place=i.reduce_loops == 0)
-        if i.scale == ScaleMode.PER_LANE:
-            row = self._arch.param_row_bytes
-            strides = (i.param_stride0, i.param_stride1, i.param_stride2, i.param_stride3)
-            self._on_chip(
-                found,
-                "param",
-                Buffer.PARAM,
-                False,
-                region(
-                    i.param * row,
-                    row,
-                    tuple((n, s * row) for n, s in zip(kept, strides, strict=True)),
-                ),
-            )
-        return found
-
-    def _iterator(
-        self,
-        found: list[Access],
-        name: str,
-        write: bool,
-        counts: list[int],
-        buffer: int,
-        dtype: int,
-        base: int,
-        strides: tuple[int, ...],
-    ) -> "_Iterator | None":
-        """Checks one iterator; None if it is absent or too broken to have a footprint."""
-        if buffer == Buffer.NONE:
-            return None
-        if dtype >= len(Dtype):
-            self.errors.append(
-                f"{name}_dtype must be a Dtype, got {dtype}; see the instruction page"
-            )
-            return None
-        size = _ELEMENT_BYTES[Dtype(dtype)]
-        if buffer == Buffer.VMEM:
-            reached = True
-        elif buffer == Buffer.IBUF:
-            reached = size == 1
-        else:
-            reached = buffer == Buffer.OBUF and not write and dtype == Dtype.S32
-        if not reached:
-            way = "VMEM or IBUF (8 bits)" + ("" if write else " or OBUF (S32)")
-            self.errors.append(
-                f"{name} must be {way}, got buffer {_name(buffer)} with dtype "
-                f"{Dtype(dtype).name}; move it"
-            )
-            return None
-        run = self._arch.lanes * size
-        dims = tuple((n, s) for n, s in zip(counts, strides, strict=True) if n > 1)
-        if base % run or any(s % run for _, s in dims):
-            self.errors.append(
-                f"{name} must be aligned to lanes x element = {run} bytes, got base "
-                f"{base}, strides {', '.join(str(s) for _, s in dims) or 'none'}; "
-                "round them up"
-            )
-        if write:
-            self._once(name, run, dims)
-        bytes_ = region(base, run, dims)
-        self._on_chip(found, name, buffer, write, bytes_)
-        return _Iterator(name, buffer, size, base, dims, bytes_)
-
-    def _apart(
-        self, reads: "list[_Iterator | None]", writes: "list[_Iterator | None]", in_place: bool
-    ) -> None:
-        """No byte written is read, but by the iteration that writes it; none is written twice."""
-        dst, dst2 = writes
-        if dst and dst2 and dst.buffer == dst2.buffer and intersects(dst.bytes, dst2.bytes):
-            self.errors.append(
-                f"dst and dst2 must not overlap, got {_span(dst)} and {_span(dst2)}; move one"
-            )
-        for write in writes:
-            for read in reads:
-                if not write or not read or write.buffer != read.buffer:
-                    continue
-                if in_place and (write.base, write.dims, write.size) == (
-                    read.base,
-                    read.dims,
-                    read.size,
-                ):
-                    continue
-                if intersects(write.bytes, read.bytes):
-                    self.errors.append(
-                        f"{write.name} must not overlap {read.name} unless both walk the same "
-                        f"elements, got {_span(write)} and {_span(read)}; move one"
-                    )
-
-
-class _Iterator(NamedTuple):
-    name: str
-    buffer: int
-    size: int  # bytes of an element
-    base: int
-    dims: tuple[tuple[int, int], ...]
-    bytes: Region
-
-
-def _span(iterator: _Iterator) -> str:
-    return f"{_name(iterator.buffer)} {iterator.bytes.lo} to {iterator.bytes.hi}"
-
-
-def _name(buffer: int) -> str:
-    return Buffer(buffer).name if buffer < len(Buffer) else str(buffer)
+            t["ibuf"] * row,
+            row,
+            [(t[f"n_{k}"], t[f"s_{k}"] * row) for k in ("x", "y", "kx", "ky", "c")],
+        ),
+    )
+    row = arch.wbuf_row_bytes
+    rules.on_chip(
+        "weights",
+        accesses(
+            t.index,
+            Buffer.WBUF,
+            False,
+            t["wbuf"] * row,
+            t["n_kx"] * t["n_ky"] * t["n_c"] * arch.rows * row,
+        ),
+    )
+    row = arch.obuf_row_bytes
+    # Written even where it accumulates: the sum that was there is gone.
+    rules.on_chip(
+        "sums", accesses(t.index, Buffer.OBUF, True, t["obuf"] * row, t["n_x"] * t["n_y"] * row)
+    )

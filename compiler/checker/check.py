@@ -11,11 +11,11 @@ right, or that bytes read were written before.
 """
 
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from jacquard.compiler.checker import access, order, races
-from jacquard.compiler.checker.footprint import Region
+import numpy as np
+
+from jacquard.compiler.checker import access, order, races, table, vector_access
 from jacquard.proto import npu_isa, program_pb2
 from jacquard.proto.lib import asm, errors
 from jacquard.proto.lib.arch import Arch
@@ -32,42 +32,37 @@ def check(program: program_pb2.Program, arch: Arch, limit: int = MOST_LINES) -> 
     """At most `limit` lines `program[index]: instruction: rule, got value; way out`."""
     found = _head(program, arch)
     try:
-        instructions = npu_isa.decode_program(program.code)
+        code = table.read(program.code)
     except ValueError as error:
         return [*found, f"program: code must decode, got {error}; compile it again"]
-    found += _shape(program, instructions)
+    found += _shape(program, code)
     if found:
         return found[:limit]
 
     def describe(index: int) -> str:
-        return f"program[{index}] {asm.disassemble(instructions[index])}"
+        return f"program[{index}] {asm.disassemble(code.instruction(index))}"
 
-    engines: list[int] = []
-    reader = access.Reader(arch, _segments(program))
-    spaces: dict[tuple[int, int], list[tuple[int, bool, Region]]] = defaultdict(list)
-    for index, instruction in enumerate(instructions):
-        engine = -1 if instruction.ENGINE is None else int(instruction.ENGINE)
-        engines.append(engine)
-        for space, write, region in reader.accesses(instruction):
-            spaces[space, engine].append((index, write, region))
-        if reader.errors:
-            found += [f"{describe(index)}: {line}" for line in reader.errors]
-            reader.errors.clear()
-            if len(found) >= limit:
-                return found[:limit]
-    if found:
-        return found
+    rules = access.Rules(arch, _segments(program), code, limit)
+    access.check_tokens(rules)
+    access.check_load(rules)
+    access.check_matrix(rules)
+    vector_access.check_vector(rules)
+    access.check_store(rules)
+    if rules.broken:
+        rules.broken.sort(key=lambda line: line[0])
+        return [f"{describe(index)}: {line}" for index, line in rules.broken[:limit]]
     run = order.execute(
-        engines,
-        [i.pop for i in instructions],
-        [i.push for i in instructions],
+        code.engine.tolist(),
+        code.pop.tolist(),
+        code.push.tolist(),
         arch.queue_depth,
         arch.max_tokens,
         describe,
     )
     if run.stuck:
         return run.stuck[:limit]
-    return list(itertools.islice(_races(spaces, run, describe), limit))
+    columns = races.columns(rules.accesses, code.engine, run)
+    return list(itertools.islice(_races(columns, describe), limit))
 
 
 def _head(program: program_pb2.Program, arch: Arch) -> list[str]:
@@ -101,23 +96,23 @@ def _head(program: program_pb2.Program, arch: Arch) -> list[str]:
     return found
 
 
-def _shape(program: program_pb2.Program, instructions: list[npu_isa.Instruction]) -> list[str]:
+def _shape(program: program_pb2.Program, code: table.Code) -> list[str]:
     found = []
-    if len(instructions) != program.instruction_count:
+    if len(code) != program.instruction_count:
         found.append(
-            f"program: instruction_count must be {len(instructions)}, "
+            f"program: instruction_count must be {len(code)}, "
             f"got {program.instruction_count}; compile it again"
         )
-    ends = [k for k, i in enumerate(instructions) if i.ENGINE is None]
-    if ends != [len(instructions) - 1]:
+    ends = np.flatnonzero(code.engine < 0).tolist()
+    if ends != [len(code) - 1]:
         found.append(
             f"program: `end` must be the last instruction and no other, got it at "
             f"{', '.join(map(str, ends)) or 'no place'}; end the program once"
         )
     for layer in program.layers:
-        if not layer.first_instruction <= layer.end_instruction <= len(instructions):
+        if not layer.first_instruction <= layer.end_instruction <= len(code):
             found.append(
-                f"layer {layer.name}: instructions must lie in 0 to {len(instructions)}, got "
+                f"layer {layer.name}: instructions must lie in 0 to {len(code)}, got "
                 f"{layer.first_instruction} to {layer.end_instruction}; compile it again"
             )
     return found
@@ -131,11 +126,8 @@ def _segments(program: program_pb2.Program) -> dict[int, access.Segment]:
 
 
 def _races(
-    spaces: dict[tuple[int, int], list[tuple[int, bool, Region]]],
-    run: order.Order,
-    describe: Callable[[int], str],
+    columns: dict[tuple[int, int], races.Column], describe: Callable[[int], str]
 ) -> Iterator[str]:
-    columns = {key: races.columns(rows, run) for key, rows in sorted(spaces.items())}
     for (space, engine_a), (other, engine_b) in itertools.combinations(columns, 2):
         if space != other:
             continue

@@ -233,7 +233,7 @@ def test_every_mistake_is_reported_at_once() -> None:
 
 
 def test_thirty_thousand_instructions_in_seconds() -> None:
-    # 1.4 s measured on one core; the bound leaves room for a slower machine under load.
+    # 0.3 s measured on one core; the bound leaves room for a slower machine under load.
     edge = arch.load_config("edge16")
     tiles = 6000
     program = sample_programs.link(

@@ -16,6 +16,9 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from jacquard.proto import npu_isa
 
 ENGINES = len(npu_isa.Engine)
@@ -26,11 +29,11 @@ Clock = tuple[int, ...]
 class Order:
     """`position[i]`: place of instruction i among those of its engine; -1 for `end`.
 
-    `start[i]`: its clock, empty if it never starts. `stuck`: why the run does not end, or empty.
+    `start[i]`: its clock, zero if it never starts. `stuck`: why the run does not end, or empty.
     """
 
-    position: list[int]
-    start: list[Clock]
+    position: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]  # [instructions, engines]
     stuck: list[str]
 
 
@@ -45,7 +48,7 @@ def execute(
     """Runs the program's synchronisation. `engines[i]` is -1 for `end`, which stops fetch."""
     count = len(engines)
     position = [-1] * count
-    start: list[Clock] = [()] * count
+    start: list[Clock] = [(0,) * ENGINES] * count
     queues: list[deque[int]] = [deque() for _ in range(ENGINES)]
     tokens: list[list[deque[Clock]]] = [[deque() for _ in range(ENGINES)] for _ in range(ENGINES)]
     clock: list[list[int]] = [[0] * ENGINES for _ in range(ENGINES)]
@@ -93,7 +96,11 @@ def execute(
                 held[engine] = index
                 moved = True
     stuck = _stuck(engines, pops, pushes, queues, tokens, held, fetched, bits, max_tokens, describe)
-    return Order(position, start, stuck)
+    return Order(
+        np.array(position, dtype=np.int64),
+        np.array(start, dtype=np.int64).reshape(-1, ENGINES),
+        stuck,
+    )
 
 
 def _stuck(

@@ -11,10 +11,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from jacquard.compiler.checker.access import Accesses
 from jacquard.compiler.checker.footprint import Region, intersects
 from jacquard.compiler.checker.order import ENGINES, Order
+from jacquard.compiler.checker.table import Ints, Mask
 
 _CHUNK_PAIRS = 2_000_000
 
@@ -23,27 +24,48 @@ _CHUNK_PAIRS = 2_000_000
 class Column:
     """Accesses of one engine to one space, in program order."""
 
-    instruction: npt.NDArray[np.int64]
-    position: npt.NDArray[np.int64]
-    start: npt.NDArray[np.int64]  # [accesses, engines]
-    lo: npt.NDArray[np.int64]
-    hi: npt.NDArray[np.int64]
-    write: npt.NDArray[np.bool_]
-    regions: list[Region]
+    instruction: Ints
+    position: Ints
+    start: Ints  # [accesses, engines]
+    lo: Ints
+    hi: Ints
+    write: Mask
+    source: Ints  # which of `sources`, and which row there
+    row: Ints
+    sources: Sequence[Accesses]
+
+    def region(self, k: int) -> Region:
+        """The bytes of access k."""
+        return self.sources[int(self.source[k])].region(int(self.row[k]))
 
 
-def columns(rows: Sequence[tuple[int, bool, Region]], order: Order) -> Column:
-    """`rows`: (instruction, write, region) of one engine and space, in program order."""
-    instruction = np.array([r[0] for r in rows], dtype=np.int64)
-    return Column(
-        instruction=instruction,
-        position=np.array([order.position[r[0]] for r in rows], dtype=np.int64),
-        start=np.array([order.start[r[0]] for r in rows], dtype=np.int64).reshape(-1, ENGINES),
-        lo=np.array([r[2].lo for r in rows], dtype=np.int64),
-        hi=np.array([r[2].hi for r in rows], dtype=np.int64),
-        write=np.array([r[1] for r in rows], dtype=np.bool_),
-        regions=[r[2] for r in rows],
-    )
+def columns(found: Sequence[Accesses], engine: Ints, order: Order) -> dict[tuple[int, int], Column]:
+    """Accesses by (space, engine); `engine` of each instruction."""
+    instruction = np.concatenate([a.index for a in found])
+    space = np.concatenate([a.space for a in found])
+    lo = np.concatenate([a.lo for a in found])
+    hi = np.concatenate([a.hi for a in found])
+    write = np.concatenate([np.full(len(a.index), a.write) for a in found])
+    source = np.concatenate([np.full(len(a.index), k) for k, a in enumerate(found)])
+    row = np.concatenate([np.arange(len(a.index)) for a in found])
+    key = space * ENGINES + engine[instruction]
+    result = {}
+    for value in np.unique(key).tolist():
+        rows = np.flatnonzero(key == value)
+        rows = rows[np.argsort(instruction[rows], kind="stable")]
+        at = instruction[rows]
+        result[divmod(value, ENGINES)] = Column(
+            at,
+            order.position[at],
+            order.start[at],
+            lo[rows],
+            hi[rows],
+            write[rows],
+            source[rows],
+            row[rows],
+            found,
+        )
+    return result
 
 
 def races(a: Column, b: Column, engine_a: int, engine_b: int) -> Iterator[tuple[int, int]]:
@@ -64,7 +86,7 @@ def races(a: Column, b: Column, engine_a: int, engine_b: int) -> Iterator[tuple[
 
 
 def _chunk(
-    a: Column, b: Column, first: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], begin: int
+    a: Column, b: Column, first: Ints, lengths: Ints, begin: int
 ) -> Iterator[tuple[int, int]]:
     total = int(lengths.sum())
     if total == 0:
@@ -79,5 +101,5 @@ def _chunk(
         & (a.write[row_a] | b.write[row_b])
     )
     for i, j in zip(row_a[meet].tolist(), row_b[meet].tolist(), strict=True):
-        if intersects(a.regions[i], b.regions[j]):
+        if intersects(a.region(i), b.region(j)):
             yield i, j

@@ -114,7 +114,7 @@ class RegisterInfo(NamedTuple):
 
     offset: int
     width: int
-    count: int
+    count: int  # type: ignore[assignment]
 
 
 REGISTERS: dict[str, RegisterInfo] = {{
