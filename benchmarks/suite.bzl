@@ -35,7 +35,7 @@ def npu_program(model, config):
         srcs = [model + ".qdq.onnx"],
         outs = [name + ".npu", name + ".times.json"],
         cmd = ("$(execpath //runtime/cli:compile) --model $(execpath {m}.qdq.onnx) --config {c}" +
-               " --name {m} --output $(execpath {n}.npu) --times $(execpath {n}.times.json)").format(
+               " --output $(execpath {n}.npu) --times $(execpath {n}.times.json)").format(
             m = model,
             c = config,
             n = name,
