@@ -364,10 +364,20 @@ class Generator {
     return v;
   }
 
+  // Moves an iterator so that its last vector ends with its memory, or one vector further.
+  void to_the_end(const VectorInstr& v, Iterator& it) {
+    if (!it.present() || it.dtype > 4) return;
+    const bool write = &it == &v.dst || &it == &v.dst2;
+    int64_t highest = it.base;
+    for (uint32_t j = write ? v.reduce_loops : 0; j < 4; ++j)
+      if (it.stride[j] > 0) highest += int64_t{v.n[j] - 1} * it.stride[j];
+    it.base += capacity(it.buffer) - highest - (one_in(2) ? kL * element_bytes(it.dtype) : 0);
+  }
+
   void spoil(VectorInstr& v) {
     Iterator* iterators[] = {&v.dst, &v.src1, &v.src2, &v.dst2};
     Iterator& it = *iterators[below(4)];
-    switch (below(14)) {
+    switch (below(16)) {
       case 0: v.n[below(4)] = 0; break;
       case 1: v.op = below(64); break;
       case 2: v.reduce = below(4); break;
@@ -382,6 +392,8 @@ class Generator {
       case 11: it.stride[below(4)] = (static_cast<int32_t>(rng_()) >> 8) & ~(4 * kL - 1); break;
       case 12: v.param = below(2 * kParamRows); break;
       case 13: v.n[below(4)] += below(400); break;
+      case 14: v.param = kParamRows; break;
+      case 15: to_the_end(v, it); break;
     }
     it.base &= 0xffffff;
   }
