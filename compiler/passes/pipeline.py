@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import onnx
 
+from jacquard.compiler.checker import check as checker
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
 from jacquard.compiler.main import CompileOptions
-from jacquard.compiler.passes import fuse, link, lower, order, tokens
+from jacquard.compiler.passes import fuse, legalize, link, lower, order, tokens
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -19,7 +20,8 @@ GraphPass = Callable[[Graph, CompileOptions], Graph]
 
 # (name, pass, reason for its place)
 GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
-    ("fold-flatten", fuse.fold_flatten, "first: later passes see the convolution it becomes"),
+    ("legalize", legalize.matrices, "before all: adds moves that others may fold"),
+    ("fold-flatten", fuse.fold_flatten, "before fusion: the convolution it becomes can be fused"),
     ("fuse-add", fuse.fuse_add, "before storage: the sum's first operand needs no DRAM"),
     ("drop-dead", fuse.drop_dead, "last: the passes above leave tensors that nothing reads"),
 )
@@ -50,4 +52,6 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
     program, found = order.order(program, found, arch)
     program = tokens.insert(program, found)
     dump("order", program.text)
-    return link.link(graph, program, arch, options.model_name or graph.name)
+    linked = link.link(graph, program, arch, options.model_name or graph.name)
+    checker.require(linked, arch)
+    return linked

@@ -61,8 +61,9 @@ class Stored:
 
     def columns(self, start: int, count: int) -> Stored:
         """The window of `count` columns from `start`."""
+        row = count * self.position_bytes if self.height == 1 else self.row_bytes
         return dataclasses.replace(
-            self, offset=self.offset + start * self.position_bytes, width=count
+            self, offset=self.offset + start * self.position_bytes, width=count, row_bytes=row
         )
 
     def flat(self) -> Stored:
@@ -113,7 +114,7 @@ class Lowering:
         self._constant_bytes = 0
         self.ibuf = TwoEnds("IBUF", arch.ibuf_rows)
         self.wbuf = NextFit("WBUF", arch.wbuf_rows)
-        self.vmem = NextFit("VMEM", arch.vmem_bytes)
+        self.vmem = NextFit("VMEM", arch.vmem_bytes, arch.vmem_row_bytes)
         self.param = NextFit("PARAM", arch.param_rows)
         self._obuf_half = 0
 

@@ -33,13 +33,15 @@ class Piece:
 class NextFit:
     """Goes round the memory: the piece freed longest ago is used first."""
 
-    def __init__(self, name: str, size: int) -> None:
-        self.name, self.size = name, size
+    def __init__(self, name: str, size: int, unit: int = 1) -> None:
+        """Pieces start and end on multiples of `unit`."""
+        self.name, self.size, self.unit = name, size, unit
         self._live: list[Piece] = []
         self._next = 0
 
     def take(self, size: int) -> Piece:
         """A free piece. NoRoom if there is none."""
+        size = -(-size // self.unit) * self.unit
         for start in (self._next, 0):
             base = start
             for piece in sorted(self._live, key=lambda p: p.base):

@@ -1,0 +1,117 @@
+"""MatMul: with constant B a 1 x 1 convolution, with two activations a product per batch entry.
+
+A product's right-hand side goes to WBUF straight from DRAM: a block of a channel tile is a row of an
+array tile. Both zero points are subtracted inside the array, so the product is exact. Four-dimensional
+operands become matrices first (passes/legalize.py), because an image's features are not its last
+dimension.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from jacquard.compiler.codelets._linear import (
+    Weights,
+    constant_weights,
+    lower_constant,
+    requant_steps,
+)
+from jacquard.compiler.codelets.base import Activation, Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.graph.ir import Op
+from jacquard.compiler.tile.contraction import Contraction, emit
+from jacquard.compiler.tile.lowering import Lowering
+from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
+from jacquard.proto.lib.errors import UserError
+
+
+def parse(node: Node) -> Parsed:
+    a = node.activation(0)
+    operand = node.operand(1)
+    if isinstance(operand, Activation):
+        return _product(node, operand)
+    q, scale, zero = constant_weights(node, 1, axis=-1)
+    if q.ndim > 2 and math.prod(q.shape[:-2]) == 1:
+        q = q.reshape(q.shape[-2:])
+    if q.ndim != 2 or len(a.shape) not in (2, 3):
+        raise UserError(
+            f"{node.place}: must be a matrix of constants and an activation of 2 or 3 dimensions, "
+            f"got {q.shape} and {a.shape}; reshape the model"
+        )
+    if a.shape[-1] != q.shape[0]:
+        raise UserError(
+            f"{node.place}: inner dimensions must agree, got {a.shape} x {q.shape}; "
+            "correct the model"
+        )
+    weights = Weights(np.ascontiguousarray(q.T)[:, :, None, None], np.asarray(scale), zero,
+                      np.zeros(q.shape[1], np.int64))
+    return Parsed((a,), {"weights": weights, "window": Window()}, ((*a.shape[:-1], q.shape[1]),))
+
+
+def _product(node: Node, operand: Activation) -> Parsed:
+    a, b = node.activation(0), operand.tensor
+    batch, other = a.shape[:-2], b.shape[:-2]
+    alike = math.prod(batch) == math.prod(other) or math.prod(other) == 1
+    if not alike or len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2]:
+        raise UserError(
+            f"{node.place}: must multiply [..., M, K] by [..., K, N] with the batch of the first, "
+            f"got {a.shape} x {b.shape}; correct the model"
+        )
+    shape = (*np.broadcast_shapes(batch, other), a.shape[-2], b.shape[-1])
+    return Parsed((a, b), {}, (tuple(int(n) for n in shape),))
+
+
+def lower(op: Op, low: Lowering) -> None:
+    if "weights" in op.attrs:
+        lower_constant(op, low, op.attrs["weights"], op.attrs["window"], 1)
+        return
+    a, b, y = (low.tensor(name) for name in (*op.inputs, *op.outputs))
+    left, right, out = (low.stored(name) for name in (*op.inputs, *op.outputs))
+    batch = math.prod(y.shape[:-2])
+    rows, depth, outputs = a.shape[-2], a.shape[-1], b.shape[-1]
+    low.begin_layer(op, macs=batch * rows * depth * outputs)
+    step = np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale))
+    requant = requant_steps(op, step, y, np.zeros(outputs, np.int64))
+    shared = math.prod(b.shape[:-2]) == 1
+    for entry in range(batch):
+        emit(
+            low,
+            Contraction(
+                op.name,
+                BlockedOperand(left.columns(entry * rows, rows), Window(), a.grid.zero_point),
+                TensorWeights(right.columns(0 if shared else entry * depth, depth), low.arch.rows,
+                              b.grid.zero_point),
+                out.columns(entry * rows, rows), a.grid.zero_point, a.grid.dtype == "uint8",
+                b.grid.zero_point, b.grid.dtype == "uint8", requant,
+            ),
+        )
+
+
+def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
+    if "weights" not in op.attrs:
+        return [inputs[0] @ inputs[1]]
+    weights: Weights = op.attrs["weights"]
+    real = (weights.q[:, :, 0, 0].astype(np.float64) - weights.zero) * weights.scale.reshape(-1, 1)
+    return [inputs[0] @ real.T]
+
+
+def cases() -> Sequence[Case]:
+    random = np.random.default_rng(3)
+
+    def weights(*shape: int) -> dict[str, Array]:
+        return {"w": random.normal(size=shape).astype(np.float32)}
+
+    return [
+        Case("matrix", {"x": (7, 13)}, constants=weights(13, 21), weights=("w",)),
+        Case("sequence", {"x": (1, 9, 20)}, constants=weights(20, 33), weights=("w",),
+             unsigned=True),
+        Case("product", {"a": (7, 13), "b": (13, 21)}),
+        Case("batch", {"a": (3, 5, 18), "b": (3, 18, 6)}, unsigned=True),
+        Case("shared", {"a": (3, 5, 18), "b": (18, 6)}),
+        Case("heads", {"a": (1, 3, 6, 18), "b": (1, 3, 18, 7)}),
+    ]
+
+
+CODELET = Codelet("MatMul", parse, lower, reference, cases)
