@@ -15,6 +15,13 @@
 `define NPU_FOR(i, n) begin /*verilator unroll_disable*/ for (i = 0; i < (n); i++) begin
 `define NPU_FOR_DOWN(i, n) begin /*verilator unroll_disable*/ for (i = (n) - 1; i > 0; i--) begin
 `define NPU_END_FOR end end
+// The one iteration i == index of a loop over i < n; closed by NPU_END_FOR. Synthesis gets the decoder that
+// is meant: one enable per row, not a shifter over the whole array.
+`ifdef VERILATOR
+`define NPU_FOR_ONLY(i, n, index) begin i = 32'(index); begin
+`else
+`define NPU_FOR_ONLY(i, n, index) begin for (i = 0; i < (n); i++) if (i == 32'(index)) begin
+`endif
 
 // The linter warns of every blocking assignment under a clock; here the reader is the process itself.
 `define NPU_IN_PLACE_BEGIN /*verilator lint_off BLKSEQ*/

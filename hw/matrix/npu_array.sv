@@ -6,29 +6,29 @@
 // the shadow weights is written by load_i; swap_i makes the shadow of swap_row_i active for the cycles
 // after. A wave of activations thus meets new weights if row r is swapped in cycle n+r.
 //
-// Why activations are broadcast along a row: docs/decisions/0003-row-broadcast.md.
+// Why activations are broadcast along a row: docs/decisions/row-broadcast.md.
 `include "npu_macros.svh"
 
 module npu_array
   import npu_arch_pkg::*;
 (
-  input  logic                      clk_i,
-  input  logic                      en_i,  // a wave is in flight: sums and activations advance
+  input  logic                       clk_i,
+  input  logic                       en_i,  // a wave is in flight: sums and activations advance
 
-  input  logic [ActBits-1:0]        act_i             [Rows],
-  input  logic                      act_unsigned_i,
+  input  logic [ActBits-1:0]         act_i [Rows],
+  input  logic                       act_unsigned_i,
   input  logic signed [ActBits:0]    act_zero_i,
 
-  input  logic                      load_i,
-  input  logic [$clog2(Rows)-1:0]   load_row_i,
-  input  logic [WeightBits-1:0]     weight_i          [Cols],
-  input  logic                      weight_unsigned_i,
+  input  logic                       load_i,
+  input  logic [$clog2(Rows)-1:0]    load_row_i,
+  input  logic [WeightBits-1:0]      weight_i [Cols],
+  input  logic                       weight_unsigned_i,
   input  logic signed [WeightBits:0] weight_zero_i,
 
-  input  logic                      swap_i,
-  input  logic [$clog2(Rows)-1:0]   swap_row_i,
+  input  logic                       swap_i,
+  input  logic [$clog2(Rows)-1:0]    swap_row_i,
 
-  output logic signed [AccBits-1:0] psum_o            [Cols]
+  output logic signed [AccBits-1:0]  psum_o [Cols]
 );
   // A value less its zero point has one bit more than the value; that the difference fits is the
   // compiler's duty. In simulation the active weights are kept sign-extended, which saves an extension
@@ -77,18 +77,20 @@ module npu_array
       end
     end
     if (swap_i) begin
-      `NPU_FOR(c, Cols) active[swap_row_i][c] = ActiveBits'(shadow[swap_row_i][c]); `NPU_END_FOR
+      `NPU_FOR_ONLY(r, Rows, swap_row_i)
+        `NPU_FOR(c, Cols) active[r][c] = ActiveBits'(shadow[r][c]); `NPU_END_FOR
+      `NPU_END_FOR
     end
     if (load_i) begin
-      if (weight_unsigned_i) begin
-        `NPU_FOR(c, Cols)
-          shadow[load_row_i][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i;
-        `NPU_END_FOR
-      end else begin
-        `NPU_FOR(c, Cols)
-          shadow[load_row_i][c] = WeightDiffBits'(signed'(weight_i[c])) - weight_zero_i;
-        `NPU_END_FOR
-      end
+      `NPU_FOR_ONLY(r, Rows, load_row_i)
+        if (weight_unsigned_i) begin
+          `NPU_FOR(c, Cols) shadow[r][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i; `NPU_END_FOR
+        end else begin
+          `NPU_FOR(c, Cols)
+            shadow[r][c] = WeightDiffBits'(signed'(weight_i[c])) - weight_zero_i;
+          `NPU_END_FOR
+        end
+      `NPU_END_FOR
     end
     `NPU_IN_PLACE_END
   end
