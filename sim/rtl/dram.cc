@@ -14,14 +14,17 @@ Dram::Dram(const DramOptions& options, uint8_t* image, uint64_t base, uint64_t s
       random_(options.seed * 0x9e3779b97f4a7c15ull | 1) {
   addresses_.resize(kRing);
   responses_.resize(kRing);
-  if (options_.stall_percent) late_.resize(2 * kRing * 16);
+  // Left as they are: only the pages that are used cost anything.
+  if (options_.stall_percent) late_.reset(new LateBeat[kLateBeats]);
   readers_.reserve(2);
   write_pins_.reserve(1);
 }
 
 void Dram::AttachRead(Master master, const ReadPins& pins) {
   readers_.push_back(Reader{master, pins, std::vector<Request>(kRing), {}});
-  if (options_.stall_percent) readers_.back().shots.resize(size_t{kRing} * kMaxBurstBytes);
+  if (options_.stall_percent) {
+    readers_.back().shots.reset(new uint8_t[size_t{kRing} * kMaxBurstBytes]);
+  }
   pins.arready = options_.stall_percent == 0;
   pins.rvalid = 0;
 }
@@ -165,7 +168,7 @@ void Dram::TakeBeat(uint64_t now) {
   uint64_t strobe = 0;
   std::memcpy(&strobe, write_->wstrb, (options_.beat_bytes + 7) / 8);
   if (options_.stall_percent) {
-    LateBeat& beat = late_[late_tail_++ % late_.size()];
+    LateBeat& beat = late_[late_tail_++ % kLateBeats];
     beat.addr = addr;
     beat.strobe = resp ? 0 : strobe;
     std::memcpy(beat.data, write_->wdata, options_.beat_bytes);
@@ -195,7 +198,7 @@ void Dram::Respond(uint64_t now) {
   if (b_head_ == b_tail_ || responses_[b_head_ % kRing].due > now || Stall()) return;
   const Response& response = responses_[b_head_++ % kRing];
   for (; late_head_ != response.late_end; late_head_++) {
-    const LateBeat& beat = late_[late_head_ % late_.size()];
+    const LateBeat& beat = late_[late_head_ % kLateBeats];
     if (beat.strobe) Write(beat.addr, beat.strobe, beat.data);
   }
   write_->bvalid = 1;

@@ -1,9 +1,10 @@
-// The simulated DRAM behind the three AXI masters: latency, one bus for reads and writes together, and
-// on request back-pressure from a seed. Does nothing in cycles in which nothing is asked.
+// The simulated DRAM behind the three AXI masters: latency, one bus for reads and writes
+// together, and on request back-pressure from a seed. Does nothing where nothing is asked.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -39,10 +40,11 @@ struct WritePins {
 
 struct DramOptions {
   uint32_t beat_bytes = 16;       // AXI data width; one beat in all per cycle
-  uint32_t latency_cycles = 100;  // from an accepted address to its first beat, from the last W to B
-  // Chance in percent that a ready or a response is held back in a cycle. Above 0 also: latencies vary up
-  // to twice the stated one, reads see memory as it was when the address was accepted, writes are not
-  // seen before their response. All that AXI allows, so a program that needs less has a race.
+  uint32_t latency_cycles = 100;  // from an accepted address to its first beat, from last W to B
+  // Chance in percent that a ready or a response is held back in a cycle. Above 0 also: latencies
+  // vary up to twice the stated one, reads see memory as it was when the address was accepted,
+  // writes are not seen before their response. All that AXI allows, so a program that needs less
+  // has a race.
   uint32_t stall_percent = 0;
   uint64_t seed = 1;
   bool has_error = false;  // beats that cover error_address answer SLVERR
@@ -59,8 +61,8 @@ class Dram {
   void AttachRead(Master master, const ReadPins& pins);
   void AttachWrite(const WritePins& pins);
 
-  // Once a cycle, between two rising edges: looks at the masters' outputs and sets their inputs for the
-  // edge to come. `now` counts cycles.
+  // Once a cycle, between two rising edges: looks at the masters' outputs and sets their inputs for
+  // the edge to come. `now` counts cycles.
   void Step(uint64_t now) {
     if (idle_) {
       bool asked = write_ != nullptr && (write_->awvalid || write_->wvalid);
@@ -99,7 +101,7 @@ class Dram {
     Master master;
     ReadPins pins;
     std::vector<Request> ring;
-    std::vector<uint8_t> shots;  // of each request, where reads see memory early
+    std::unique_ptr<uint8_t[]> shots;  // of each request, where reads see memory early
     uint32_t head = 0, tail = 0;
     uint64_t last_due = 0;
     bool holding = false;  // a beat is on the channel and was not taken
@@ -134,7 +136,8 @@ class Dram {
   uint32_t b_head_ = 0, b_tail_ = 0;
   uint64_t b_last_due_ = 0;
   uint8_t burst_resp_ = 0;
-  std::vector<LateBeat> late_;
+  static constexpr uint32_t kLateBeats = 16 * kRing;
+  std::unique_ptr<LateBeat[]> late_;  // a ring
   uint32_t late_head_ = 0, late_tail_ = 0;
   bool b_holding_ = false;
   bool aw_refused_ = false, w_refused_ = false;

@@ -1,7 +1,7 @@
 """Runs programs on the Verilated NPU: writes the job file, starts the binary, reads its results.
 
-One process runs many jobs. DRAM contents lie in files that the binary maps and changes in place, so a
-caller writes weights and inputs before and reads outputs after.
+One process runs many jobs. DRAM contents lie in files that the binary maps and changes in place, so
+a caller writes weights and inputs before and reads outputs after.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ _TRACE_RECORD_BYTES = 24
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """When instruction `index` has finished, `size_bytes` of DRAM go to `dump_offset` of the dump."""
+    """When instruction `index` has finished, bytes of DRAM go to `dump_offset` of the dump file."""
 
     index: int
     address: int
@@ -32,7 +32,7 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run. Addresses are DRAM addresses; the image is `image_bytes` of a file from `image_offset`.
+    """One run. Addresses are DRAM addresses; the image is a part of a file.
 
     `stall_percent` above 0 adds back-pressure, variable latency and the latest legal writes and
     earliest legal reads, from `seed`. `error_address`: the beat there answers with an error.
@@ -54,14 +54,15 @@ class Job:
     checkpoints: tuple[Checkpoint, ...] = ()
     trace_path: Path | None = None
     progress_hz: float = 0.0
+    keep: bool = False  # on the machine as the job before left it: no reset, memories kept
 
 
 @dataclasses.dataclass(frozen=True)
 class JobResult:
     """What the machine said. `status` is an error code of the instruction set, 0 for none.
 
-    `finished` is false if max_cycles passed before done. `counters` are cycles per engine and bucket;
-    each engine's add up to `cycles`. `violation` names a breach of AXI or a failed assertion.
+    `finished` is false if max_cycles passed before done. `counters` are cycles per engine and
+    bucket; each engine's add up to `cycles`. `violation` names a breach of AXI or a failed assertion.
     """
 
     name: str
@@ -75,12 +76,13 @@ class JobResult:
     load_bytes: int
     store_bytes: int
     wall_seconds: float
+    cpu_seconds: float  # of the simulator's thread; other processes do not show in it
     violation: str
 
 
 @dataclasses.dataclass(frozen=True)
 class TraceEvent:
-    """One instruction: cycles since start at which it left its queue and at which it had finished."""
+    """One instruction: cycles since start when it left its queue and when it had finished."""
 
     engine: int
     index: int
@@ -163,6 +165,8 @@ def _job_text(number: int, job: Job) -> str:
               for c in job.checkpoints]
     if job.trace_path is not None:
         lines.append(f"trace {job.trace_path}")
+    if job.keep:
+        lines.append("keep")
     if job.progress_hz:
         lines.append(f"progress {job.progress_hz}")
     return "\n".join([*lines, "run"]) + "\n"
@@ -175,5 +179,5 @@ def _result(name: str, record: dict[str, object]) -> JobResult:
     counters = tuple(tuple(flat[e * size:(e + 1) * size]) for e in range(len(ENGINES)))
     fields = {key: record[key] for key in (
         "finished", "status", "error_index", "fingerprint", "cycles", "fetch_bytes", "load_bytes",
-        "store_bytes", "wall_seconds", "violation")}
+        "store_bytes", "wall_seconds", "cpu_seconds", "violation")}
     return JobResult(name=name, counters=counters, **fields)  # type: ignore[arg-type]

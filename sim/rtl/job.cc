@@ -33,6 +33,8 @@ bool ReadJob(std::istream& in, Job* job) {
       words >> job->args[number];
     } else if (key == "max_cycles") {
       words >> job->max_cycles;
+    } else if (key == "keep") {
+      job->keep = true;
     } else if (key == "latency") {
       words >> job->dram.latency_cycles;
     } else if (key == "stall") {

@@ -27,6 +27,7 @@ struct Job {
   uint64_t program = 0;        // DRAM address
   uint64_t args[8] = {};
   uint64_t max_cycles = 0;     // the run is given up after this many
+  bool keep = false;           // run on the machine as the job before left it, without reset
   DramOptions dram;
   std::string dump_path;
   std::vector<Checkpoint> checkpoints;  // sorted by index

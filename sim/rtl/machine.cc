@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <memory>
 
 #include "Vnpu_top.h"
@@ -34,35 +35,41 @@ void RisingEdge(Top& top) {
   }
 }
 
+}  // namespace
+
 class Machine {
  public:
-  Machine(const Job& job, uint8_t* image)
-      : top_(new Vnpu_top(&context_)),
-        dram_(job.dram, image, job.image_base, job.image_bytes) {
-    context_.fatalOnError(false);
+  Machine() : top_(new Vnpu_top(&context_)) { context_.fatalOnError(false); }
+
+  // Puts a new DRAM behind the masters, whose buses must be quiet.
+  void Attach(const Job& job, uint8_t* image) {
+    dram_ = std::make_unique<Dram>(job.dram, image, job.image_base, job.image_bytes);
     Vnpu_top* t = top_.get();
-    dram_.AttachRead(Dram::kFetch,
+    dram_->AttachRead(Dram::kFetch,
                      {t->m_axi_fetch_arvalid_o, t->m_axi_fetch_arready_i, t->m_axi_fetch_araddr_o,
                       t->m_axi_fetch_arlen_o, t->m_axi_fetch_rvalid_i, t->m_axi_fetch_rready_o,
                       &t->m_axi_fetch_rdata_i, t->m_axi_fetch_rresp_i, t->m_axi_fetch_rlast_i});
-    dram_.AttachRead(Dram::kLoad,
+    dram_->AttachRead(Dram::kLoad,
                      {t->m_axi_load_arvalid_o, t->m_axi_load_arready_i, t->m_axi_load_araddr_o,
                       t->m_axi_load_arlen_o, t->m_axi_load_rvalid_i, t->m_axi_load_rready_o,
                       &t->m_axi_load_rdata_i, t->m_axi_load_rresp_i, t->m_axi_load_rlast_i});
-    dram_.AttachWrite({t->m_axi_store_awvalid_o, t->m_axi_store_awready_i, t->m_axi_store_awaddr_o,
+    dram_->AttachWrite({t->m_axi_store_awvalid_o, t->m_axi_store_awready_i, t->m_axi_store_awaddr_o,
                        t->m_axi_store_awlen_o, t->m_axi_store_wvalid_o, t->m_axi_store_wready_i,
                        &t->m_axi_store_wdata_o, &t->m_axi_store_wstrb_o, t->m_axi_store_wlast_o,
                        t->m_axi_store_bvalid_i, t->m_axi_store_bready_o, t->m_axi_store_bresp_i});
-    t->rst_ni = 0;
+  }
+
+  void Reset() {
+    top_->rst_ni = 0;
     for (int i = 0; i < 4; i++) Cycle();
-    t->rst_ni = 1;
+    top_->rst_ni = 1;
     Cycle();
   }
 
   ~Machine() { top_->final(); }
 
   void Cycle() {
-    dram_.Step(now_++);
+    dram_->Step(now_++);
     RisingEdge(*top_);
   }
 
@@ -99,21 +106,28 @@ class Machine {
   }
 
   const Vnpu_top& top() const { return *top_; }
-  const Dram& dram() const { return dram_; }
+  const Dram& dram() const { return *dram_; }
   bool failed() const { return context_.gotError(); }
 
  private:
   VerilatedContext context_;
   std::unique_ptr<Vnpu_top> top_;
-  Dram dram_;
+  std::unique_ptr<Dram> dram_;
   uint64_t now_ = 0;
 };
 
-}  // namespace
+Simulator::Simulator() = default;
+Simulator::~Simulator() = default;
 
-Result Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* trace,
-           const std::function<void(const Checkpoint&)>& checkpoint, const Progress& progress) {
-  Machine machine(job, image);
+Result Simulator::Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* trace,
+                      const std::function<void(const Checkpoint&)>& checkpoint,
+                      const Progress& progress) {
+  const bool fresh = !machine_ || !job.keep;
+  if (fresh) machine_ = std::make_unique<Machine>();
+  Machine& machine = *machine_;
+  machine.Attach(job, image);
+  if (fresh) machine.Reset();
+  machine.Write(kRegInterruptStatus, 1);
   machine.Write64(kRegProgram, job.program);
   for (uint32_t i = 1; i < kRegArgCount; i++) machine.Write64(kRegArg + 8 * i, job.args[i]);
   machine.Write(kRegInterruptGlobal, 1);
@@ -122,6 +136,7 @@ Result Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* trace,
 
   const Vnpu_top& top = machine.top();
   const auto start = Clock::now();
+  const std::clock_t cpu_start = std::clock();
   auto next_progress = start;
   // Starts of instructions in flight per engine, a ring; dispatch keeps at most 16.
   uint64_t starts[kNumEngines][64];
@@ -156,6 +171,7 @@ Result Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* trace,
 
   Result result;
   result.wall_seconds = SecondsSince(start);
+  result.cpu_seconds = static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC;
   result.finished = top.interrupt_o;
   result.status = machine.Read(kRegStatus);
   result.error_index = machine.Read(kRegErrorIndex);
@@ -169,6 +185,7 @@ Result Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* trace,
   result.store_bytes = machine.dram().written_bytes();
   result.violation = machine.dram().violation();
   if (result.violation.empty() && machine.failed()) result.violation = "an assertion failed";
+  if (!result.finished || machine.failed()) machine_.reset();
   return result;
 }
 

@@ -1,5 +1,5 @@
-// npu_sim JOB_FILE: runs the jobs of a file one after another on the Verilated NPU and prints a line
-// of JSON per result (and per progress report) to stdout. All policy is in harness.py.
+// npu_sim JOB_FILE: runs the jobs of a file one after another on the Verilated NPU and prints a
+// line of JSON per result (and per progress report) to stdout. All policy is in harness.py.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -65,13 +65,14 @@ void PrintResult(const Job& job, const Result& result) {
     std::printf("%s%" PRIu64, i ? ", " : "", result.counters[i]);
   }
   std::printf("], \"fetch_bytes\": %" PRIu64 ", \"load_bytes\": %" PRIu64 ", \"store_bytes\": %"
-              PRIu64 ", \"wall_seconds\": %.6f, \"violation\": \"%s\"}\n",
+              PRIu64 ", \"wall_seconds\": %.6f, \"cpu_seconds\": %.6f, \"violation\": \"%s\"}\n",
               result.fetch_bytes, result.load_bytes, result.store_bytes, result.wall_seconds,
+              result.cpu_seconds,
               result.violation.c_str());
   std::fflush(stdout);
 }
 
-void RunJob(const Job& job, Images* images) {
+void RunJob(const Job& job, Images* images, Simulator* simulator) {
   uint8_t* image = images->At(job.image_path, job.image_offset, job.image_bytes);
   const int dump = job.dump_path.empty() ? -1 : open(job.dump_path.c_str(), O_RDWR | O_CREAT, 0666);
   if (!job.dump_path.empty() && dump < 0) throw Failure(job.dump_path, "cannot open");
@@ -92,7 +93,7 @@ void RunJob(const Job& job, Images* images) {
     std::fflush(stdout);
   };
   const Result result =
-      Run(job, image, job.trace_path.empty() ? nullptr : &trace, checkpoint, progress);
+      simulator->Run(job, image, job.trace_path.empty() ? nullptr : &trace, checkpoint, progress);
   if (dump >= 0) close(dump);
   if (!job.trace_path.empty()) {
     std::ofstream file(job.trace_path, std::ios::binary);
@@ -116,7 +117,8 @@ int main(int argc, char** argv) {
     if (!in) throw std::runtime_error(std::string(argv[1]) + ": cannot open");
     jacquard::Images images;
     jacquard::Job job;
-    while (jacquard::ReadJob(in, &job)) jacquard::RunJob(job, &images);
+    jacquard::Simulator simulator;
+    while (jacquard::ReadJob(in, &job)) jacquard::RunJob(job, &images, &simulator);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "npu_sim: %s\n", error.what());
     return 1;

@@ -1,5 +1,5 @@
-// STORE alone: random instructions against plain C++, with and without back-pressure, errors, and the
-// throughput that the compiler counts on.
+// STORE alone: random instructions against plain C++, with and without back-pressure, errors,
+// and the throughput that the compiler counts on.
 #include <memory>
 #include <vector>
 
@@ -173,7 +173,8 @@ void RandomRun(uint64_t seed, uint32_t stall_percent) {
     const Shape shape = bench.RandomShape();
     bench.Expect(shape);
     bench.Issue(shape, i);
-    if (bench.random.Percent(20)) for (int64_t k = bench.random.In(1, 300); k > 0; k--) bench.Cycle();
+    const int64_t gap = bench.random.Percent(20) ? bench.random.In(1, 300) : 0;
+    for (int64_t k = 0; k < gap; k++) bench.Cycle();
   }
   bench.Finish(kCount);
   bench.Compare(seed);
