@@ -103,7 +103,8 @@ def write_report(report: report_pb2.Report, path: pathlib.Path) -> None:
     part.replace(path)
 
 
-TEXT_FIELDS = {"model", "config", "backend", "fingerprint", "name", "op", "error", "output_digest"}
+TEXT_FIELDS = {"model", "config", "backend", "fingerprint", "name", "op", "error", "output_digest",
+               "output_check"}
 
 
 def _numbers(tree: object, key: str = "") -> object:

@@ -94,7 +94,7 @@ def print_layers(report: report_pb2.Report) -> None:
         table.add_row(
             layer.name[-40:], layer.op, f"{layer.cycles:,}", f"{layer.floor_cycles:,}", f"{layer.macs:,}",
             f"{100 * layer.array_utilization:.0f} %", f"{layer.dram_read_bytes:,}",
-            f"{layer.dram_write_bytes:,}", "equal" if layer.output_matches else "DIFFER",
+            f"{layer.dram_write_bytes:,}", layer.output_check,
         )
     _console.print(table)
 
