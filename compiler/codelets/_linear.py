@@ -40,12 +40,27 @@ SAME_SCALE = 2.0**-20
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Constant weights. q [M, C / groups, ky, kx]; scale float64[M]; bias int64[M]."""
+    """Constant weights.
+
+    Attributes:
+      q: [M, C / groups, ky, kx].
+      scale: float64, 0-d or [M].
+      zero: of all weights.
+      bias: int64[M], in steps of the accumulator.
+      bias_real: float64[M], the same in real numbers.
+    """
 
     q: Array
     scale: Array
     zero: int
     bias: Array
+    bias_real: Array
+
+    @property
+    def real(self) -> Array:
+        """float64, the shape of q."""
+        scale = np.broadcast_to(self.scale.reshape(-1), (self.q.shape[0],))
+        return (self.q.astype(np.float64) - self.zero) * scale.reshape(-1, 1, 1, 1)
 
 
 def constant_weights(node: Node, index: int, axis: int) -> tuple[Array, Array, int]:

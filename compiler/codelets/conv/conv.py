@@ -45,7 +45,7 @@ def parse(node: Node) -> Parsed:
     height, width = output_size(node, x.shape[2:], window, ceil=False)
     return Parsed(
         (x,),
-        {"weights": Weights(q, scale, zero, bias), "window": window, "groups": groups},
+        {"weights": Weights(q, scale, zero, bias, bias * step), "window": window, "groups": groups},
         ((1, q.shape[0], height, width),),
     )
 
@@ -57,8 +57,8 @@ def lower(op: Op, low: Lowering) -> None:
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
     """x [1, C, H, W] -> [1, M, OH, OW]: a sum over kernel positions."""
     weights: Weights = op.attrs["weights"]
-    real = (weights.q.astype(np.float64) - weights.zero) * weights.scale.reshape(-1, 1, 1, 1)
-    return [convolve(inputs[0], real, op.attrs["window"], op.attrs["groups"])]
+    result = convolve(inputs[0], weights.real, op.attrs["window"], op.attrs["groups"])
+    return [result + weights.bias_real.reshape(1, -1, 1, 1)]
 
 
 def cases() -> Sequence[Case]:

@@ -40,7 +40,8 @@ def parse(node: Node) -> Parsed:
     scale = np.asarray(scale * alpha)
     step = np.asarray(np.float64(x.grid.scale) * scale)
     bias = bias_steps(node, 2 if beta else 99, step, q.shape[0])
-    weights = Weights(np.ascontiguousarray(q)[:, :, None, None], scale, zero, bias)
+    weights = Weights(np.ascontiguousarray(q)[:, :, None, None], scale, zero, bias,
+                      bias * step)
     return Parsed((x,), {"weights": weights, "window": Window()}, ((*x.shape[:-1], q.shape[0]),))
 
 
@@ -49,10 +50,9 @@ def lower(op: Op, low: Lowering) -> None:
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
-    """A [..., K] -> [..., N], without the bias's rounding: it is added in real numbers."""
+    """A [..., K] -> [..., N]."""
     weights: Weights = op.attrs["weights"]
-    real = (weights.q[:, :, 0, 0].astype(np.float64) - weights.zero) * weights.scale.reshape(-1, 1)
-    return [inputs[0] @ real.T]
+    return [inputs[0] @ weights.real[:, :, 0, 0].T + weights.bias_real]
 
 
 def cases() -> Sequence[Case]:

@@ -46,7 +46,7 @@ def parse(node: Node) -> Parsed:
             "correct the model"
         )
     weights = Weights(np.ascontiguousarray(q.T)[:, :, None, None], np.asarray(scale), zero,
-                      np.zeros(q.shape[1], np.int64))
+                      np.zeros(q.shape[1], np.int64), np.zeros(q.shape[1]))
     return Parsed((a,), {"weights": weights, "window": Window()}, ((*a.shape[:-1], q.shape[1]),))
 
 
@@ -93,8 +93,7 @@ def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
     if "weights" not in op.attrs:
         return [inputs[0] @ inputs[1]]
     weights: Weights = op.attrs["weights"]
-    real = (weights.q[:, :, 0, 0].astype(np.float64) - weights.zero) * weights.scale.reshape(-1, 1)
-    return [inputs[0] @ real.T]
+    return [inputs[0] @ weights.real[:, :, 0, 0].T]
 
 
 def cases() -> Sequence[Case]:

@@ -1,0 +1,87 @@
+"""Every codelet's cases on every supported configuration.
+
+A case becomes a QDQ model, is compiled, runs on sim/func, and must equal the integer reference bit for
+bit. It must also lie within one step of the codelet's own reference in real arithmetic, which shares
+nothing with either.
+"""
+
+import numpy as np
+import pytest
+
+from jacquard.compiler.codelets.base import Array, Case
+from jacquard.compiler.codelets.case_model import inputs_of, model_of
+from jacquard.compiler.codelets.registry import codelets
+from jacquard.compiler.main import compile_model
+from jacquard.compiler.passes.import_qdq import import_qdq
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib.arch import Arch, load_config
+from jacquard.runtime.api import layout
+from jacquard.runtime.api.program import fill_image, place
+from jacquard.sim.func.machine import Machine
+from jacquard.sim.reference.interpreter import run_reference
+
+CONFIGS = ("nano4", "edge16")
+CASES = [(op, case) for op, codelet in codelets().items() for case in codelet.cases()]
+
+
+def _run(program: pb.Program, arch: Arch, inputs: dict[str, Array]) -> dict[str, Array]:
+    """Integers of every output, from the functional simulator."""
+    placement = place(program)
+    image = np.zeros(placement.size_bytes, np.uint8)
+    fill_image(program, placement, image)
+    for tensor in program.inputs:
+        data = layout.pack(layout.quantize(inputs[tensor.name], tensor), tensor)
+        address = placement.address(tensor)
+        image[address : address + data.size] = data
+    result = Machine(arch, image).run(placement.program_address, placement.args)
+    assert result.status == 0, f"stopped with {result.status} at {result.error_index}"
+    found = {}
+    for tensor in program.outputs:
+        address = placement.address(tensor)
+        found[tensor.name] = layout.unpack(image[address : address + tensor.size_bytes], tensor)
+    return found
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize(("op", "case"), CASES, ids=[f"{op}-{case.name}" for op, case in CASES])
+def test_equals_the_integer_reference(op: str, case: Case, config: str) -> None:
+    model, inputs = model_of(op, case), inputs_of(case)
+    arch = load_config(config)
+    found = _run(compile_model(model, arch), arch, inputs)
+    expected = run_reference(model, inputs).integer_outputs
+    assert set(found) == set(expected)
+    for name, integers in expected.items():
+        np.testing.assert_array_equal(found[name], integers, err_msg=name)
+
+
+@pytest.mark.parametrize(("op", "case"), CASES, ids=[f"{op}-{case.name}" for op, case in CASES])
+def test_lies_within_a_step_of_real_arithmetic(op: str, case: Case) -> None:
+    model, inputs = model_of(op, case), inputs_of(case)
+    graph = import_qdq(model, op)
+    integers = run_reference(model, inputs).integer_outputs
+    reals = {}
+    for name, tensor in graph.inputs.items():
+        grid = graph.tensors[tensor].grid
+        steps = np.rint(inputs[name] / np.float32(grid.scale)).astype(np.float64)
+        clipped = np.clip(steps + grid.zero_point, grid.lo, grid.hi) - grid.zero_point
+        reals[tensor] = clipped * np.float64(grid.scale)
+    codelet = codelets()[op]
+    for name, tensor in graph.outputs.items():
+        grid = graph.tensors[tensor].grid
+        maker = next((o for o in graph.ops if tensor in o.outputs), None)
+        if maker is None:  # dropped: the output is the input
+            real = reals[tensor]
+        else:
+            operands = [reals[n] for n in maker.inputs]
+            real = np.clip(np.asarray(codelet.reference(maker, operands)[0]), maker.lo, maker.hi)
+        exact = np.clip(real / grid.scale + grid.zero_point, grid.lo, grid.hi)
+        assert np.abs(integers[name] - exact).max() <= 0.501
+
+
+def test_every_operator_of_the_issue_has_a_codelet() -> None:
+    wanted = (
+        "Conv Gemm MatMul Add Mul Relu LeakyRelu Clip MaxPool AveragePool GlobalAveragePool "
+        "ReduceMean BatchNormalization Concat Split Slice Pad Transpose Reshape Flatten Squeeze "
+        "Unsqueeze Dropout Identity QuantizeLinear DequantizeLinear Resize"
+    ).split()
+    assert not set(wanted) - set(codelets())
