@@ -270,14 +270,21 @@ def _int32(rng: random.Random) -> int:
     return rng.randint(-(2**31), 2**31 - 1)
 
 
-def vector(rng: random.Random, space: Space) -> Draft:
-    """VECTOR: every operation, dtype, reduction and scale; in place, to one memory or to two."""
+def vector(rng: random.Random, space: Space, before: SimpleNamespace | None = None) -> Draft:
+    """VECTOR: every operation, dtype, reduction and scale; in place, to one memory or to two.
+
+    before: a VECTOR instruction whose results this one reads, vector by vector.
+    """
     lanes = space.arch.lanes
     while True:
         op = rng.choice(tuple(_OP))
         transposes = op == _OP.TRANSPOSE
         loops = counts(rng, 4, 64)
-        if transposes:
+        if before is not None:
+            loops = [before.n0, before.n1, before.n2, before.n3]
+            if transposes and loops[0] != lanes:
+                continue
+        elif transposes:
             loops[0] = lanes
             loops[1:] = counts(rng, 3, max(1, 64 // lanes))
         reduced = lane_reduce = 0
@@ -308,11 +315,23 @@ def vector(rng: random.Random, space: Space) -> Draft:
                 fields |= made or {}
         if not ok:
             continue
+        if before is not None:
+            fields |= _results(rng, before, "src1" if transposes else rng.choice(("src1", "src2")))
         draft = Draft.make(isa.Vector, **fields)
         if not reduced and not transposes and rng.random() < 0.15:
             _in_place(rng, draft.f)
         if _orderly(draft.f, space.arch):
             return draft
+
+
+def _results(rng: random.Random, before: SimpleNamespace, which: str) -> dict[str, int]:
+    """Fields of an iterator over what an earlier VECTOR instruction wrote."""
+    target = rng.choice(("dst", "dst2")) if before.dst2_buffer else "dst"
+    fields = {f"{which}_{n}": getattr(before, f"{target}_{n}") for n in ("buffer", "dtype", "base")}
+    for loop in range(4):
+        stride = getattr(before, f"{target}_stride{loop}")
+        fields[f"{which}_stride{loop}"] = 0 if loop < before.reduce_loops else stride
+    return fields
 
 
 def _in_place(rng: random.Random, f: SimpleNamespace) -> None:
@@ -353,4 +372,20 @@ def _orderly(f: Any, arch: Arch) -> bool:
     return True
 
 
-MAKERS = {isa.Load: load, isa.Matrix: matrix, isa.Vector: vector, isa.Store: store}
+_MAKERS = {isa.Load: load, isa.Matrix: matrix, isa.Vector: vector, isa.Store: store}
+
+
+def sequence(rng: random.Random, space: Space, length: int) -> list[Draft]:
+    """Random instructions, kinds in proportions of their own, vector results in chains or not."""
+    weights = [rng.choice((1, 1, 2, 5, 0.2)) for _ in _MAKERS]
+    chained = rng.choice((0, 0.1, 0.7))
+    drafts: list[Draft] = []
+    before: SimpleNamespace | None = None
+    for kind in rng.choices(tuple(_MAKERS), weights, k=length):
+        if kind is isa.Vector:
+            draft = vector(rng, space, before if rng.random() < chained else None)
+            before = draft.f
+        else:
+            draft = _MAKERS[kind](rng, space)
+        drafts.append(draft)
+    return drafts

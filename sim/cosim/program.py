@@ -18,7 +18,7 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.cosim import faults
 from jacquard.sim.cosim.footprint import footprint
-from jacquard.sim.cosim.instructions import MAKERS, Draft, Space
+from jacquard.sim.cosim.instructions import Draft, Space, sequence
 from jacquard.sim.cosim.place import Window
 from jacquard.sim.cosim.tokens import Synchroniser
 
@@ -63,9 +63,7 @@ class Generator:
         space = Space(arch, _windows(rng, arch), _DATA, DRAM_BYTES, args)
         drafts = _fill(rng, space)
         first = len(drafts)
-        weights = [rng.choice((1, 1, 2, 5, 0.2)) for _ in MAKERS]
-        kinds = rng.choices(tuple(MAKERS), weights, k=rng.randint(6, 32))
-        drafts += [MAKERS[kind](rng, space) for kind in kinds]
+        drafts += sequence(rng, space, rng.randint(6, 32))
         last = len(drafts)
         drafts += _dump(space)
 
@@ -99,6 +97,8 @@ def _windows(rng: random.Random, arch: Arch) -> dict[int, Window]:
         _B.VMEM: 96,
         _B.PARAM: 8,
     }
+    if rng.random() < 0.35:  # crowded: nearly every instruction touches what others touched
+        rows = {buffer: wanted // 4 for buffer, wanted in rows.items()}
     windows = {}
     for buffer, wanted in rows.items():
         row_bytes = arch.buffer_row_bytes(buffer.name)
