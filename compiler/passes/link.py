@@ -15,7 +15,7 @@ from jacquard.sim.timing.bounds import layer_floor
 
 def link(graph: Graph, program: TileProgram, arch: Arch, model: str) -> pb.Program:
     """Encodes the code and fills the Program, digest included."""
-    code = [step.instruction.encode() for step in program.steps]
+    code = [step.encode() for step in program.steps]
     code.append(isa.End().encode())
     message = pb.Program(
         config=arch.name, fingerprint=arch.fingerprint, model=model, code=b"".join(code),

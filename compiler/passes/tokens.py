@@ -13,14 +13,14 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib.stride_tricks import as_strided
 
-from jacquard.compiler.tile.access import DRAM, Access, accesses, granules
+from jacquard.compiler.tile.access import DRAM, Access, AccessFinder, granules
 from jacquard.compiler.tile.ir import Step, TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 
 ENGINES = 4
+Shadow = npt.NDArray[np.int32]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,68 +33,85 @@ class Dependencies:
     needs: npt.NDArray[np.int32]
 
 
-def dependencies(program: TileProgram, arch: Arch) -> Dependencies:
-    """Conflicts between engines, reduced to those that need a token."""
+WRITERS = {
+    DRAM: (3,), int(isa.Buffer.IBUF): (0, 2), int(isa.Buffer.WBUF): (0,),
+    int(isa.Buffer.OBUF): (1,), int(isa.Buffer.VMEM): (0, 2), int(isa.Buffer.PARAM): (0,),
+}
+READERS = {
+    DRAM: (0,), int(isa.Buffer.IBUF): (1, 2, 3), int(isa.Buffer.WBUF): (1,),
+    int(isa.Buffer.OBUF): (2,), int(isa.Buffer.VMEM): (2, 3), int(isa.Buffer.PARAM): (2,),
+}
+
+
+def _sizes(program: TileProgram, arch: Arch) -> dict[int, int]:
+    """Granules of every memory."""
     grains = granules(arch)
-    sizes = {
+    return {
         DRAM: -(-program.scratch_bytes // grains[DRAM]) + 1,
         int(isa.Buffer.IBUF): arch.ibuf_rows, int(isa.Buffer.WBUF): arch.wbuf_rows,
         int(isa.Buffer.OBUF): arch.obuf_rows,
         int(isa.Buffer.VMEM): arch.vmem_bytes // grains[int(isa.Buffer.VMEM)],
         int(isa.Buffer.PARAM): arch.param_rows,
     }
-    # [memory][engine]: step that last wrote, last read each granule; -1 for none.
-    written = {m: [np.full(n, -1, np.int32) for _ in range(ENGINES)] for m, n in sizes.items()}
-    read = {m: [np.full(n, -1, np.int32) for _ in range(ENGINES)] for m, n in sizes.items()}
-    writers = {
-        DRAM: (3,), int(isa.Buffer.IBUF): (0, 2), int(isa.Buffer.WBUF): (0,),
-        int(isa.Buffer.OBUF): (1,), int(isa.Buffer.VMEM): (0, 2), int(isa.Buffer.PARAM): (0,),
-    }
-    readers = {
-        DRAM: (0,), int(isa.Buffer.IBUF): (1, 2, 3), int(isa.Buffer.WBUF): (1,),
-        int(isa.Buffer.OBUF): (2,), int(isa.Buffer.VMEM): (2, 3), int(isa.Buffer.PARAM): (2,),
-    }
+
+
+def dependencies(program: TileProgram, arch: Arch) -> Dependencies:
+    """Conflicts between engines, reduced to those that need a token."""
+    finder = AccessFinder(arch)
+    # (memory, engine) -> step that last wrote, last read each granule; absent until it did.
+    written: dict[tuple[int, int], Shadow] = {}
+    read: dict[tuple[int, int], Shadow] = {}
+    sizes = _sizes(program, arch)
     needs = np.full((len(program.steps), ENGINES), -1, np.int32)
     known = [[-1] * ENGINES for _ in range(ENGINES)]  # [engine][other]: latest step waited for
     at_step: list[tuple[int, ...]] = []  # what the step's engine knew when it started
     for index, step in enumerate(program.steps):
         engine = int(step.instruction.ENGINE)  # type: ignore[arg-type]
-        found = list(accesses(step.instruction, arch))
+        found = finder.accesses(step.instruction)
         latest = [-1] * ENGINES
         for access in found:
-            for other in writers[access.memory]:
-                if other != engine:
-                    latest[other] = max(latest[other], _max(written[access.memory][other], access))
+            memory = access.memory
+            for other in WRITERS[memory]:
+                if other != engine and (shadow := written.get((memory, other))) is not None:
+                    latest[other] = max(latest[other], _max(shadow, access))
             if access.write:
-                for other in readers[access.memory]:
-                    if other != engine:
-                        latest[other] = max(latest[other], _max(read[access.memory][other], access))
+                for other in READERS[memory]:
+                    if other != engine and (shadow := read.get((memory, other))) is not None:
+                        latest[other] = max(latest[other], _max(shadow, access))
         mine = known[engine]
         # The newest first: what it implies may spare the others.
-        for other in sorted(range(ENGINES), key=lambda e: -latest[e]):
-            if latest[other] > mine[other]:
-                needs[index, other] = latest[other]
-                mine[other] = latest[other]
-                for third, newest in enumerate(at_step[latest[other]]):
-                    if third != engine and newest > mine[third]:
-                        mine[third] = newest
+        for other in sorted(range(ENGINES), key=latest.__getitem__, reverse=True):
+            newest = latest[other]
+            if newest > mine[other]:
+                needs[index, other] = newest
+                mine[other] = newest
+                for third, implied in enumerate(at_step[newest]):
+                    if third != engine and implied > mine[third]:
+                        mine[third] = implied
         at_step.append(tuple(mine))
         for access in found:
-            shadow = written if access.write else read
-            _view(shadow[access.memory][engine], access)[...] = index
+            shadows, key = written if access.write else read, (access.memory, engine)
+            shadow = shadows.get(key)
+            if shadow is None:
+                shadow = shadows[key] = np.full(sizes[access.memory], -1, np.int32)
+            if access.dims:
+                _view(shadow, access)[...] = index
+            else:
+                shadow[access.base : access.base + access.run] = index
     return Dependencies(needs)
 
 
-def _view(shadow: npt.NDArray[np.int32], access: Access) -> npt.NDArray[np.int32]:
-    if not access.dims:
-        return shadow[access.base : access.base + access.run]
+def _view(shadow: Shadow, access: Access) -> Shadow:
+    """The granules of a strided access."""
     shape = (*(n for n, _ in access.dims), access.run)
     strides = (*(s * 4 for _, s in access.dims), 4)
-    return as_strided(shadow[access.base : access.end], shape, strides)
+    return np.ndarray(shape, np.int32, shadow, access.base * 4, strides)
 
 
-def _max(shadow: npt.NDArray[np.int32], access: Access) -> int:
-    return int(_view(shadow, access).max())
+def _max(shadow: Shadow, access: Access) -> int:
+    if access.dims:
+        return int(_view(shadow, access).max())
+    return int(np.maximum.reduce(shadow[access.base : access.base + access.run]))
 
 
 def insert(program: TileProgram, found: Dependencies) -> TileProgram:
@@ -107,9 +124,7 @@ def insert(program: TileProgram, found: Dependencies) -> TileProgram:
         assert engine is not None
         pushes[int(found.needs[index, other])] |= 1 << int(engine)
     steps = tuple(
-        Step(dataclasses.replace(step.instruction, pop=pop, push=push), step.layer)
-        if pop or push
-        else step
+        Step(step.instruction, step.layer, pop, push)
         for step, pop, push in zip(program.steps, pops, pushes, strict=True)
     )
     return dataclasses.replace(program, steps=steps)

@@ -7,8 +7,7 @@ patterns may claim too much and never too little.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from jacquard.compiler.tile.ir import CONSTANT_ARG, Instruction
 from jacquard.proto import npu_isa as isa
@@ -19,8 +18,7 @@ ELEMENT_BYTES = {isa.Dtype.S8: 1, isa.Dtype.U8: 1, isa.Dtype.S16: 2, isa.Dtype.U
                  isa.Dtype.S32: 4}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Granules base + sum(i * stride) for i < count of each dimension, `run` consecutive ones each."""
 
     memory: int
@@ -28,11 +26,6 @@ class Access:
     base: int
     run: int
     dims: tuple[tuple[int, int], ...]  # (count, stride)
-
-    @property
-    def end(self) -> int:
-        """One past the last granule."""
-        return self.base + self.run + sum((n - 1) * s for n, s in self.dims if s > 0)
 
 
 def granules(arch: Arch) -> dict[int, int]:
@@ -44,86 +37,108 @@ def granules(arch: Arch) -> dict[int, int]:
     }
 
 
-def accesses(instruction: Instruction, arch: Arch) -> Iterator[Access]:
-    """Every memory that the instruction reads or writes."""
-    grains = granules(arch)
-    if isinstance(instruction, isa.Load):
-        i = instruction
+class AccessFinder:
+    """Finds the accesses of instructions for one machine."""
+
+    def __init__(self, arch: Arch) -> None:
+        self._rows, self._lanes = arch.rows, arch.lanes
+        self._grains = granules(arch)
+
+    def accesses(self, instruction: Instruction) -> list[Access]:
+        """Every memory that the instruction reads or writes."""
+        if isinstance(instruction, isa.Matrix):
+            return self._matrix(instruction)
+        if isinstance(instruction, isa.Vector):
+            return self._vector(instruction)
+        if isinstance(instruction, isa.Store):
+            return self._store(instruction)
+        return self._load(instruction)
+
+    def _load(self, i: isa.Load) -> list[Access]:
         dims = ((i.n1, i.d1), (i.n2, i.d2), (i.n3, i.d3))
-        yield _bytes(int(i.buffer), True, i.dst, i.n0, dims, grains)
+        found = [self._bytes(int(i.buffer), True, i.dst, i.n0, dims)]
         inner, runs = i.n0 - i.before0 - i.after0, i.n1 - i.before1 - i.after1
         if i.arg != CONSTANT_ARG and inner > 0 and runs > 0:
-            yield _bytes(DRAM, False, i.dram, inner,
-                         ((runs, i.s1), (i.n2, i.s2), (i.n3, i.s3)), grains)
-    elif isinstance(instruction, isa.Store):
-        s = instruction
-        yield _bytes(int(s.buffer), False, s.src, s.n0,
-                     ((s.n1, s.l1), (s.n2, s.l2), (s.n3, s.l3)), grains)
-        yield _bytes(DRAM, True, s.dram, s.n0, ((s.n1, s.s1), (s.n2, s.s2), (s.n3, s.s3)), grains)
-    elif isinstance(instruction, isa.Matrix):
-        yield from _matrix(instruction, arch)
-    else:
-        yield from _vector(instruction, arch, grains)
+            dims = ((runs, i.s1), (i.n2, i.s2), (i.n3, i.s3))
+            found.append(self._bytes(DRAM, False, i.dram, inner, dims))
+        return found
 
+    def _store(self, s: isa.Store) -> list[Access]:
+        local = ((s.n1, s.l1), (s.n2, s.l2), (s.n3, s.l3))
+        remote = ((s.n1, s.s1), (s.n2, s.s2), (s.n3, s.s3))
+        return [
+            self._bytes(int(s.buffer), False, s.src, s.n0, local),
+            self._bytes(DRAM, True, s.dram, s.n0, remote),
+        ]
 
-def _matrix(m: isa.Matrix, arch: Arch) -> Iterator[Access]:
-    positions = m.n_x * m.n_y
-    yield Access(int(isa.Buffer.OBUF), True, m.obuf, positions, ())
-    weights = m.n_c * m.n_ky * m.n_kx * arch.rows
-    yield Access(int(isa.Buffer.WBUF), False, m.wbuf, weights, ())
-    # Rows between those that strides touch belong to the same tile: cover each channel tile whole.
-    reach = (
-        (m.n_x - 1) * m.s_x + (m.n_y - 1) * m.s_y + (m.n_kx - 1) * m.s_kx + (m.n_ky - 1) * m.s_ky
-    )
-    if m.s_c > reach:
-        yield Access(int(isa.Buffer.IBUF), False, m.ibuf, reach + 1, ((m.n_c, m.s_c),))
-    else:
-        yield Access(int(isa.Buffer.IBUF), False, m.ibuf, reach + 1 + (m.n_c - 1) * m.s_c, ())
-
-
-def _vector(v: isa.Vector, arch: Arch, grains: dict[int, int]) -> Iterator[Access]:
-    counts = (v.n0, v.n1, v.n2, v.n3)
-    skip = v.reduce_loops
-    for prefix, write in (("src1", False), ("src2", False), ("dst", True), ("dst2", True)):
-        buffer = int(getattr(v, f"{prefix}_buffer"))
-        if not buffer:
-            continue
-        size = ELEMENT_BYTES[getattr(v, f"{prefix}_dtype")] * arch.lanes
-        first = skip if write else 0
-        dims = tuple(
-            (counts[k], getattr(v, f"{prefix}_stride{k}")) for k in range(first, 4)
+    def _matrix(self, m: isa.Matrix) -> list[Access]:
+        # Rows between those that strides touch belong to the same tile: cover each channel tile.
+        reach = (
+            (m.n_x - 1) * m.s_x + (m.n_y - 1) * m.s_y + (m.n_kx - 1) * m.s_kx
+            + (m.n_ky - 1) * m.s_ky + 1
         )
-        yield _bytes(buffer, write, getattr(v, f"{prefix}_base"), size, dims, grains)
-    if v.scale == isa.ScaleMode.PER_LANE:
-        dims = tuple((counts[k], getattr(v, f"param_stride{k}")) for k in range(skip, 4))
-        yield _bytes(int(isa.Buffer.PARAM), False, v.param, 1, dims, {int(isa.Buffer.PARAM): 1})
+        dims: tuple[tuple[int, int], ...] = ()
+        if m.n_c > 1 and m.s_c > reach:
+            dims = ((m.n_c, m.s_c),)
+        else:
+            reach += (m.n_c - 1) * m.s_c
+        weights = m.n_c * m.n_ky * m.n_kx * self._rows
+        return [
+            Access(int(isa.Buffer.OBUF), True, m.obuf, m.n_x * m.n_y, ()),
+            Access(int(isa.Buffer.WBUF), False, m.wbuf, weights, ()),
+            Access(int(isa.Buffer.IBUF), False, m.ibuf, reach, dims),
+        ]
+
+    def _vector(self, v: isa.Vector) -> list[Access]:
+        counts = (v.n0, v.n1, v.n2, v.n3)
+        found = []
+        for buffer, dtype, base, strides, write in (
+            (v.src1_buffer, v.src1_dtype, v.src1_base,
+             (v.src1_stride0, v.src1_stride1, v.src1_stride2, v.src1_stride3), False),
+            (v.src2_buffer, v.src2_dtype, v.src2_base,
+             (v.src2_stride0, v.src2_stride1, v.src2_stride2, v.src2_stride3), False),
+            (v.dst_buffer, v.dst_dtype, v.dst_base,
+             (v.dst_stride0, v.dst_stride1, v.dst_stride2, v.dst_stride3), True),
+            (v.dst2_buffer, v.dst2_dtype, v.dst2_base,
+             (v.dst2_stride0, v.dst2_stride1, v.dst2_stride2, v.dst2_stride3), True),
+        ):
+            if buffer:
+                first = v.reduce_loops if write else 0
+                dims = tuple(zip(counts[first:], strides[first:], strict=True))
+                size = ELEMENT_BYTES[dtype] * self._lanes
+                found.append(self._bytes(int(buffer), write, base, size, dims))
+        if v.scale == isa.ScaleMode.PER_LANE:
+            skip = v.reduce_loops
+            strides = (v.param_stride0, v.param_stride1, v.param_stride2, v.param_stride3)
+            dims = tuple(zip(counts[skip:], strides[skip:], strict=True))
+            found.append(_pattern(int(isa.Buffer.PARAM), False, v.param, 1, dims, 1))
+        return found
+
+    def _bytes(
+        self, memory: int, write: bool, base: int, run: int, dims: tuple[tuple[int, int], ...]
+    ) -> Access:
+        return _pattern(memory, write, base, run, dims, self._grains[memory])
 
 
-def _bytes(
-    memory: int,
-    write: bool,
-    base: int,
-    run: int,
-    dims: tuple[tuple[int, int], ...],
-    grains: dict[int, int],
+def _pattern(
+    memory: int, write: bool, base: int, run: int, dims: tuple[tuple[int, int], ...], grain: int
 ) -> Access:
     """A byte pattern in granules; an interval where strides are off the grid."""
-    grain = grains[memory]
-    kept = [(n, s) for n, s in dims if n > 1 and s]
-    for n, s in kept:
-        if s < 0:
-            base += (n - 1) * s
-    kept = sorted(((n, abs(s)) for n, s in kept), key=lambda d: d[1])
-    # Dimensions that continue the run make it longer.
+    kept = [(abs(s), n, s) for n, s in dims if n > 1 and s]
     outer: list[tuple[int, int]] = []
-    for n, s in kept:
-        if not outer and s <= run:
-            run += (n - 1) * s
-        else:
-            outer.append((n, s))
-    if any(s % grain for _, s in outer):
-        run += sum((n - 1) * s for n, s in outer)
-        outer = []
+    if kept:
+        kept.sort()
+        for size, n, stride in kept:
+            if stride < 0:
+                base += (n - 1) * stride
+            # Dimensions that continue the run make it longer.
+            if not outer and size <= run:
+                run += (n - 1) * size
+            else:
+                outer.append((n, size))
+        if any(s % grain for _, s in outer):
+            run += sum((n - 1) * s for n, s in outer)
+            outer = []
     first = base // grain
     last = (base + run - 1) // grain
     return Access(memory, write, first, last - first + 1, tuple((n, s // grain) for n, s in outer))

@@ -14,15 +14,32 @@ from jacquard.proto import program_pb2 as pb
 CONSTANT_ARG = 1  # argument register of the constants' segment
 SCRATCH_ARG = 2  # argument register of the activations' segment
 
+_HEAD_BYTES = 4
+_POP, _PUSH = (next(f for f in isa.Load.FIELDS if f.name == name) for name in ("pop", "push"))
+
 Instruction = isa.Load | isa.Matrix | isa.Vector | isa.Store
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One instruction of one layer (index into the program's layers)."""
+    """One instruction of one layer (index into the program's layers), and its tokens.
+
+    pop, push: masks of engines; they stand here, since the instruction's own are still 0.
+    """
 
     instruction: Instruction
     layer: int
+    pop: int = 0
+    push: int = 0
+
+    def encode(self) -> bytes:
+        """The instruction's bytes, tokens included."""
+        code = self.instruction.encode()
+        if not self.pop | self.push:
+            return code
+        head = int.from_bytes(code[:_HEAD_BYTES], "little")
+        head |= self.pop << _POP.offset | self.push << _PUSH.offset
+        return head.to_bytes(_HEAD_BYTES, "little") + code[_HEAD_BYTES:]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +66,10 @@ class TileProgram:
 
     def text(self) -> str:
         """One line per instruction: layer, mnemonic, the fields that are not zero."""
-        return "".join(f"{s.layer:4} {line(s.instruction)}\n" for s in self.steps)
+        return "".join(
+            f"{s.layer:4} pop={s.pop:x} push={s.push:x} {line(s.instruction)}\n"
+            for s in self.steps
+        )
 
 
 def line(instruction: Instruction) -> str:
