@@ -25,3 +25,25 @@ def npu_sim(config):
             "//proto:%s_cc" % config,
         ],
     )
+
+def dma_bench(engine, config):
+    """<engine>_bench_<config>: LOAD or STORE alone against plain C++."""
+    verilator_cc_library(
+        name = "npu_%s_%s" % (engine, config),
+        module = "//hw:npu_top_" + config,
+        module_top = "npu_" + engine,
+    )
+    native.cc_test(
+        name = "%s_bench_%s" % (engine, config),
+        size = "small",
+        srcs = [
+            engine + "_bench.cc",
+            "dma_bench.h",
+            "dram.cc",
+            "dram.h",
+        ],
+        deps = [
+            ":npu_%s_%s" % (engine, config),
+            "//proto:%s_cc" % config,
+        ],
+    )
