@@ -61,6 +61,8 @@ def _job(
         stall_percent=stall,
         seed=program.seed + 1,
         trace_path=trace,
+        # Mostly on the machine as the program before left it, tokens, errors and all.
+        keep=place > 0 and program.seed % 8 != 0,
     )
 
 
@@ -145,19 +147,21 @@ def compare(
                     continue
                 summary.failed += 1
                 if len(summary.failures) < most_failures:
-                    summary.failures.append(_again(binary, arch, program) or failure)
+                    alone = _again(binary, arch, program)
+                    company = "\n  Alone it agrees: it must follow the programs before it."
+                    summary.failures.append(alone or failure + company)
         if progress is not None:
             progress(summary.programs)
     return summary
 
 
 def _again(binary: Path, arch: Arch, program: RandomProgram) -> str | None:
-    """The failure with cycles in it, and how to repeat it."""
+    """The failure with cycles in it, and how to repeat it; None if it agrees when run alone."""
     with tempfile.TemporaryDirectory(prefix="npu_cosim_") as folder:
         ((outcome, complaint),) = _run(binary, arch, [program], Path(folder), trace=True)
     text = _failure(arch, program, outcome, complaint)
     if text is None:
-        return None  # only in company of others: the caller keeps what it saw
+        return None
     stall, latency = pressure(program)
     return (
         f"{text}\n  DRAM held back {stall} %, latency {latency}; again: "
