@@ -51,20 +51,22 @@ def words_touched(address: int, size_bytes: int, word_bytes: int) -> int:
 
 
 def _offsets(
-    base: int, counts: Sequence[int], strides: Sequence[int], word_bytes: int
-) -> dict[int, int]:
-    """How many runs start at each offset inside a word."""
-    histogram = {base % word_bytes: 1}
-    for count, stride in zip(counts, strides, strict=True):
-        step = stride % word_bytes
-        if step == 0:
-            histogram = {offset: runs * count for offset, runs in histogram.items()}
-            continue
-        period = next(p for p in range(1, word_bytes + 1) if p * step % word_bytes == 0)
-        spread: dict[int, int] = {}
-        for offset, runs in histogram.items():
+    bases: tuple[int, ...],
+    counts: Sequence[int],
+    strides: Sequence[tuple[int, ...]],
+    word_bytes: int,
+) -> dict[tuple[int, ...], int]:
+    """How many runs start at which offsets inside a word, on each side of a transfer."""
+    histogram = {tuple(base % word_bytes for base in bases): 1}
+    for count, both in zip(counts, strides, strict=True):
+        steps = tuple(stride % word_bytes for stride in both)
+        period = next(
+            p for p in range(1, word_bytes + 1) if all(p * s % word_bytes == 0 for s in steps)
+        )
+        spread: dict[tuple[int, ...], int] = {}
+        for offsets, runs in histogram.items():
             for i in range(min(period, count)):
-                at = (offset + i * step) % word_bytes
+                at = tuple((o + i * s) % word_bytes for o, s in zip(offsets, steps, strict=True))
                 spread[at] = spread.get(at, 0) + runs * ((count - i - 1) // period + 1)
         histogram = spread
     return histogram
@@ -76,7 +78,9 @@ def run_words(
     """Words touched by all runs of size_bytes at `base + sum(i * stride)`, each on its own."""
     return sum(
         runs * words_touched(offset, size_bytes, word_bytes)
-        for offset, runs in _offsets(base, counts, strides, word_bytes).items()
+        for (offset,), runs in _offsets(
+            (base,), counts, [(stride,) for stride in strides], word_bytes
+        ).items()
     )
 
 
@@ -117,7 +121,27 @@ def store_words(instr: isa.Store, arch: Arch) -> int:
 
 
 def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
-    """The slower of the two sides of a LOAD or STORE."""
-    if isinstance(instr, isa.Load):
-        return max(load_beats(instr, arch), load_words(instr, arch))
-    return max(store_beats(instr, arch), store_words(instr, arch))
+    """Cycles of a LOAD or STORE: each run takes as long as the slower of its two sides."""
+    width = arch.bytes_per_cycle
+    if isinstance(instr, isa.Store):
+        counts = (instr.n1, instr.n2, instr.n3)
+        strides = ((instr.s1, instr.l1), (instr.s2, instr.l2), (instr.s3, instr.l3))
+        offsets = _offsets((instr.dram, instr.src), counts, strides, width)
+        return sum(
+            runs
+            * max(words_touched(remote, instr.n0, width), words_touched(local, instr.n0, width))
+            for (remote, local), runs in offsets.items()
+        )
+    run = instr.n0 - instr.before0 - instr.after0
+    runs_read = instr.n1 - instr.before1 - instr.after1
+    words = load_words(instr, arch)
+    if run <= 0 or runs_read <= 0:
+        return words
+    counts = (runs_read, instr.n2, instr.n3)
+    strides = ((instr.s1, instr.d1), (instr.s2, instr.d2), (instr.s3, instr.d3))
+    start = instr.dst + instr.before1 * instr.d1
+    longer = 0  # beats beyond the words of the same run
+    for (remote, local), runs in _offsets((instr.dram, start), counts, strides, width).items():
+        beats = words_touched(remote, run, width)
+        longer += runs * max(0, beats - words_touched(local, instr.n0, width))
+    return words + longer

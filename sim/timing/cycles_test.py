@@ -84,6 +84,21 @@ def test_beats_and_words_of_random_transfers(seed: int) -> None:
     assert cycles.load_words(load, arch) == walk(5000, d, (n1, n2, n3), n0)
     assert cycles.store_beats(store, arch) == walk(90003, s, (n1, n2, n3), n0)
     assert cycles.store_words(store, arch) == walk(5001, d, (n1, n2, n3), n0)
-    assert cycles.dma_cycles(load, arch) == max(
-        cycles.load_beats(load, arch), cycles.load_words(load, arch)
-    )
+
+    def slower(first: int, second: int, size_first: int, size_second: int) -> int:
+        sides = ((first, size_first), (second, size_second))
+        return max(len({(start + byte) // width for byte in range(size)}) for start, size in sides)
+
+    loaded = stored = 0
+    for i1 in range(n1):
+        for i2 in range(n2):
+            for i3 in range(n3):
+                chip = i1 * d[0] + i2 * d[1] + i3 * d[2]
+                dram = (i1 - before1) * s[0] + i2 * s[1] + i3 * s[2]
+                inside = before1 <= i1 < n1 - after1
+                run = n0 - before0 - after0 if inside else 0
+                loaded += slower(90000 + dram, 5000 + chip, run, n0)
+                dram += before1 * s[0]
+                stored += slower(90003 + dram, 5001 + chip, n0, n0)
+    assert cycles.dma_cycles(load, arch) == loaded
+    assert cycles.dma_cycles(store, arch) == stored
