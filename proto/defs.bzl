@@ -50,7 +50,7 @@ def npu_config(name, visibility):
     """
     arch = "//proto:arch/{}.textproto".format(name)
     npu_generated(name + "_md", "arch_md", name + "/index.md", arch, visibility)
-    npu_generated(name + "_pkg", "sv_arch", name + "/npu_arch_pkg.sv", arch)
+    npu_generated(name + "_pkg", "sv_arch", name + "/npu_arch_pkg.sv", arch, visibility)
     verilog_library(
         name = name + "_sv",
         srcs = [name + "/npu_arch_pkg.sv"],
