@@ -12,12 +12,20 @@
 `ifndef NPU_MACROS_SVH
 `define NPU_MACROS_SVH
 
+// Some things are written twice: as Verilator runs them fastest, and as they are synthesized. The second
+// form is simulated too, in the tests that define NPU_AS_SYNTHESIZED.
+`ifdef VERILATOR
+`ifndef NPU_AS_SYNTHESIZED
+`define NPU_FAST_MODEL
+`endif
+`endif
+
 `define NPU_FOR(i, n) begin /*verilator unroll_disable*/ for (i = 0; i < (n); i++) begin
 `define NPU_FOR_DOWN(i, n) begin /*verilator unroll_disable*/ for (i = (n) - 1; i > 0; i--) begin
 `define NPU_END_FOR end end
 // The one iteration i == index of a loop over i < n; closed by NPU_END_FOR. Synthesis gets the decoder that
 // is meant: one enable per row, not a shifter over the whole array.
-`ifdef VERILATOR
+`ifdef NPU_FAST_MODEL
 `define NPU_FOR_ONLY(i, n, index) begin i = 32'(index); begin
 `else
 `define NPU_FOR_ONLY(i, n, index) begin for (i = 0; i < (n); i++) if (i == 32'(index)) begin
@@ -34,7 +42,7 @@
 // NPU_RAM_WRITE writes the bits set in the array `mask`, whose bytes are all ones or all zeros;
 // NPU_RAM_WRITE_ROW the whole row. NPU_RAM_READ goes through `row_d`, an automatic array of the process: a
 // row assigned to `q` at once would fall apart into elements. `i` is the process's loop variable.
-`ifdef VERILATOR
+`ifdef NPU_FAST_MODEL
 `define NPU_RAM(name, bits, lanes, depth) logic [(bits)-1:0] name [2**$clog2(depth)][lanes];
 `define NPU_RAM_READ(q, name, row, row_d, bits, lanes, i) \
   `NPU_IN_PLACE_BEGIN \
@@ -60,15 +68,19 @@
       if (mask[i][8*byte_]) name[row][i*(bits)+8*byte_+:8] <= data[i][8*byte_+:8]; \
   `NPU_END_FOR
 `define NPU_RAM_WRITE_ROW(name, row, data, bits, lanes, i) \
-  `NPU_FOR(i, lanes) name[row][i*(bits)+:(bits)] <= data[i]; `NPU_END_FOR
+  begin \
+    automatic logic [(lanes)*(bits)-1:0] word_; \
+    `NPU_FOR(i, lanes) word_[i*(bits)+:(bits)] = data[i]; `NPU_END_FOR \
+    name[row] <= word_; \
+  end
 `endif
 
 // Assertions, checked at every clock edge outside reset; live in simulation (Verilator with --assert).
+// Immediate ones under the clock: a concurrent one would copy all that it names in every cycle.
 // NPU_ASSERT needs clk_i and rst_ni in scope; NPU_ASSERT_STATIC is checked at elaboration.
 `ifdef VERILATOR
 `define NPU_ASSERT(name, expression, message) \
-  name : assert property (@(posedge clk_i) disable iff (!rst_ni) expression) \
-    else $error(message);
+  always_ff @(posedge clk_i) if (rst_ni) name : assert (expression) else $error(message);
 `else
 `define NPU_ASSERT(name, expression, message)
 `endif

@@ -35,7 +35,7 @@ module npu_array
   // per multiplier (README.md has the numbers); the values are the same.
   localparam int unsigned ActDiffBits = ActBits + 1;
   localparam int unsigned WeightDiffBits = WeightBits + 1;
-`ifdef VERILATOR
+`ifdef NPU_FAST_MODEL
   localparam int unsigned ActiveBits = AccBits;
 `else
   localparam int unsigned ActiveBits = WeightDiffBits;
