@@ -225,12 +225,17 @@ module npu_vector_issue
               remaining3_q <= remaining3_q - 16'd1;
             end
           end
-          `NPU_FOR(i, Walkers)
-            at_q[0][i] = at_q[level[1:0]][i] + stride_q[level[1:0]][i];
-          `NPU_END_FOR
+          if (level == 3'd1) begin
+            `NPU_FOR(i, Walkers) at_q[0][i] = at_q[1][i] + stride_q[1][i]; `NPU_END_FOR
+          end else if (level == 3'd2) begin
+            `NPU_FOR(i, Walkers) at_q[0][i] = at_q[2][i] + stride_q[2][i]; `NPU_END_FOR
+            at_q[2] = at_q[0];
+          end else begin
+            `NPU_FOR(i, Walkers) at_q[0][i] = at_q[3][i] + stride_q[3][i]; `NPU_END_FOR
+            at_q[2] = at_q[0];
+            at_q[3] = at_q[0];
+          end
           at_q[1] = at_q[0];
-          if (level >= 3'd2) at_q[2] = at_q[0];
-          if (level >= 3'd3) at_q[3] = at_q[0];
         end
       end
 

@@ -54,7 +54,7 @@ module npu_vector_lanes
 
   `NPU_IN_PLACE_BEGIN
   always_ff @(posedge clk_i) begin : lanes
-    automatic int unsigned        l, half;
+    automatic int unsigned        l, k;
     automatic logic signed [63:0] offset, lo, hi, x, floor, below, middle, identity;
     automatic logic signed [31:0] m1, m2;
     automatic logic [5:0]         amount;
@@ -145,18 +145,18 @@ module npu_vector_lanes
       if (valid_i[4]) begin : across_lanes
         v5_q = sum4_q;
         if (config_q[4].reduce_lanes) begin
-          // A tree: in each round the lower half takes in the upper half.
-          for (half = Lanes / 2; half > 0; half = half / 2) begin
+          // A tree: in each round the lower k lanes take in the k above them.
+          for (k = Lanes / 2; k > 0; k = k / 2) begin
             unique case (config_q[4].reduce)
               ReduceOpMaximum:
-                `NPU_FOR(l, half)
-                  v5_q[l] = v5_q[l] > v5_q[l+half] ? v5_q[l] : v5_q[l+half];
+                `NPU_FOR(l, k)
+                  v5_q[l] = v5_q[l] > v5_q[l+k] ? v5_q[l] : v5_q[l+k];
                 `NPU_END_FOR
               ReduceOpMinimum:
-                `NPU_FOR(l, half)
-                  v5_q[l] = v5_q[l] < v5_q[l+half] ? v5_q[l] : v5_q[l+half];
+                `NPU_FOR(l, k)
+                  v5_q[l] = v5_q[l] < v5_q[l+k] ? v5_q[l] : v5_q[l+k];
                 `NPU_END_FOR
-              default: `NPU_FOR(l, half) v5_q[l] = v5_q[l] + v5_q[l+half]; `NPU_END_FOR
+              default: `NPU_FOR(l, k) v5_q[l] = v5_q[l] + v5_q[l+k]; `NPU_END_FOR
             endcase
           end
           x = v5_q[0];
@@ -227,11 +227,13 @@ module npu_vector_lanes
           VectorOpRelu: `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l] > 0 ? a2_q[l] : 0); `NPU_END_FOR
           VectorOpTranspose: begin
             // The place that has just become free, see `turned`.
-            if (columns_i) begin
-              `NPU_FOR(l, Lanes) square_q[l][index_i] = a2_q[l]; `NPU_END_FOR
-            end else begin
-              `NPU_FOR(l, Lanes) square_q[index_i][l] = a2_q[l]; `NPU_END_FOR
-            end
+            `NPU_FOR_ONLY(k, Lanes, index_i)
+              if (columns_i) begin
+                `NPU_FOR(l, Lanes) square_q[l][k] = a2_q[l]; `NPU_END_FOR
+              end else begin
+                `NPU_FOR(l, Lanes) square_q[k][l] = a2_q[l]; `NPU_END_FOR
+              end
+            `NPU_END_FOR
           end
           default:  // MOVE, and what differs from it elsewhere: SELECT, SADD, LEAKY
             `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l]); `NPU_END_FOR
