@@ -8,14 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import (
-    Array,
-    Constant,
-    Node,
-    QuantizedConstant,
-    bounds,
-    clamped,
-)
+from jacquard.compiler.codelets.base import Array, Constant, Node, QuantizedConstant, bounds
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.contraction import Contraction, Requant, Residual, emit
 from jacquard.compiler.tile.lowering import Lowering, Packed, Stored, dtype_of
@@ -27,6 +20,7 @@ from jacquard.compiler.tile.operand import (
     Window,
     pack_weights,
 )
+from jacquard.compiler.tile.plan import Shape, choose
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import (
     quantize_constant,
@@ -134,15 +128,14 @@ def lower_constant(
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     own = op.attrs.get("own_output", y)  # what the convolution itself is quantized to
     place, out = low.places[op.inputs[0]], low.stored(op.outputs[0])
-    view = x.view
     q = weights.q
     taps = int(np.prod(q.shape[1:]))
     low.begin_layer(op, macs=int(q.shape[0]) * taps * y.view.positions)
     residual = _residual(op, low, y)
     if isinstance(place, Packed):
-        activation: ActivationOperand = _packed(low, place, window)
-        assert isinstance(activation, PackedOperand)
-        q = activation.weights(q)
+        packed = _packed(low, op, place, window, out)
+        activation: ActivationOperand = packed
+        q = packed.weights(q)
     else:
         if "window_view" in op.attrs:  # a Flatten was folded in: the features are an image again
             place = place_image(place, op.attrs["window_view"])
@@ -167,7 +160,6 @@ def lower_constant(
             weights.zero, weights.q.dtype == np.uint8, requant(inner, x, own, weights), residual,
         ),
     )
-    del view
 
 
 def place_image(place: Stored, shape: tuple[int, int, int]) -> Stored:
@@ -178,8 +170,23 @@ def place_image(place: Stored, shape: tuple[int, int, int]) -> Stored:
                                plane_bytes=row * height)
 
 
-def _packed(low: Lowering, place: Packed, window: Window) -> PackedOperand:
-    return PackedOperand(place, window, low.arch.rows, whole=False)
+def _packed(
+    low: Lowering, op: Op, place: Packed, window: Window, out: Stored
+) -> PackedOperand:
+    """The cheaper form: one kernel row per group of IBUF rows, or all of them.
+
+    All of them waste fewer array rows, but load every input row once per kernel row.
+    """
+    forms = [PackedOperand(place, window, low.arch.rows, whole) for whole in (False, True)]
+
+    def cycles(form: PackedOperand) -> float:
+        shape = Shape(out.height, out.width, out.tiles, ((0, form.tiles),) * out.tiles, False)
+        try:
+            return choose(low.arch, op.name, form, shape, low.overrides.get(op.name)).cycles
+        except UserError:
+            return float("inf")
+
+    return min(forms, key=cycles)
 
 
 def _residual(op: Op, low: Lowering, y: QTensor) -> Residual | None:
@@ -192,6 +199,3 @@ def _residual(op: Op, low: Lowering, y: QTensor) -> Residual | None:
     lo, hi = bounds(op, y.grid)
     return Residual(low.stored(op.inputs[1]), dtype_of(other), other.grid.zero_point, int(mult[0]),
                     int(mult[1]), shift, y.grid.zero_point, lo, hi, dtype_of(y))
-
-
-__all__ = ["Weights", "bias_steps", "clamped", "constant_weights", "lower_constant", "requant"]

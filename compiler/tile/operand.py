@@ -213,7 +213,8 @@ class PackedOperand:
 
     def run_bytes(self, height: int, width: int) -> tuple[int, int]:
         kernel_rows = self.window.kernel[0] if self.whole else 1
-        return -(-self._lines(height) * width * kernel_rows // self.tiles), self._run
+        runs = self._lines(height) * width * kernel_rows
+        return -(-runs // self.tiles), self._run
 
     def load(self, rect: Rect, first: int, count: int, base: int) -> isa.Load:
         assert first == 0 and count == self.tiles
