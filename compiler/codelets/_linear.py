@@ -27,6 +27,7 @@ from jacquard.proto.lib.fixed_point import (
     quantize_multipliers,
     requantization_scale,
 )
+from jacquard.sim.timing.cycles import pass_cycles
 
 # A bias whose scale differs from sx * sw by no more than this is on the accumulator's grid already.
 SAME_SCALE = 2.0**-20
@@ -129,8 +130,6 @@ def lower_constant(
     own = op.attrs.get("own_output", y)  # what the convolution itself is quantized to
     place, out = low.places[op.inputs[0]], low.stored(op.outputs[0])
     q = weights.q
-    taps = int(np.prod(q.shape[1:]))
-    low.begin_layer(op, macs=int(q.shape[0]) * taps * y.view.positions)
     residual = _residual(op, low, y)
     if isinstance(place, Packed):
         packed = _packed(low, op, place, window, out)
@@ -146,6 +145,12 @@ def lower_constant(
         activation = BlockedOperand(place, window, x.grid.zero_point)
     arch = low.arch
     raw, spans, starts = pack_weights(q, groups, weights.zero, arch.rows, arch.cols)
+    passes = sum(end - first for first, end in spans) * activation.taps_y * activation.taps_x
+    low.begin_layer(
+        op, macs=int(np.prod(weights.q.shape)) * y.view.positions,
+        array_cycles=passes * pass_cycles(y.view.positions, arch.rows),
+        constant_bytes=len(raw) + out.tiles * arch.param_row_bytes,
+    )
     operand = ConstantWeights(
         low.constant(raw), spans, starts, arch.rows * arch.cols, activation.taps_y,
         activation.taps_x,

@@ -10,7 +10,6 @@ from jacquard.compiler.tile.ir import CONSTANT_ARG, SCRATCH_ARG, TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
-from jacquard.sim.timing.bounds import layer_floor
 
 
 def link(graph: Graph, program: TileProgram, arch: Arch, model: str) -> pb.Program:
@@ -30,15 +29,15 @@ def link(graph: Graph, program: TileProgram, arch: Arch, model: str) -> pb.Progr
             entry = bound.add()
             entry.CopyFrom(program.tensors[tensor])
             entry.name = name
-    _add_layers(message, program, arch)
+    _add_layers(message, program)
     message.sha256 = hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
     return message
 
 
-def _add_layers(message: pb.Program, program: TileProgram, arch: Arch) -> None:
+def _add_layers(message: pb.Program, program: TileProgram) -> None:
     """A layer's range ends with its last STORE, and begins where the one before it ends."""
     count = len(program.layers)
-    ends, matrix, reads, writes = [0] * count, [0] * count, [0] * count, [0] * count
+    ends, reads, writes = [0] * count, [0] * count, [0] * count
     for index, step in enumerate(program.steps):
         i, layer = step.instruction, step.layer
         if isinstance(i, isa.Store):
@@ -47,18 +46,14 @@ def _add_layers(message: pb.Program, program: TileProgram, arch: Arch) -> None:
         elif isinstance(i, isa.Load):
             runs = (i.n1 - i.before1 - i.after1) * i.n2 * i.n3
             reads[layer] += max(i.n0 - i.before0 - i.after0, 0) * max(runs, 0)
-        elif isinstance(i, isa.Matrix):
-            passes = i.n_c * i.n_ky * i.n_kx
-            matrix[layer] += passes * max(i.n_x * i.n_y, arch.rows)
     if ends:
         ends[-1] = len(program.steps) + 1
     start = 0
     for index, info in enumerate(program.layers):
-        layer = message.layers.add(
+        message.layers.add(
             name=info.name, op=info.op, nodes=info.nodes, macs=info.macs,
             first_instruction=start, end_instruction=ends[index],
             output=program.tensors[info.output], dram_read_bytes=reads[index],
-            dram_write_bytes=writes[index],
+            dram_write_bytes=writes[index], floor_cycles=info.floor_cycles,
         )
-        layer.floor_cycles = layer_floor(matrix[index], reads[index] + writes[index], arch)
         start = ends[index]

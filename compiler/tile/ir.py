@@ -51,6 +51,7 @@ class LayerInfo:
     nodes: tuple[str, ...]
     output: str  # tensor
     macs: int
+    floor_cycles: int  # sim/timing/bounds.py
 
 
 @dataclasses.dataclass(frozen=True)

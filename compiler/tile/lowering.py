@@ -16,6 +16,7 @@ from jacquard.compiler.tile.ir import CONSTANT_ARG, Instruction, LayerInfo, Step
 from jacquard.compiler.tile.memory import NextFit, Piece, TwoEnds
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
+from jacquard.sim.timing.bounds import layer_floor
 
 ALIGN = 64  # of pieces of the constants' segment, in bytes
 
@@ -165,9 +166,18 @@ class Lowering:
 
     # --- emission ---------------------------------------------------------------------------------
 
-    def begin_layer(self, op: Op, macs: int) -> None:
-        """All that is emitted from here on belongs to this op."""
-        self.layers.append(LayerInfo(op.name, op.kind, op.nodes, op.outputs[0], macs))
+    def begin_layer(
+        self, op: Op, macs: int, array_cycles: int = 0, constant_bytes: int = 0
+    ) -> None:
+        """All that is emitted from here on belongs to this op.
+
+        array_cycles: of all passes over whole planes; constant_bytes: weights and parameters. With
+        the op's tensors through DRAM once they make the layer's floor.
+        """
+        names = {*op.inputs, *op.outputs}
+        moved = sum(self.places[n].size_bytes for n in names if n in self.places) + constant_bytes
+        floor = layer_floor(array_cycles, moved, self.arch)
+        self.layers.append(LayerInfo(op.name, op.kind, op.nodes, op.outputs[0], macs, floor))
 
     def emit(self, instruction: Instruction) -> None:
         self.steps.append(Step(instruction, len(self.layers) - 1))

@@ -25,6 +25,7 @@ from jacquard.compiler.tile.contraction import Contraction, emit
 from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
 from jacquard.proto.lib.errors import UserError
+from jacquard.sim.timing.cycles import pass_cycles
 
 
 def parse(node: Node) -> Parsed:
@@ -71,7 +72,9 @@ def lower(op: Op, low: Lowering) -> None:
     left, right, out = (low.stored(name) for name in (*op.inputs, *op.outputs))
     batch = math.prod(y.shape[:-2])
     rows, depth, outputs = a.shape[-2], a.shape[-1], b.shape[-1]
-    low.begin_layer(op, macs=batch * rows * depth * outputs)
+    passes = batch * -(-depth // low.arch.rows) * -(-outputs // low.arch.cols)
+    low.begin_layer(op, macs=batch * rows * depth * outputs,
+                    array_cycles=passes * pass_cycles(rows, low.arch.rows))
     step = np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale))
     requant = requant_steps(op, step, y, np.zeros(outputs, np.int64))
     shared = math.prod(b.shape[:-2]) == 1
