@@ -35,8 +35,9 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
 
     Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
     batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads
-    it). Gammas and variances of batch norms: 0.5 to 1.5. Everything else that is empty: normal with
-    a standard deviation of 0.1.
+    it; a bias between them does not count). Gammas and variances of norms: 0.5 to 1.5. Embeddings
+    and other added tables: normal. Everything else that is empty: normal with a standard deviation
+    of 0.1.
     """
     filled = onnx.ModelProto()
     filled.CopyFrom(model)
@@ -47,7 +48,7 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
         name: numpy_helper.to_array(t) for name, t in tensors.items() if name not in empty
     }
     values.update(seeded_inputs(filled, seed))
-    added = {name for node in filled.graph.node if node.op_type == "Add" for name in node.input}
+    added = _summands(filled.graph)
     for node in filled.graph.node:
         weight = node.input[1] if node.op_type in LAYERS else ""
         for name in node.input:
@@ -73,7 +74,23 @@ def _seeded(
         return _he_weights(node, shape, stream)
     if node.op_type == "BatchNormalization" and position in (1, 4):  # gamma, variance
         return stream.uniform(shape, 0.5, 1.5)
+    if node.op_type == "LayerNormalization" and position == 1:
+        return stream.uniform(shape, 0.5, 1.5)
+    if node.op_type == "Gather" or (node.op_type == "Add" and len(shape) > 1):
+        return stream.normal(shape)
     return stream.normal(shape) * np.float32(0.1)
+
+
+def _summands(graph: onnx.GraphProto) -> set[str]:
+    """Tensors that an Add of two activations reads, at once or behind a bias."""
+    constants = {tensor.name for tensor in graph.initializer}
+    summands: set[str] = set()
+    for node in reversed(graph.node):
+        if node.op_type == "Add":
+            biased = constants & set(node.input)
+            if not biased or node.output[0] in summands:
+                summands |= set(node.input) - constants
+    return summands
 
 
 def _is_empty(tensor: onnx.TensorProto) -> bool:

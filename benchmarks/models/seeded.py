@@ -7,6 +7,7 @@ weights and inputs, and exact.
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from onnx import numpy_helper
 # A uniform integer in [0, 2**16) has variance (2**32 - 1) / 12; four of them are added.
 _FOUR_UNIFORMS_STD = float(np.sqrt(4 * (2.0**32 - 1) / 12))
 _FOUR_UNIFORMS_MEAN = 4 * (2**16 - 1) / 2
+_INTEGERS = {onnx.TensorProto.INT32: np.int32, onnx.TensorProto.INT64: np.int64}
 
 
 class SeededStream:
@@ -38,33 +40,68 @@ class SeededStream:
         unit = (raw >> np.uint64(40)).astype(np.float64) / 2.0**24
         return (lo + (hi - lo) * unit).astype(np.float32)
 
+    def integers(self, shape: tuple[int, ...], below: int) -> npt.NDArray[np.int64]:
+        """Uniform in [0, below), but for a bias of below / 2**64."""
+        raw = self._bits.random_raw(int(np.prod(shape, dtype=np.int64)))
+        return (np.asarray(raw, np.uint64) % np.uint64(below)).astype(np.int64).reshape(shape)
 
-def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, npt.NDArray[np.float32]]:
-    """One array per real float32 input of a model with static shapes, in the graph's order.
+
+def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, npt.NDArray[Any]]:
+    """One array per real input of a model with static shapes, in the graph's order.
+
+    float32: normal. Integers that index a table (Gather): uniform over its rows. Other integers are
+    masks: ones, and zeros at the end of each row, over at most half of it.
 
     Raises:
-      ValueError: an input is not float32 or has a dimension without a size.
+      ValueError: an input is neither float32, int32 nor int64, or has a dimension without a size.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     stream = SeededStream(seed)
-    inputs = {}
+    inputs: dict[str, npt.NDArray[Any]] = {}
     for value in model.graph.input:
         if value.name in constants:
             continue
         tensor_type = value.type.tensor_type
         shape = tuple(dim.dim_value for dim in tensor_type.shape.dim)
-        if tensor_type.elem_type != onnx.TensorProto.FLOAT or 0 in shape:
+        kind = tensor_type.elem_type
+        if kind not in (onnx.TensorProto.FLOAT, *_INTEGERS) or 0 in shape:
             raise ValueError(
-                f"input {value.name}: must be float32 of a static shape, got "
-                f"{tensor_type.elem_type} {shape}; give arrays instead"
+                f"input {value.name}: must be float32, int32 or int64 of a static shape, got "
+                f"{onnx.TensorProto.DataType.Name(kind)} {shape}; give arrays instead"
             )
-        inputs[value.name] = stream.normal(shape)
+        if kind == onnx.TensorProto.FLOAT:
+            inputs[value.name] = stream.normal(shape)
+            continue
+        rows = table_rows(model.graph, value.name)
+        drawn = stream.integers(shape, rows) if rows else _padded(stream, shape)
+        inputs[value.name] = drawn.astype(_INTEGERS[kind])
     return inputs
+
+
+def table_rows(graph: onnx.GraphProto, name: str) -> int | None:
+    """Rows of the smallest table that the input `name` indexes; None where it indexes none."""
+    rows = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in rows:
+            rows[node.output[0]] = rows[node.input[0]]
+    found = [
+        rows[node.input[0]]
+        for node in graph.node
+        if node.op_type == "Gather" and node.input[1] == name and node.input[0] in rows
+    ]
+    return min(found, default=None)
+
+
+def _padded(stream: SeededStream, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Ones followed by zeros along the last axis; at least half of each row, rounded up, is ones."""
+    length = shape[-1] if shape else 1
+    zeros = stream.integers((*shape[:-1], 1), length // 2 + 1)
+    return (np.arange(length) < length - zeros).astype(np.int64).reshape(shape)
 
 
 def calibration_batches(
     model: onnx.ModelProto, seed: int, count: int
-) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """`count` seeded inputs, other ones than `seeded_inputs(model, 0..999)` gives."""
     for index in range(count):
         yield seeded_inputs(model, 1_000_000 + 1_000 * seed + index)

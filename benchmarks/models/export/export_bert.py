@@ -1,0 +1,137 @@
+"""Exports BERT graphs with torch.onnx from the transformers reference and strips their weights.
+
+Run by hand, never by the build; needs torch==2.13.0, transformers==5.23.0 and onnxscript beside onnx
+(../README.md). Every parameter is random before the export: equal initializers, such as biases of
+0 and gammas of 1, would be merged into one.
+
+    python -m jacquard.benchmarks.models.export.export_bert --output_dir benchmarks/models/graphs
+"""
+
+import io
+import pathlib
+from dataclasses import dataclass
+
+import onnx
+import torch
+from absl import app, flags
+from google.protobuf import text_format
+from torch import nn
+from transformers import BertConfig, BertModel
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
+INPUTS = ("input_ids", "attention_mask")
+OUTPUTS = ("hidden_states", "pooled")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A graph to be made: the model's sizes, the sequence's length, which exporter."""
+
+    config: BertConfig
+    sequence: int
+    dynamo: bool = True
+
+
+BASE = BertConfig()  # 12 layers, hidden size 768, 12 heads, 30522 words, 512 positions
+TINY = BertConfig(
+    vocab_size=512, hidden_size=64, num_hidden_layers=2, num_attention_heads=2,
+    intermediate_size=256, max_position_embeddings=64,
+)
+CASES = {
+    "bert_base": Case(BASE, 128),
+    "bert_tiny2": Case(TINY, 32),
+    "bert_tiny2_torchscript": Case(TINY, 32, dynamo=False),
+}
+
+
+class Bert(nn.Module):
+    """The reference model, its results in a tuple; named `bert`, as in the library's heads."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.bert = BertModel(config)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        result = self.bert(input_ids=ids, attention_mask=mask)
+        return result.last_hidden_state, result.pooler_output
+
+
+def export(case: Case) -> onnx.ModelProto:
+    """The graph as torch.onnx gives it, without weights and without stack traces."""
+    torch.manual_seed(0)
+    module = Bert(case.config).eval()
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    ids = torch.randint(0, case.config.vocab_size, (1, case.sequence))
+    mask = torch.ones(1, case.sequence, dtype=torch.long)
+    mask[0, case.sequence // 2:] = 0  # a mask that is all ones may be taken for a constant
+    buffer = io.BytesIO()
+    program = torch.onnx.export(
+        module, (ids, mask), None if case.dynamo else buffer, input_names=list(INPUTS),
+        output_names=list(OUTPUTS), dynamo=case.dynamo,
+    )
+    if program is not None:
+        program.save(buffer)
+    model = onnx.load_from_string(buffer.getvalue())
+    strip(model)
+    rename(model.graph)
+    return model
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Drops metadata, inferred shapes and the data of all float tensors but scalars."""
+    for proto in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
+                  *model.graph.initializer):
+        proto.ClearField("doc_string")
+        proto.ClearField("metadata_props")
+    del model.graph.value_info[:]
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 0:
+            for field in ("raw_data", "float_data", "external_data", "data_location"):
+                tensor.ClearField(field)
+
+
+def rename(graph: onnx.GraphProto) -> None:
+    """Linear layers, their weights and results carry their module's name, whichever exporter."""
+    weights = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
+    readers = {name: node for node in graph.node for name in node.input}
+    results = {output.name for output in graph.output}
+    names: dict[str, str] = {}
+    for node in graph.node:
+        bias = ""
+        if node.op_type == "Gemm":
+            bias = node.input[2]
+        elif node.op_type == "MatMul" and node.input[1] in weights:
+            bias = next(n for n in readers[node.output[0]].input if n.endswith(".bias"))
+        elif node.op_type == "LayerNormalization":
+            bias = node.input[2]
+        if not bias:
+            continue
+        module = bias.removesuffix(".bias").removeprefix("bert.")
+        node.name = module
+        names[node.input[1]] = f"bert.{module}.weight"
+        if node.output[0] not in results:
+            names[node.output[0]] = module
+        if node.op_type == "MatMul":
+            add = readers[node.output[0]]
+            add.name = names[add.output[0]] = f"{module}.bias"
+            names[node.output[0]] = f"{module}.product"
+    assert len(set(names.values())) == len(names)
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    for name, case in CASES.items():
+        model = export(case)
+        path = pathlib.Path(_OUTPUT_DIR.value) / f"{name}.textproto"
+        path.write_text(text_format.MessageToString(model))
+        print(f"{path}: {len(model.graph.node)} nodes, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    app.run(main)
