@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jacquard.compiler.codelets.base import Array, Constant, Node, QuantizedConstant, bounds
+from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.contraction import Contraction, Requant, Residual, emit
 from jacquard.compiler.tile.lowering import Lowering, Packed, Stored, dtype_of
@@ -21,6 +22,7 @@ from jacquard.compiler.tile.operand import (
     pack_weights,
 )
 from jacquard.compiler.tile.plan import Shape, choose
+from jacquard.compiler.tile.pooled import Pool
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import (
     quantize_constant,
@@ -129,16 +131,19 @@ def lower_constant(
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     own = op.attrs.get("own_output", y)  # what the convolution itself is quantized to
     place, out = low.places[op.inputs[0]], low.stored(op.outputs[0])
+    pool = _pool(op, own, y, out)
+    if pool is not None:
+        out = low.place_blocked(out.arg, 0, own)  # its shape only: it stays on chip
     q = weights.q
     residual = _residual(op, low, y)
     if isinstance(place, Packed):
-        packed = _packed(low, op, place, window, out)
+        packed = _packed(low, op, place, window, out, pool)
         activation: ActivationOperand = packed
         q = packed.weights(q)
     else:
         if "window_view" in op.attrs:  # a Flatten was folded in: the features are an image again
             place = place_image(place, op.attrs["window_view"])
-        if window.pointwise and place.dense and out.dense:
+        if window.pointwise and place.dense and out.dense and pool is None:
             place, out = place.flat(), out.flat()
             if residual is not None:
                 residual = dataclasses.replace(residual, place=residual.place.flat())
@@ -147,22 +152,22 @@ def lower_constant(
     raw, spans, starts = pack_weights(q, groups, weights.zero, arch.rows, arch.cols)
     passes = sum(end - first for first, end in spans) * activation.taps_y * activation.taps_x
     low.begin_layer(
-        op, macs=int(np.prod(weights.q.shape)) * y.view.positions,
-        array_cycles=passes * pass_cycles(y.view.positions, arch.rows),
+        op, macs=int(np.prod(weights.q.shape)) * out.height * out.width,
+        array_cycles=passes * pass_cycles(out.height * out.width, arch.rows),
         constant_bytes=len(raw) + out.tiles * arch.param_row_bytes,
     )
     operand = ConstantWeights(
         low.constant(raw), spans, starts, arch.rows * arch.cols, activation.taps_y,
         activation.taps_x,
     )
-    inner = dataclasses.replace(op, lo=op.attrs["own_lo"], hi=op.attrs["own_hi"]) if (
-        residual is not None
-    ) else op
+    inner = dataclasses.replace(op, lo=op.attrs.get("own_lo", op.lo),
+                                hi=op.attrs.get("own_hi", op.hi))
     emit(
         low,
         Contraction(
             op.name, activation, operand, out, x.grid.zero_point, x.grid.dtype == "uint8",
             weights.zero, weights.q.dtype == np.uint8, requant(inner, x, own, weights), residual,
+            pool,
         ),
     )
 
@@ -176,7 +181,7 @@ def place_image(place: Stored, shape: tuple[int, int, int]) -> Stored:
 
 
 def _packed(
-    low: Lowering, op: Op, place: Packed, window: Window, out: Stored
+    low: Lowering, op: Op, place: Packed, window: Window, out: Stored, pool: Pool | None
 ) -> PackedOperand:
     """The cheaper form: one kernel row per group of IBUF rows, or all of them.
 
@@ -185,13 +190,23 @@ def _packed(
     forms = [PackedOperand(place, window, low.arch.rows, whole) for whole in (False, True)]
 
     def cycles(form: PackedOperand) -> float:
-        shape = Shape(out.height, out.width, out.tiles, ((0, form.tiles),) * out.tiles, False)
+        spans = ((0, form.tiles),) * out.tiles
+        shape = Shape(out.height, out.width, out.tiles, spans, False, pool)
         try:
             return choose(low.arch, op.name, form, shape, low.overrides.get(op.name)).cycles
         except UserError:
             return float("inf")
 
     return min(forms, key=cycles)
+
+
+def _pool(op: Op, own: QTensor, y: QTensor, out: Stored) -> Pool | None:
+    """The fused max pool (passes/fuse.py puts it into the attributes)."""
+    if "pool_window" not in op.attrs:
+        return None
+    fields, mult = rescale(op, own.grid, y.grid)
+    fields |= {"mult1": mult, "dst_dtype": int(dtype_of(y))}
+    return Pool(op.attrs["pool_window"], own.view.width, out, own.grid.lo, fields)
 
 
 def _residual(op: Op, low: Lowering, y: QTensor) -> Residual | None:

@@ -10,6 +10,8 @@ from jacquard.compiler.codelets.base import clamped
 from jacquard.compiler.graph.ir import Graph, Op
 from jacquard.compiler.main import CompileOptions
 from jacquard.compiler.tile.operand import Window
+from jacquard.compiler.tile.pooled import feasible
+from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.fixed_point import requantization_scale
 
 
@@ -18,12 +20,13 @@ def _fusible(op: Op, options: CompileOptions) -> bool:
     return options.fuse and (override is None or override.fuse is not False)
 
 
-def fold_flatten(graph: Graph, options: CompileOptions) -> Graph:
+def fold_flatten(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """Flatten + Gemm becomes a convolution with the image's size as kernel: no byte is moved.
 
     Flatten orders features channel by channel, DRAM position by position; the weights are permuted
     instead of the activations.
     """
+    del arch
     producers = {name: op for op in graph.ops for name in op.outputs}
     ops = []
     for op in graph.ops:
@@ -60,12 +63,13 @@ def fold_flatten(graph: Graph, options: CompileOptions) -> Graph:
     return dataclasses.replace(graph, ops=tuple(ops))
 
 
-def fuse_add(graph: Graph, options: CompileOptions) -> Graph:
+def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """A convolution or product whose only reader is an Add requantizes, then adds, on chip.
 
     The convolution keeps its own rounding and clamp; the sum gets its own behind it. The convolution
     moves to the Add's place in the order, where the other operand is known.
     """
+    del arch
     producers = {name: index for index, op in enumerate(graph.ops) for name in op.outputs}
     consumers = graph.consumers()
     outputs = set(graph.outputs.values())
@@ -116,9 +120,54 @@ def fuse_add(graph: Graph, options: CompileOptions) -> Graph:
     return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
 
 
-def drop_dead(graph: Graph, options: CompileOptions) -> Graph:
+def fuse_pool(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
+    """A convolution whose only reader is a MaxPool keeps its result on chip, where that fits."""
+    consumers = graph.consumers()
+    outputs = set(graph.outputs.values())
+    ops: list[Op | None] = list(graph.ops)
+    for index, op in enumerate(graph.ops):
+        if op.kind != "Conv" or op.outputs[0] in outputs or len(op.inputs) != 1:
+            continue
+        readers = consumers[op.outputs[0]]
+        if len(readers) != 1 or graph.ops[readers[0]].kind != "MaxPool":
+            continue
+        pool = graph.ops[readers[0]]
+        own, result = graph.tensors[op.outputs[0]], graph.tensors[pool.outputs[0]]
+        window = pool.attrs["window"]
+        tiles = -(-own.view.channels // arch.cols)
+        fits = feasible(window, own.view.width, tiles, result.view.width, arch.vmem_bytes,
+                        arch.lanes, arch.obuf_half_rows)
+        loaded = 2 * _input_rows(op, graph, window.strides[0], arch)
+        if not fits or loaded > arch.ibuf_rows:
+            continue
+        if not (_fusible(op, options) and _fusible(pool, options)):
+            continue
+        ops[index] = None
+        ops[readers[0]] = dataclasses.replace(
+            op,
+            outputs=pool.outputs,
+            attrs={**op.attrs, "own_output": own, "own_lo": op.lo, "own_hi": op.hi,
+                   "pool_window": window},
+            lo=pool.lo, hi=pool.hi,
+            nodes=(*op.nodes, *pool.nodes),
+        )
+    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+
+
+def _input_rows(op: Op, graph: Graph, height: int, arch: Arch) -> int:
+    """IBUF rows of the least that is loaded at once for `height` whole rows of a convolution:
+    one channel tile, or all of a packed graph input's."""
+    window, x, y = op.attrs["window"], graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+    (ky, kx), (sy, sx), (dy, dx) = window.kernel, window.strides, window.dilations
+    rows, width = (height - 1) * sy + (ky - 1) * dy + 1, y.view.width
+    packed = -(-kx * x.view.channels // arch.rows) * rows * width
+    return max(packed if 2 * x.view.channels <= arch.rows else 0,
+               rows * ((width - 1) * sx + (kx - 1) * dx + 1))
+
+
+def drop_dead(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """Removes ops whose results nothing reads, and tensors that nothing names."""
-    del options
+    del options, arch
     needed = set(graph.outputs.values())
     ops: list[Op] = []
     for op in reversed(graph.ops):

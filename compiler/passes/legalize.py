@@ -9,14 +9,15 @@ import numpy as np
 
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.main import CompileOptions
+from jacquard.proto.lib.arch import Arch
 
 
-def matrices(graph: Graph, options: CompileOptions) -> Graph:
+def matrices(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """Four-dimensional operands of MatMul become three-dimensional, with Reshapes around.
 
     Four dimensions are seen as an image, channels second; a product needs its features last.
     """
-    del options
+    del options, arch
     tensors = dict(graph.tensors)
     ops: list[Op] = []
 

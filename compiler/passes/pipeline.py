@@ -16,13 +16,14 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 
-GraphPass = Callable[[Graph, CompileOptions], Graph]
+GraphPass = Callable[[Graph, CompileOptions, Arch], Graph]
 
 # (name, pass, reason for its place)
 GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
     ("legalize", legalize.matrices, "before all: adds moves that others may fold"),
     ("fold-flatten", fuse.fold_flatten, "before fusion: the convolution it becomes can be fused"),
     ("fuse-add", fuse.fuse_add, "before storage: the sum's first operand needs no DRAM"),
+    ("fuse-pool", fuse.fuse_pool, "after fuse-add: a convolution with a residual keeps its rows"),
     ("drop-dead", fuse.drop_dead, "last: the passes above leave tensors that nothing reads"),
 )
 
@@ -43,7 +44,7 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
     verify(graph, "import")
     dump("import", graph.text)
     for name, graph_pass, _ in GRAPH_PASSES:
-        graph = graph_pass(graph, options)
+        graph = graph_pass(graph, options, arch)
         verify(graph, name)
         dump(name, graph.text)
     program = lower.lower(graph, arch, options.overrides)

@@ -17,6 +17,7 @@ from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.operand import ActivationOperand, Rect, WeightOperand
 from jacquard.compiler.tile.plan import FIRST_PARTS, Plan, Shape, choose
+from jacquard.compiler.tile.pooled import Pool, Pooling
 from jacquard.proto import npu_isa as isa
 
 
@@ -54,7 +55,10 @@ class Residual:
 
 @dataclasses.dataclass(frozen=True)
 class Contraction:
-    """One layer on the array. `out` is where the result goes; its height x width are tiled."""
+    """One layer on the array. `out` is where the result goes; its height x width are tiled.
+
+    With a pool `out` is only the shape of the convolution's result, which stays on chip.
+    """
 
     name: str
     activation: ActivationOperand
@@ -66,6 +70,7 @@ class Contraction:
     weight_unsigned: bool
     requant: Requant
     residual: Residual | None = None
+    pool: Pool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +93,7 @@ def emit(low: Lowering, problem: Contraction) -> None:
         output_tiles=problem.out.tiles,
         spans=tuple(problem.weight.span(o) for o in range(problem.out.tiles)),
         residual=problem.residual is not None,
+        pool=problem.pool,
     )
     plan = choose(low.arch, problem.name, problem.activation, shape, low.overrides.get(problem.name))
     _Emission(low, problem, plan).run()
@@ -108,6 +114,9 @@ class _Emission:
         self.params = low.load_params(requant.bias, requant.mult)
         self.param_piece: Piece | None = None
         self.param_group = -1
+        self.pooling = None if problem.pool is None else Pooling(
+            low, problem.pool, problem.out.height, problem.out.tiles
+        )
         self.obuf = 0
 
     # --- the loop nest as a list ------------------------------------------------------------------
@@ -177,6 +186,8 @@ class _Emission:
             self.low.wbuf.free(self.kept)
         if self.param_piece is not None:
             self.low.param.free(self.param_piece)
+        if self.pooling is not None:
+            self.pooling.free()
 
     def _first_fetch(self, item: _Item) -> None:
         """The layer's first inputs, piece by piece: each with the products of the first output tile
@@ -313,18 +324,24 @@ class _Emission:
         problem, arch, low = self.problem, self.arch, self.low
         requant, positions, lanes = problem.requant, item.rect.positions, self.arch.lanes
         count = item.outputs[1] - item.outputs[0]
+        requantize = {
+            "op": int(isa.VectorOp.MOVE), "scale": int(isa.ScaleMode.PER_LANE),
+            "shift": requant.shift, "zero_point": requant.zero_point, "clamp": 1,
+            "lo": requant.lo, "hi": requant.hi, "param": param, "param_stride1": 0,
+            "src1_buffer": int(isa.Buffer.OBUF), "src1_dtype": int(isa.Dtype.S32),
+            "src1_base": self.obuf * arch.obuf_row_bytes, "src1_stride0": arch.obuf_row_bytes,
+            "src1_stride1": item.rect.width * arch.obuf_row_bytes,
+        }
+        if self.pooling is not None:
+            self.pooling.drain(item.rect, item.outputs[0], requantize, requant.dtype)
+            return
+        requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
         piece = low.vmem.take(count * positions * lanes)
         low.emit(
             isa.Vector(
-                op=isa.VectorOp.MOVE, scale=isa.ScaleMode.PER_LANE, shift=requant.shift,
-                zero_point=requant.zero_point, clamp=1, lo=requant.lo, hi=requant.hi,
-                n0=positions, n1=count, n2=1, n3=1,
+                **requantize, n0=positions, n1=count, n2=1, n3=1,
                 dst_buffer=isa.Buffer.VMEM, dst_dtype=requant.dtype, dst_base=piece.base,
                 dst_stride0=lanes, dst_stride1=positions * lanes,
-                src1_buffer=isa.Buffer.OBUF, src1_dtype=isa.Dtype.S32,
-                src1_base=self.obuf * arch.obuf_row_bytes, src1_stride0=arch.obuf_row_bytes,
-                src1_stride1=positions * arch.obuf_row_bytes,
-                param=param, param_stride1=1,
             )
         )
         if residual is not None:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 
 from jacquard.compiler.tile.operand import ActivationOperand
+from jacquard.compiler.tile.pooled import Pool
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 
@@ -30,6 +31,7 @@ class Shape:
     output_tiles: int
     spans: tuple[tuple[int, int], ...]
     residual: bool
+    pool: Pool | None = None
 
     @property
     def deepest(self) -> int:
@@ -176,7 +178,13 @@ def _costed(
         return None
     result = outputs * height * width * arch.lanes
     slots = OUTPUT_SLOTS + (2 if shape.residual else 0)
-    if result * slots > arch.vmem_bytes:
+    vmem = result * slots
+    if shape.pool is not None:  # bands of whole rows, one output tile at a time
+        stride = shape.pool.window.strides[0]
+        if width < shape.width or outputs > 1 or (height % stride and height < shape.height):
+            return None
+        vmem = shape.pool.vmem_bytes(height, shape.output_tiles, arch.lanes)
+    if vmem > arch.vmem_bytes:
         return None
     taps = activation.taps_y * activation.taps_x
     weight_bytes = shape.passes * taps * arch.rows * arch.wbuf_row_bytes
@@ -207,6 +215,12 @@ def _costed(
         weights + out_bytes * (2 if shape.residual else 1) + code
     ) / arch.bytes_per_cycle
     vector = positions * shape.output_tiles * (3 if shape.residual else 1)
+    if shape.pool is not None:
+        kernel = shape.pool.window.kernel
+        vector += positions * shape.output_tiles  # kept rows, there and back
+        vector += shape.pool.out.height * shape.pool.out.width * (
+            shape.output_tiles * kernel[0] * kernel[1]
+        )
     vector += spatial * groups * INSTRUCTION_CYCLES * (2 if shape.residual else 1)
     # The first output tile starts when a part of its inputs is there.
     parts = FIRST_PARTS if activation.splittable and keep_inputs else 1
