@@ -8,38 +8,17 @@ nothing with either.
 import numpy as np
 import pytest
 
-from jacquard.compiler.codelets.base import Array, Case
+from jacquard.benchmarks.conformance.run import run
+from jacquard.compiler.codelets.base import Case
 from jacquard.compiler.codelets.case_model import inputs_of, model_of
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.main import compile_model
 from jacquard.compiler.passes.import_qdq import import_qdq
-from jacquard.proto import program_pb2 as pb
-from jacquard.proto.lib.arch import Arch, load_config
-from jacquard.runtime.api import layout
-from jacquard.runtime.api.program import fill_image, place
-from jacquard.sim.func.machine import Machine
+from jacquard.proto.lib.arch import load_config
 from jacquard.sim.reference.interpreter import run_reference
 
 CONFIGS = ("nano4", "edge16")
 CASES = [(op, case) for op, codelet in codelets().items() for case in codelet.cases()]
-
-
-def _run(program: pb.Program, arch: Arch, inputs: dict[str, Array]) -> dict[str, Array]:
-    """Integers of every output, from the functional simulator."""
-    placement = place(program)
-    image = np.zeros(placement.size_bytes, np.uint8)
-    fill_image(program, placement, image)
-    for tensor in program.inputs:
-        data = layout.pack(layout.quantize(inputs[tensor.name], tensor), tensor)
-        address = placement.address(tensor)
-        image[address : address + data.size] = data
-    result = Machine(arch, image).run(placement.program_address, placement.args)
-    assert result.status == 0, f"stopped with {result.status} at {result.error_index}"
-    found = {}
-    for tensor in program.outputs:
-        address = placement.address(tensor)
-        found[tensor.name] = layout.unpack(image[address : address + tensor.size_bytes], tensor)
-    return found
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -47,7 +26,7 @@ def _run(program: pb.Program, arch: Arch, inputs: dict[str, Array]) -> dict[str,
 def test_equals_the_integer_reference(op: str, case: Case, config: str) -> None:
     model, inputs = model_of(op, case), inputs_of(case)
     arch = load_config(config)
-    found = _run(compile_model(model, arch), arch, inputs)
+    found = run(compile_model(model, arch), arch, inputs)
     expected = run_reference(model, inputs).integer_outputs
     assert set(found) == set(expected)
     for name, integers in expected.items():
