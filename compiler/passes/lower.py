@@ -9,6 +9,7 @@ from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.passes.storage import same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
 from jacquard.compiler.tile.lowering import Lowering
+from jacquard.compiler.tile.memory import NoRoom
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
@@ -27,6 +28,12 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
             lowering(op, low)
         except UserError as error:
             problems += error.lines
+        except NoRoom as error:
+            problems.append(
+                f"layer {op.name}: {error.memory} must hold {error.wanted} at once, has "
+                f"{error.size}; use a larger configuration"
+            )
+            break  # the memories' state is lost
     raise_if_any(problems)
     return TileProgram(
         tuple(low.steps), tuple(low.layers), low.constants(), storage.scratch_bytes,

@@ -1,0 +1,122 @@
+"""Tokens order every conflict, against an oracle that knows bytes and nothing else."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from jacquard.compiler.passes import order, tokens
+from jacquard.compiler.tile.ir import SCRATCH_ARG, Step, TileProgram
+from jacquard.proto import npu_isa as isa
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib.arch import load_config
+
+ARCH = load_config("nano4")
+VMEM, IBUF = isa.Buffer.VMEM, isa.Buffer.IBUF
+
+
+def _random_step(random: np.random.Generator) -> isa.Load | isa.Vector | isa.Store:
+    """A small copy between places that often collide, every stride off the others' grid."""
+    base = int(random.integers(0, 24)) * 4
+    other = int(random.integers(0, 24)) * 4
+    count, stride = int(random.integers(1, 4)), int(random.integers(1, 5)) * 4
+    kind = random.integers(3)
+    if kind == 0:
+        return isa.Load(buffer=random.choice([VMEM, IBUF]), arg=SCRATCH_ARG, dst=base, dram=other,
+                        n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, d1=8 + stride,
+                        s1=stride)
+    if kind == 1:
+        return isa.Store(buffer=random.choice([VMEM, IBUF]), arg=SCRATCH_ARG, src=base, dram=other,
+                         n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, l1=stride,
+                         s1=8 + stride)
+    return isa.Vector(op=isa.VectorOp.MOVE, n0=count, n1=1, n2=1, n3=1,
+                      src1_buffer=random.choice([VMEM, IBUF]), src1_base=base, src1_stride0=stride,
+                      dst_buffer=VMEM, dst_base=other, dst_stride0=4)
+
+
+def _touched(i: isa.Load | isa.Vector | isa.Store) -> tuple[set, set]:
+    """(bytes read, bytes written), as (memory, address)."""
+    if isinstance(i, isa.Vector):
+        at = range(i.n0)
+        read = {(i.src1_buffer, i.src1_base + k * i.src1_stride0 + b) for k in at for b in range(4)}
+        write = {(i.dst_buffer, i.dst_base + k * i.dst_stride0 + b) for k in at for b in range(4)}
+        return read, write
+    runs = list(itertools.product(range(i.n1), range(i.n0)))
+    dram = {("dram", i.dram + k * i.s1 + b) for k, b in runs}
+    if isinstance(i, isa.Load):
+        return dram, {(i.buffer, i.dst + k * i.d1 + b) for k, b in runs}
+    return {(i.buffer, i.src + k * i.l1 + b) for k, b in runs}, dram
+
+
+def _program(seed: int, count: int = 40) -> TileProgram:
+    random = np.random.default_rng(seed)
+    steps = tuple(Step(_random_step(random), 0) for _ in range(count))
+    return TileProgram(steps, (), b"", 4096, {}, pb.MemoryPlan())
+
+
+def _before(program: TileProgram) -> np.ndarray:
+    """before[i, j]: step i has finished when j starts, by engines' order and tokens alone."""
+    count = len(program.steps)
+    before = np.zeros((count, count), bool)
+    pushed: dict[tuple[int, int], list[int]] = {}
+    popped: dict[tuple[int, int], int] = {}
+    last: dict[int, int] = {}
+    for index, step in enumerate(program.steps):
+        engine = int(step.instruction.ENGINE)
+        if engine in last:
+            before[:, index] |= before[:, last[engine]]
+            before[last[engine], index] = True
+        last[engine] = index
+        for other in range(4):
+            if step.pop >> other & 1:
+                number = popped.get((other, engine), 0)
+                popped[other, engine] = number + 1
+                source = pushed[other, engine][number]  # the push stands earlier in the program
+                before[:, index] |= before[:, source]
+                before[source, index] = True
+            if step.push >> other & 1:
+                pushed.setdefault((engine, other), []).append(index)
+    assert {k: len(v) for k, v in pushed.items()} == popped  # none left over
+    return before
+
+
+@pytest.mark.parametrize("reorder", [False, True])
+@pytest.mark.parametrize("seed", range(25))
+def test_every_conflict_is_ordered(seed: int, reorder: bool) -> None:
+    program = _program(seed)
+    found = tokens.dependencies(program, ARCH)
+    position = {id(step.instruction): index for index, step in enumerate(program.steps)}
+    if reorder:
+        program, found = order.order(program, found, ARCH)
+    done = tokens.insert(program, found)
+    before = _before(done)
+    touched = [_touched(step.instruction) for step in done.steps]
+    engines = [step.instruction.ENGINE for step in done.steps]
+    original = [position[id(step.instruction)] for step in done.steps]
+    conflicts = 0
+    for i, j in itertools.combinations(range(len(done.steps)), 2):
+        (read_i, write_i), (read_j, write_j) = touched[i], touched[j]
+        if engines[i] != engines[j] and (write_i & (read_j | write_j) or read_i & write_j):
+            assert original[i] < original[j]
+            assert before[i, j], (done.steps[i], done.steps[j])
+            conflicts += 1
+    assert conflicts > 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_order_keeps_each_engines_own(seed: int) -> None:
+    program = _program(seed)
+    moved, _ = order.order(program, tokens.dependencies(program, ARCH), ARCH)
+    for engine in range(4):
+        mine = [s for s in program.steps if s.instruction.ENGINE == engine]
+        assert mine == [s for s in moved.steps if s.instruction.ENGINE == engine]
+
+
+def test_no_token_without_a_conflict() -> None:
+    steps = (
+        Step(isa.Load(buffer=VMEM, arg=1, n0=4, n1=1, n2=1, n3=1), 0),
+        Step(isa.Store(buffer=VMEM, arg=SCRATCH_ARG, src=64, n0=4, n1=1, n2=1, n3=1), 0),
+    )
+    program = TileProgram(steps, (), b"", 4096, {}, pb.MemoryPlan())
+    done = tokens.insert(program, tokens.dependencies(program, ARCH))
+    assert [(s.pop, s.push) for s in done.steps] == [(0, 0), (0, 0)]
