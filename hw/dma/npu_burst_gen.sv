@@ -1,6 +1,6 @@
 // Cuts the DRAM bytes of runs into INCR bursts and offers one address a cycle (AR or AW channel).
 // A burst starts on a beat, never crosses a multiple of BurstBeats beats (so neither 4 KiB), and is
-// offered only when `room_i` beats and a place among the outstanding bursts are there for all of it.
+// offered only when `room_i` beats and a place among the outstanding bursts are there for it.
 
 module npu_burst_gen
   import npu_dma_pkg::*;
@@ -11,6 +11,7 @@ module npu_burst_gen
   input  logic                clk_i,
   input  logic                rst_ni,
   input  logic                clear_i,
+  input  logic                tick_i,
   input  logic                halt_i,
   input  logic                run_valid_i,
   input  logic [63:0]         run_dram_i,
@@ -68,7 +69,8 @@ module npu_burst_gen
   assign len_o = len_q;
 
   always_ff @(posedge clk_i) begin : burst
-    if (!rst_ni) begin
+    if (!tick_i) begin
+    end else if (!rst_ni) begin
       valid_q <= 1'b0;
       middle_q <= 1'b0;
     end else if (clear_i) begin

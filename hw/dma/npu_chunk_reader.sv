@@ -1,5 +1,5 @@
-// Reads the on-chip bytes of runs, one beat of the memory's read port a cycle, as long as `room_i` says
-// that the data can be kept.
+// Reads the on-chip bytes of runs, one beat of the memory's read port a cycle, as long as `room_i`
+// says that the data can be kept.
 
 module npu_chunk_reader
   import npu_dma_pkg::*;
@@ -7,6 +7,7 @@ module npu_chunk_reader
   input  logic        clk_i,
   input  logic        rst_ni,
   input  logic        clear_i,
+  input  logic        tick_i,
   input  logic        run_valid_i,
   input  logic [2:0]  run_buffer_i,
   input  logic [23:0] run_chip_i,
@@ -37,7 +38,8 @@ module npu_chunk_reader
     if (run_valid_i) begin
       if (!middle_q) begin
         addr = {run_chip_i[23:BeatShift], BeatShift'(0)};
-        beats = (21'(run_chip_i[BeatShift-1:0]) + 21'(run_bytes_i) + 21'(BeatBytes - 1)) >> BeatShift;
+        beats = (21'(run_chip_i[BeatShift-1:0]) + 21'(run_bytes_i) + 21'(BeatBytes - 1))
+                >> BeatShift;
       end
       issue = room_i && (!valid_q || ready_i);
     end
@@ -50,7 +52,8 @@ module npu_chunk_reader
   assign addr_o = addr_q;
 
   always_ff @(posedge clk_i) begin : read
-    if (!rst_ni || clear_i) begin
+    if (!tick_i) begin
+    end else if (!rst_ni || clear_i) begin
       valid_q <= 1'b0;
       middle_q <= 1'b0;
     end else if (issue) begin

@@ -1,4 +1,4 @@
-// What LOAD and STORE share: sizes of their datapath and the form in which they keep an instruction.
+// What LOAD and STORE share: sizes of their datapath, and how they keep an instruction.
 
 package npu_dma_pkg;
   localparam int unsigned BeatBytes = npu_arch_pkg::DramBytes;
@@ -8,8 +8,8 @@ package npu_dma_pkg;
   // Byte counts relative to a beat: a run of 2^20 bytes plus an offset, signed.
   localparam int unsigned RelBits = 23;
 
-  // An instruction as both engines see it: runs of n0 bytes under three loops, one address stream on
-  // chip and one in DRAM. STORE has no padding.
+  // An instruction as both engines see it: runs of n0 bytes under three loops, one address stream
+  // on chip and one in DRAM. STORE has no padding.
   typedef struct packed {
     logic [31:0] index;
     logic [2:0]  buffer;

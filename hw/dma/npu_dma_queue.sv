@@ -1,8 +1,8 @@
 // Instructions of a DMA engine in flight: takes a descriptor, refuses what is illegal or leaves its
 // memory, keeps the good ones for the walkers until `free_i`.
 //
-// The extent of the on-chip addresses is the exact sum over the three loops; one multiplier, a loop per
-// cycle, so a descriptor reaches the walkers four cycles after it came.
+// The extent of the on-chip addresses is the exact sum over the three loops; one multiplier, a loop
+// per cycle, so a descriptor reaches the walkers four cycles after it came.
 
 module npu_dma_queue
   import npu_dma_pkg::*;
@@ -13,11 +13,12 @@ module npu_dma_queue
   input  logic               clk_i,
   input  logic               rst_ni,
   input  logic               clear_i,
+  input  logic               tick_i,
   input  logic               halt_i,
   input  logic               valid_i,
   output logic               ready_o,
   input  desc_t              desc_i,
-  input  logic [24:0]        size_i,     // bytes of the memory named by desc_i.buffer; 0: not reachable
+  input  logic [24:0]        size_i,     // bytes of the memory desc_i.buffer; 0: not reachable
   input  logic               free_i,     // the oldest instruction has finished
   output desc_t              slot_o [Slots],
   output logic [PtrBits-1:0] head_o,     // oldest unfinished; pointers carry a wrap bit
@@ -31,7 +32,7 @@ module npu_dma_queue
 
   desc_t              slot_q [Slots];
   logic [PtrBits-1:0] head_q, tail_q;
-  logic [1:0]         step_q;     // loops still to be added to the extent of the descriptor at tail_q
+  logic [1:0]         step_q;     // loops added to the extent
   logic               checking_q;
   logic [24:0]        size_q;
   extent_t            low_q, high_q;
@@ -39,6 +40,9 @@ module npu_dma_queue
   logic               error_q;
   logic [3:0]         code_q;
   logic [31:0]        index_q;
+
+  logic [PtrBits-2:0] at;         // of the descriptor that is checked
+  assign at = tail_q[PtrBits-2:0];
 
   assign ready_o = !checking_q && !full_q && !error_q && !halt_i;
   assign slot_o = slot_q;
@@ -51,13 +55,11 @@ module npu_dma_queue
 
   always_ff @(posedge clk_i) begin : queue
     automatic logic [PtrBits-1:0] head, tail;
-    /*verilator lint_off UNUSEDSIGNAL*/  // what only the walkers need
-    automatic desc_t              d;
-    /*verilator lint_on UNUSEDSIGNAL*/
     automatic logic signed [16:0] count;
     automatic logic signed [23:0] stride;
     automatic extent_t            reach, low, high;
-    if (!rst_ni || clear_i) begin
+    if (!tick_i) begin
+    end else if (!rst_ni || clear_i) begin
       head_q <= '0;
       tail_q <= '0;
       checking_q <= 1'b0;
@@ -67,7 +69,7 @@ module npu_dma_queue
       head = head_q;
       tail = tail_q;
       if (valid_i && ready_o) begin
-        slot_q[tail[PtrBits-2:0]] <= desc_i;
+        slot_q[at] <= desc_i;
         size_q <= size_i;
         low_q <= extent_t'({1'b0, desc_i.chip});
         high_q <= extent_t'({1'b0, desc_i.chip}) + extent_t'({1'b0, desc_i.n0});
@@ -75,11 +77,10 @@ module npu_dma_queue
         checking_q <= 1'b1;
       end
       if (checking_q) begin
-        d = slot_q[tail[PtrBits-2:0]];
         unique case (step_q)
-          2'd0: begin count = {1'b0, d.n1}; stride = d.chip1; end
-          2'd1: begin count = {1'b0, d.n2}; stride = d.chip2; end
-          default: begin count = {1'b0, d.n3}; stride = d.chip3; end
+          2'd0: begin count = {1'b0, slot_q[at].n1}; stride = slot_q[at].chip1; end
+          2'd1: begin count = {1'b0, slot_q[at].n2}; stride = slot_q[at].chip2; end
+          default: begin count = {1'b0, slot_q[at].n3}; stride = slot_q[at].chip3; end
         endcase
         reach = (extent_t'(count) - 44'sd1) * extent_t'(stride);
         low = low_q + (reach < 0 ? reach : '0);
@@ -89,10 +90,11 @@ module npu_dma_queue
         step_q <= step_q + 2'd1;
         if (step_q == 2'd2) begin
           checking_q <= 1'b0;
-          index_q <= d.index;
-          if (d.n0 == '0 || d.n1 == '0 || d.n2 == '0 || d.n3 == '0
-              || {1'b0, d.before0} + {1'b0, d.after0} > {1'b0, d.n0}
-              || {1'b0, d.before1} + {1'b0, d.after1} > {1'b0, d.n1}) begin
+          index_q <= slot_q[at].index;
+          if (slot_q[at].n0 == '0 || slot_q[at].n1 == '0 || slot_q[at].n2 == '0
+              || slot_q[at].n3 == '0
+              || 21'(slot_q[at].before0) + 21'(slot_q[at].after0) > 21'(slot_q[at].n0)
+              || 17'(slot_q[at].before1) + 17'(slot_q[at].after1) > 17'(slot_q[at].n1)) begin
             error_q <= 1'b1;
             code_q <= npu_isa_pkg::ErrorIllegal;
           end else if (size_q == '0 || low < 0 || high > extent_t'({1'b0, size_q})) begin

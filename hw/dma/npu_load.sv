@@ -3,8 +3,8 @@
 //   npu_dma_queue ─┬─ npu_run_walk (ask)  ─ npu_burst_gen ─ AR
 //                  └─ npu_run_walk (fill) ─ npu_realign ─ memory write port
 //                        R ─ npu_window_fifo ─┘
-// The asking side runs ahead by as much data as the FIFO has room for; the filling side walks the same
-// runs again. R is always ready, since room was set aside before the address went out.
+// The asking side runs ahead by as much data as the FIFO has room for; the filling side walks the
+// same runs again. R is always ready, since room was set aside before the address went out.
 
 `include "npu_macros.svh"
 
@@ -89,12 +89,17 @@ module npu_load
   /*verilator lint_off UNUSEDSIGNAL*/  // the wrap bit of head
   logic [PtrBits-1:0] head, tail;
   /*verilator lint_on UNUSEDSIGNAL*/
-  logic               active, free;
+  logic               active, free, done_q;
+  // With nothing in the engine and nothing on the bus, no register of it changes. One test instead
+  // of one per register: a sleeping engine costs the simulator almost nothing.
+  logic               tick;
+  assign tick = !rst_ni || clear_i || instr_valid_i || active || m_axi_arvalid_o || m_axi_rvalid_i
+                || done_q;
   logic               queue_error;
   logic [3:0]         queue_code;
   logic [31:0]        queue_index;
   npu_dma_queue #(.Slots(Slots)) u_queue (
-    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .halt_i,
     .valid_i(instr_valid_i), .ready_o(instr_ready_o), .desc_i(desc), .size_i(size),
     .free_i(free), .slot_o(slot), .head_o(head), .tail_o(tail), .active_o(active),
     .error_valid_o(queue_error), .error_code_o(queue_code), .error_index_o(queue_index)
@@ -112,12 +117,12 @@ module npu_load
   logic [23:0]         unused_chip;
   logic [19:0]         unused_bytes, unused_before;
   npu_run_walk #(.Slots(Slots)) u_ask (
-    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(ask_next),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(ask_next),
     .valid_o(ask_valid), .slot_o(unused_slot), .last_o(unused_last), .chip_o(unused_chip),
     .dram_o(ask_dram), .bytes_o(unused_bytes), .before_o(unused_before), .data_o(ask_data)
   );
   npu_burst_gen #(.BurstBeats(BurstBeats), .RoomBits(RoomBits)) u_burst (
-    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .halt_i,
     .run_valid_i(ask_valid), .run_dram_i(ask_dram), .run_data_i(ask_data), .run_next_o(ask_next),
     .room_i(room_q), .slot_free_i(bursts_q != BurstBits'(npu_arch_pkg::LoadBursts)),
     .issue_o(issue), .issue_beats_o(issue_beats),
@@ -139,19 +144,19 @@ module npu_load
   logic                error0, error1;
   logic                unused_emit, unused_run_end, instr_end, starved, read_error;
   npu_run_walk #(.Slots(Slots)) u_fill (
-    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(fill_next),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(fill_next),
     .valid_o(fill_valid), .slot_o(fill_slot), .last_o(fill_last), .chip_o(fill_chip),
     .dram_o(fill_dram), .bytes_o(fill_bytes), .before_o(fill_before), .data_o(fill_data)
   );
   npu_window_fifo #(.Depth(Depth)) u_data (
-    .clk_i, .rst_ni, .clear_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick),
     .push_i(m_axi_rvalid_i), .data_i(m_axi_rdata_i), .error_i(m_axi_rresp_i != 2'b00),
     .pop_i(pop), .count_o(count), .beat0_o(beat0), .beat1_o(beat1),
     .error0_o(error0), .error1_o(error1)
   );
   assign fill_byte = fill_next ? slot[fill_slot].fill : '0;
   npu_realign #(.SlotBits(PtrBits - 1), .AddrBits(24)) u_realign (
-    .clk_i, .rst_ni, .clear_i, .gate_i(!halt_i),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .gate_i(!halt_i),
     .run_valid_i(fill_valid), .run_slot_i(fill_slot), .run_last_i(fill_last),
     .run_to_i(fill_chip), .run_from_i(fill_dram[BeatShift-1:0]), .run_bytes_i(fill_bytes),
     .run_before_i(fill_before), .run_data_i(fill_data), .run_fill_i(fill_byte),
@@ -168,14 +173,15 @@ module npu_load
   assign load_wr_buffer_o = npu_isa_pkg::buffer_e'(slot[head[PtrBits-2:0]].buffer);
   assign m_axi_rready_o = 1'b1;
 
-  logic write, done_q;
+  logic write;
   assign write = load_wr_valid_o && load_wr_ready_i;
   assign free = write && instr_end;
   assign done_o = done_q;
 
   logic [RoomBits-1:0] flying_q;  // beats asked for and not arrived; survives clear_i
   always_ff @(posedge clk_i) begin : credits
-    if (!rst_ni) begin
+    if (!tick) begin
+    end else if (!rst_ni) begin
       flying_q <= '0;
       bursts_q <= '0;
       room_q <= RoomBits'(Depth);

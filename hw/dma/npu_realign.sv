@@ -1,9 +1,9 @@
-// Turns a stream of source beats into destination chunks: one chunk (the bytes of one destination beat,
-// with strobes) a cycle, for runs whose two sides have any byte alignment, padding merged in.
+// Turns a stream of source beats into destination chunks: one chunk (the bytes of one destination
+// beat, with strobes) a cycle, for runs whose two sides have any byte alignment, padding merged in.
 //
-// A run's source beats come in order through the window of npu_window_fifo; a beat that two runs need is
-// asked for twice. Positions are relative to the chunk at hand: lane l of it is byte l - `first` of what
-// is left of the run, and byte `l + shift` of the window.
+// A run's source beats come in order through the window of npu_window_fifo; a beat that two runs
+// need is asked for twice. Positions are relative to the chunk at hand: lane l of it is byte
+// l - `first` of what is left of the run, and byte l + `shift` of the window.
 
 `include "npu_macros.svh"
 
@@ -16,13 +16,14 @@ module npu_realign
   input  logic                clk_i,
   input  logic                rst_ni,
   input  logic                clear_i,
+  input  logic                tick_i,
   input  logic                gate_i,        // may emit a chunk
   // the next run, as a walker offers it
   input  logic                run_valid_i,
   input  logic [SlotBits-1:0] run_slot_i,
   input  logic                run_last_i,    // last run of its instruction
   input  logic [AddrBits-1:0] run_to_i,      // destination address of byte 0
-  input  logic [BeatShift-1:0] run_from_i,   // source address of the first data byte, within its beat
+  input  logic [BeatShift-1:0] run_from_i,   // of the first data byte in its source beat
   input  logic [19:0]         run_bytes_i,
   input  logic [19:0]         run_before_i,
   input  logic [19:0]         run_data_i,
@@ -84,7 +85,7 @@ module npu_realign
       has_data = low_q < Beat && high_q > 0 && low_q < high_q;
       finish = end_q <= Beat;
       if (has_data) begin
-        reach = shift_q + (high_q < Beat ? high_q : Beat);  // one past the last byte of the window used
+        reach = shift_q + (high_q < Beat ? high_q : Beat);  // past the last byte used
         need = reach > Beat ? 2'd2 : 2'd1;
         enough = count_i >= need;
         bad = enough && (error0_i || (need == 2'd2 && error1_i));
@@ -115,7 +116,8 @@ module npu_realign
     automatic logic [7:0]           data [BeatBytes];
     automatic logic [BeatBytes-1:0] strb, inner;
     automatic rel_t                 to, base;
-    if (!rst_ni || clear_i) begin
+    if (!tick_i) begin
+    end else if (!rst_ni || clear_i) begin
       active_q <= 1'b0;
       valid_q <= 1'b0;
       error_q <= 1'b0;

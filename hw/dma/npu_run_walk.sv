@@ -1,6 +1,6 @@
-// Walks the runs of the instructions in a queue, in order: one run a cycle if `next_i` stays high, with
-// no gap between instructions. An engine has several walkers over the same slots, so that what is
-// asked for early and what is consumed late need no list of runs between them.
+// Walks the runs of the instructions in a queue, in order: one run a cycle if `next_i` stays high,
+// with no gap between instructions. An engine has several walkers over the same slots, so that what
+// is asked for early and what is consumed late need no list of runs between them.
 
 module npu_run_walk
   import npu_dma_pkg::*;
@@ -11,6 +11,7 @@ module npu_run_walk
   input  logic               clk_i,
   input  logic               rst_ni,
   input  logic               clear_i,
+  input  logic               tick_i,
   input  desc_t              slot_i [Slots],
   input  logic [PtrBits-1:0] tail_i,
   input  logic               next_i,     // the run was taken
@@ -28,13 +29,15 @@ module npu_run_walk
   logic [PtrBits-2:0] slot_q;
   logic [15:0]        i1_q, i2_q, i3_q;
   logic [15:0]        end1_q, end2_q, end3_q;    // last index of each loop
-  logic [15:0]        first_q, limit_q;          // loop 1 indices that are not padding: [first, limit)
+  logic [15:0]        first_q, limit_q;          // loop 1 outside padding: [first, limit)
   logic [19:0]        bytes_q, before_q, inner_q, data_q;
-  logic [23:0]        chip1_q, chip2_q, chip3_q; // on-chip address at the current index of loop k..3
+  logic [23:0]        chip1_q, chip2_q, chip3_q; // address at the index of loop k..3
   logic [63:0]        dram1_q, dram2_q, dram3_q;
   logic [23:0]        chip_stride1_q, chip_stride2_q, chip_stride3_q;
   logic [31:0]        dram_stride1_q, dram_stride2_q, dram_stride3_q;
 
+  logic [PtrBits-2:0] next;
+  assign next = next_q[PtrBits-2:0];
   assign valid_o = valid_q;
   assign slot_o = slot_q;
   assign last_o = last_q;
@@ -45,13 +48,11 @@ module npu_run_walk
   assign data_o = data_q;
 
   always_ff @(posedge clk_i) begin : walk
-    /*verilator lint_off UNUSEDSIGNAL*/  // what only the engine needs
-    automatic desc_t       d;
-    /*verilator lint_on UNUSEDSIGNAL*/
     automatic logic [15:0] i1, i2, i3;
     automatic logic [23:0] chip;
     automatic logic [63:0] dram;
-    if (!rst_ni || clear_i) begin
+    if (!tick_i) begin
+    end else if (!rst_ni || clear_i) begin
       valid_q <= 1'b0;
       next_q <= '0;
     end else if (valid_q ? next_i : next_q != tail_i) begin
@@ -89,35 +90,35 @@ module npu_run_walk
         last_q <= i1 == end1_q && i2 == end2_q && i3 == end3_q;
         data_q <= (i1 >= first_q && i1 < limit_q) ? inner_q : '0;
       end else if (next_q != tail_i) begin
-        d = slot_i[next_q[PtrBits-2:0]];
         valid_q <= 1'b1;
-        slot_q <= next_q[PtrBits-2:0];
+        slot_q <= next;
         next_q <= next_q + PtrBits'(1);
         i1_q <= '0;
         i2_q <= '0;
         i3_q <= '0;
-        end1_q <= d.n1 - 16'd1;
-        end2_q <= d.n2 - 16'd1;
-        end3_q <= d.n3 - 16'd1;
-        first_q <= d.before1;
-        limit_q <= d.n1 - d.after1;
-        bytes_q <= d.n0;
-        before_q <= d.before0;
-        inner_q <= d.n0 - d.before0 - d.after0;
-        data_q <= (d.before1 == '0 && d.n1 != d.after1) ? d.n0 - d.before0 - d.after0 : '0;
-        chip1_q <= d.chip;
-        chip2_q <= d.chip;
-        chip3_q <= d.chip;
-        dram1_q <= d.dram;
-        dram2_q <= d.dram;
-        dram3_q <= d.dram;
-        chip_stride1_q <= d.chip1;
-        chip_stride2_q <= d.chip2;
-        chip_stride3_q <= d.chip3;
-        dram_stride1_q <= d.dram1;
-        dram_stride2_q <= d.dram2;
-        dram_stride3_q <= d.dram3;
-        last_q <= d.n1 == 16'd1 && d.n2 == 16'd1 && d.n3 == 16'd1;
+        end1_q <= slot_i[next].n1 - 16'd1;
+        end2_q <= slot_i[next].n2 - 16'd1;
+        end3_q <= slot_i[next].n3 - 16'd1;
+        first_q <= slot_i[next].before1;
+        limit_q <= slot_i[next].n1 - slot_i[next].after1;
+        bytes_q <= slot_i[next].n0;
+        before_q <= slot_i[next].before0;
+        inner_q <= slot_i[next].n0 - slot_i[next].before0 - slot_i[next].after0;
+        data_q <= (slot_i[next].before1 == '0 && slot_i[next].n1 != slot_i[next].after1)
+                  ? slot_i[next].n0 - slot_i[next].before0 - slot_i[next].after0 : '0;
+        chip1_q <= slot_i[next].chip;
+        chip2_q <= slot_i[next].chip;
+        chip3_q <= slot_i[next].chip;
+        dram1_q <= slot_i[next].dram;
+        dram2_q <= slot_i[next].dram;
+        dram3_q <= slot_i[next].dram;
+        chip_stride1_q <= slot_i[next].chip1;
+        chip_stride2_q <= slot_i[next].chip2;
+        chip_stride3_q <= slot_i[next].chip3;
+        dram_stride1_q <= slot_i[next].dram1;
+        dram_stride2_q <= slot_i[next].dram2;
+        dram_stride3_q <= slot_i[next].dram3;
+        last_q <= slot_i[next].n1 == 16'd1 && slot_i[next].n2 == 16'd1 && slot_i[next].n3 == 16'd1;
       end else begin
         valid_q <= 1'b0;
       end

@@ -48,11 +48,11 @@ module npu_store
 );
   localparam int unsigned Slots = npu_arch_pkg::StoreInflight;
   localparam int unsigned PtrBits = $clog2(Slots) + 1;
-  localparam int unsigned Ahead = npu_arch_pkg::StoreBufferBytes / BeatBytes;  // beats addressed, not sent
+  localparam int unsigned Ahead = npu_arch_pkg::StoreBufferBytes / BeatBytes;  // beats
   localparam int unsigned AheadBits = $clog2(Ahead) + 1;
   localparam int unsigned BurstBeats = burst_beats(npu_arch_pkg::StoreBufferBytes);
   localparam int unsigned BurstBits = $clog2(npu_arch_pkg::StoreBursts + 1);
-  localparam int unsigned Depth = 16;  // beats read from memory and not sent; covers the port's latency
+  localparam int unsigned Depth = 16;  // beats read and not sent; covers the port's latency
 
   // Instruction to descriptor, only when one is taken.
   desc_t       desc;
@@ -90,12 +90,15 @@ module npu_store
   /*verilator lint_off UNUSEDSIGNAL*/  // the wrap bit of head
   logic [PtrBits-1:0] head, tail;
   /*verilator lint_on UNUSEDSIGNAL*/
-  logic               active, free;
+  logic               active, free, done_q;
+  // See npu_load. Whatever is on the bus belongs to an instruction that has not finished.
+  logic               tick;
+  assign tick = !rst_ni || clear_i || instr_valid_i || active || m_axi_bvalid_i || done_q;
   logic               queue_error;
   logic [3:0]         queue_code;
   logic [31:0]        queue_index;
   npu_dma_queue #(.Slots(Slots)) u_queue (
-    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .halt_i,
     .valid_i(instr_valid_i), .ready_o(instr_ready_o), .desc_i(desc), .size_i(size),
     .free_i(free), .slot_o(slot), .head_o(head), .tail_o(tail), .active_o(active),
     .error_valid_o(queue_error), .error_code_o(queue_code), .error_index_o(queue_index)
@@ -112,12 +115,12 @@ module npu_store
   logic [23:0]          unused_ask_chip;
   logic [19:0]          unused_ask_before, unused_ask_data;
   npu_run_walk #(.Slots(Slots)) u_ask (
-    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(ask_next),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(ask_next),
     .valid_o(ask_valid), .slot_o(ask_slot), .last_o(ask_last), .chip_o(unused_ask_chip),
     .dram_o(ask_dram), .bytes_o(ask_bytes), .before_o(unused_ask_before), .data_o(unused_ask_data)
   );
   npu_burst_gen #(.BurstBeats(BurstBeats), .RoomBits(AheadBits)) u_burst (
-    .clk_i, .rst_ni, .clear_i, .halt_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .halt_i,
     .run_valid_i(ask_valid), .run_dram_i(ask_dram), .run_data_i(ask_bytes), .run_next_o(ask_next),
     .room_i(AheadBits'(Ahead) - ahead_q),
     .slot_free_i(bursts_q != BurstBits'(npu_arch_pkg::StoreBursts)),
@@ -138,14 +141,14 @@ module npu_store
   logic [63:0]         unused_read_dram;
   logic [19:0]         unused_read_before, unused_read_data;
   npu_run_walk #(.Slots(Slots)) u_read (
-    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(read_next),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(read_next),
     .valid_o(read_valid), .slot_o(read_slot), .last_o(unused_read_last), .chip_o(read_chip),
     .dram_o(unused_read_dram), .bytes_o(read_bytes), .before_o(unused_read_before),
     .data_o(unused_read_data)
   );
   assign read_buffer = read_valid ? slot[read_slot].buffer : '0;
   npu_chunk_reader u_reader (
-    .clk_i, .rst_ni, .clear_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick),
     .run_valid_i(read_valid), .run_buffer_i(read_buffer), .run_chip_i(read_chip),
     .run_bytes_i(read_bytes), .run_next_o(read_next), .room_i(room_q != '0),
     .issue_o(read_issue), .valid_o(store_rd_valid_o), .ready_i(store_rd_ready_i),
@@ -179,19 +182,19 @@ module npu_store
   logic [7:0]          chunk_data [BeatBytes];
   logic [PtrBits-2:0]  unused_slot;
   npu_run_walk #(.Slots(Slots)) u_send (
-    .clk_i, .rst_ni, .clear_i, .slot_i(slot), .tail_i(tail), .next_i(send_next),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(send_next),
     .valid_o(send_valid), .slot_o(send_slot), .last_o(send_last), .chip_o(send_chip),
     .dram_o(send_dram), .bytes_o(send_bytes), .before_o(unused_send_before),
     .data_o(unused_send_data)
   );
   npu_window_fifo #(.Depth(Depth)) u_data (
-    .clk_i, .rst_ni, .clear_i,
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick),
     .push_i(arrive_q), .data_i(arrived), .error_i(1'b0),
     .pop_i(pop), .count_o(count), .beat0_o(beat0), .beat1_o(beat1),
     .error0_o(unused_error0), .error1_o(unused_error1)
   );
   npu_realign #(.SlotBits(PtrBits - 1), .AddrBits(64)) u_realign (
-    .clk_i, .rst_ni, .clear_i, .gate_i(ahead_q != '0),
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .gate_i(ahead_q != '0),
     .run_valid_i(send_valid), .run_slot_i(send_slot), .run_last_i(send_last),
     .run_to_i(send_dram), .run_from_i(send_chip[BeatShift-1:0]), .run_bytes_i(send_bytes),
     .run_before_i('0), .run_data_i(send_bytes), .run_fill_i('0),
@@ -215,7 +218,7 @@ module npu_store
   assign m_axi_bready_o = 1'b1;
 
   // Responses.
-  logic                 read_fire, write_fire, done_q, error_q;
+  logic                 read_fire, write_fire, error_q;
   logic [31:0]          error_index_q;
   logic [31:0]          waiting_q [Slots];  // bursts of each instruction without response
   logic [Slots-1:0]     asked_q;            // all addresses of the instruction are out
@@ -227,14 +230,16 @@ module npu_store
   assign done_o = done_q;
 
   always_ff @(posedge clk_i) begin : credits
-    if (!rst_ni) begin
+    if (!tick) begin
+    end else if (!rst_ni) begin
       ahead_q <= '0;
       bursts_q <= '0;
     end else if (issue || emit || m_axi_bvalid_i) begin
       ahead_q <= ahead_q + (issue ? AheadBits'(issue_beats) : '0) - AheadBits'(emit);
       bursts_q <= bursts_q + BurstBits'(issue) - BurstBits'(m_axi_bvalid_i);
     end
-    if (!rst_ni || clear_i) begin
+    if (!tick) begin
+    end else if (!rst_ni || clear_i) begin
       room_q <= RoomBits'(Depth);
       arrive_q <= 1'b0;
     end else begin
@@ -246,7 +251,8 @@ module npu_store
   always_ff @(posedge clk_i) begin : responses
     automatic int unsigned s;
     automatic logic [31:0] waiting [Slots];
-    if (!rst_ni || clear_i) begin
+    if (!tick) begin
+    end else if (!rst_ni || clear_i) begin
       waiting = '{default: '0};
       waiting_q <= waiting;
       asked_q <= '0;

@@ -10,6 +10,7 @@ module npu_window_fifo
   input  logic                clk_i,
   input  logic                rst_ni,
   input  logic                clear_i,
+  input  logic                tick_i,
   input  logic                push_i,
   input  logic [BeatBits-1:0] data_i,
   input  logic                error_i,     // travels with the beat
@@ -43,7 +44,8 @@ module npu_window_fifo
     automatic logic [BeatBits-1:0] w [Window];
     automatic logic [Window-1:0]   e;
     automatic logic [2:0]          fill;
-    if (!rst_ni || clear_i) begin
+    if (!tick_i) begin
+    end else if (!rst_ni || clear_i) begin
       wr_q <= '0;
       rd_q <= '0;
       read_q <= 1'b0;

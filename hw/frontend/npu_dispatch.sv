@@ -1,5 +1,5 @@
 // From the fetched stream to the engines: a queue per engine, the token counters, and the order in
-// which each engine's instructions finish. The run's end, errors and counters: npu_run, npu_account.
+// which each engine's instructions finish. The run's end and its counters: npu_run, npu_account.
 
 `include "npu_macros.svh"
 
@@ -75,10 +75,18 @@ module npu_dispatch
     assign instr_valid_o[e] = waiting[e] && missing_o[e] == '0 && !order_full_q[e] && !halt_i;
     assign oldest_push[e] = order_push_q[e][order_rd_q[e]];
     assign oldest_index[e] = order_index_q[e][order_rd_q[e]];
-    assign retire[e] = (done_i[e] || late_some_q[e]) && (oldest_push[e] & none_left_q[e]) == '0;
     assign oldest_o[e] = flying_q[e] ? oldest_index[e] : instr_index_o[e];
   end
   assign issue = instr_valid_o & instr_ready_i;
+  always_comb begin
+    retire = done_i | late_some_q;
+    // Whether a push finds its counter full is looked at only when one is due.
+    if (retire != '0) begin
+      for (int unsigned e = 0; e < NumEngines; e++) begin
+        if ((oldest_push[e] & none_left_q[e]) != '0) retire[e] = 1'b0;
+      end
+    end
+  end
   assign take = issue;
 
   always_ff @(posedge clk_i) begin : tokens

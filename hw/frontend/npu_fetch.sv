@@ -1,5 +1,5 @@
-// Streams the program from DRAM and hands over one decoded-enough instruction after another: opcode,
-// length and token masks are checked here, everything else by the engines.
+// Streams the program from DRAM and hands over one instruction after another: opcode, length and
+// token masks are checked here, everything else by the engines.
 //
 // Bursts are asked for as long as the buffer has room, so a program is read at the bus's pace and
 // somewhat past its end; what arrives behind `end` is dropped, errors included.
@@ -68,7 +68,8 @@ module npu_fetch (
       ar_valid_q <= 1'b0;
       flying_q <= '0;
       room_q <= PtrBits'(Depth);
-    end else if (run_q || start_i || ar_valid_q || m_axi_rvalid_i || clear_i) begin
+    end else if (start_i || ask || ar_valid_q || m_axi_rvalid_i || take || clear_i
+                 || (run_q && stop)) begin
       if (ask) begin
         ar_valid_q <= 1'b1;
         ar_addr_q <= next_addr_q;
@@ -141,7 +142,7 @@ module npu_fetch (
       rd_q <= '0;
       beat_valid_q <= 1'b0;
       open_q <= 1'b0;
-    end else if (m_axi_rvalid_i || start_i || step || rd_q != wr_q) begin
+    end else if (m_axi_rvalid_i || start_i || step || (!beat_valid_q && rd_q != wr_q)) begin
       if (m_axi_rvalid_i && !stop) begin
         ram_q[wr_q[PtrBits-2:0]] <= m_axi_rdata_i;
         ram_error_q[wr_q[PtrBits-2:0]] <= m_axi_rresp_i != 2'b00;
@@ -173,7 +174,7 @@ module npu_fetch (
       words_q <= '0;
       index_q <= '0;
       at_q <= '0;
-    end else if (step || valid_q) begin
+    end else if (step || (valid_q && instr_ready_i)) begin
       if (valid_q && instr_ready_i) begin
         valid_q <= 1'b0;
         index_q <= index_q + 32'd1;
@@ -217,5 +218,5 @@ module npu_fetch (
   assign error_valid_o = error_q;
   assign error_code_o = code_q;
 
-  `NPU_ASSERT(FetchAsked, !m_axi_rvalid_i || flying_q != '0, "fetch: read data that nobody asked for")
+  `NPU_ASSERT(FetchAsked, !m_axi_rvalid_i || flying_q != '0, "fetch: unasked read data")
 endmodule

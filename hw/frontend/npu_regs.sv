@@ -94,7 +94,7 @@ module npu_regs
       arg_q <= '{default: '0};
       bvalid_q <= 1'b0;
       rvalid_q <= 1'b0;
-    end else if (write || read || bvalid_q || rvalid_q || done_i || (running_i != under_way_q)) begin
+    end else if (write || read || bvalid_q || rvalid_q || done_i || running_i != under_way_q) begin
       if (bvalid_q && s_axil_bready_i) bvalid_q <= 1'b0;
       if (rvalid_q && s_axil_rready_i) rvalid_q <= 1'b0;
       if (running_i) under_way_q <= 1'b1;
