@@ -25,8 +25,10 @@ def npu_vector_bench(config, suffix = "", vopts = []):
         size = "small",
         srcs = [
             "npu_vector_test.cc",
+            "vector_bench.h",
             "vector_model.cc",
             "vector_model.h",
+            "vector_random.h",
         ],
         copts = ["-O2"],
         deps = [
