@@ -25,7 +25,8 @@ Bytes = npt.NDArray[np.uint8]
 class Outcome:
     """How a program ended on some device.
 
-    dram: uint8, the whole image. done_cycles: int64 per instruction, -1 where unknown or unfinished.
+    dram: uint8, the whole image. done_cycles: int64 per instruction, -1 where it is not known or
+    the instruction has not finished.
     """
 
     status: int

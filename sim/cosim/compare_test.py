@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import load_config
 from jacquard.sim.cosim.compare import difference, expect, listing
 from jacquard.sim.cosim.program import Generator
-
-import numpy as np
 
 _GENERATOR = Generator(load_config("nano4"), fault_rate=0.0)
 

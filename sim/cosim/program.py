@@ -58,8 +58,16 @@ class Generator:
     def program(self, seed: int) -> RandomProgram:
         rng = random.Random(f"{self.arch.name} {seed}")
         arch = self.arch
-        args = (0, 0, rng.randrange(4096), rng.randrange(2**39), 2**64 - rng.randrange(1, 2**20))
-        args += (_DATA.end // 2, 2**40 + rng.randrange(999), 2**64 - 2**39)
+        args = (
+            0,
+            0,
+            rng.randrange(4096),
+            rng.randrange(2**39),
+            2**64 - rng.randrange(1, 2**20),
+            _DATA.end // 2,
+            2**40 + rng.randrange(999),
+            2**64 - 2**39,
+        )
         space = Space(arch, _windows(rng, arch), _DATA, DRAM_BYTES, args)
         drafts = _fill(rng, space)
         first = len(drafts)
@@ -160,10 +168,10 @@ def _fill(rng: random.Random, space: Space) -> list[Draft]:
     return drafts
 
 
-def _plain(name: str, buffer: int, base: int, stride: int, dtype: int = isa.Dtype.S32) -> dict:
+def _plain(name: str, buffer: int, base: int, stride: int) -> dict[str, int]:
     return {
         f"{name}_buffer": int(buffer),
-        f"{name}_dtype": int(dtype),
+        f"{name}_dtype": int(isa.Dtype.S32),
         f"{name}_base": base,
         f"{name}_stride0": stride,
     }

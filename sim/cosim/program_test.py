@@ -70,8 +70,12 @@ def test_a_byte_of_any_memory_changed_before_the_dump_shows_in_dram(config: str)
     for seed in range(12):
         program = generator.program(seed)
         # The dump begins with the STORE of the whole VMEM window.
-        stores = [i for i, instr in enumerate(program.instructions) if instr.NAME == "store"]
-        first = next(i for i in stores if program.instructions[i].dram == 0x9000)  # type: ignore[attr-defined]
+        stores = [
+            (i, instr)
+            for i, instr in enumerate(program.instructions)
+            if isinstance(instr, isa.Store)
+        ]
+        first = next(i for i, instr in stores if instr.dram == 0x9000)
         body, dump = program.instructions[:first], program.instructions[first:-1]
         bare = [isa.by_name(i.NAME)(**_without_tokens(i)) for i in dump] + [isa.End()]
         rng = random.Random(seed)

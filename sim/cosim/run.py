@@ -23,7 +23,7 @@ _HANG_CYCLES = 100_000  # on top of the watchdog's
 
 @dataclasses.dataclass
 class Summary:
-    """What was compared. failures: a text per program that differed, at most as many as asked for."""
+    """What was compared. failures: texts of programs that differed, as many as asked for."""
 
     programs: int = 0
     failed: int = 0

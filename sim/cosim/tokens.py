@@ -2,8 +2,8 @@
 
 For an ordered pair of engines (A, B), B's instructions are taken in order. Each needs the latest
 earlier instruction of A that it conflicts with. If that is newer than the latest one that B has
-already waited for, it pushes one token and this instruction pops one; so the n-th pop meets the n-th
-push, and every push stands before its pop in the program.
+already waited for, it pushes one token and this instruction pops one; so the n-th pop meets the
+n-th push, and every push stands before its pop in the program.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
@@ -82,7 +83,7 @@ class Synchroniser:
                             pushes[latest[engine]] |= 1 << other
         return pops, pushes
 
-    def _needed(self, touched: Sequence[Access]) -> np.ndarray:
+    def _needed(self, touched: Sequence[Access]) -> npt.NDArray[np.int64]:
         """Latest conflicting instruction of each engine, as a running number."""
         needed = np.full(_ENGINES, -1, np.int64)
         for memory, addresses, write in touched:

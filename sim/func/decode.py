@@ -39,7 +39,7 @@ class Decoded:
 
 def _record(kind: type[isa.Instruction]) -> Any:
     names = [field.name for field in kind.FIELDS]
-    return collections.namedtuple(kind.__name__, names)  # type: ignore[misc]
+    return collections.namedtuple(kind.__name__, names)
 
 
 _KINDS = {kind.OPCODE: kind for kind in isa.INSTRUCTIONS}
@@ -49,8 +49,8 @@ _RECORDS = {opcode: _record(kind) for opcode, kind in _KINDS.items()}
 def scan(code: bytes | memoryview, address: int) -> tuple[list[int], list[int], bool]:
     """Byte offsets and lengths (words) of the instructions from an address on, up to `end`.
 
-    The third result is False if the code ran out before `end`, or an instruction has no legal length
-    (that one is the last in the lists; nothing after it can be found).
+    The third result is False if the code ran out before `end`, or an instruction has no legal
+    length (that one is the last in the lists; nothing after it can be found).
     """
     offsets: list[int] = []
     lengths: list[int] = []

@@ -59,7 +59,7 @@ class RunResult:
 
 
 class Machine:
-    """An NPU of one configuration with its on-chip memories, which keep their contents over runs."""
+    """An NPU of one configuration. Its on-chip memories keep their contents between runs."""
 
     def __init__(self, arch: Arch, dram: Bytes) -> None:
         """dram: contiguous uint8 vector; used in place."""

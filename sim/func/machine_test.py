@@ -28,7 +28,8 @@ def _machine(dram: bytes = bytes(range(256))) -> Machine:
 
 
 def _bytes(machine: Machine, buffer: int, start: int, count: int) -> list[int]:
-    return machine.memories.buffer(buffer)[start : start + count].tolist()
+    values: list[int] = machine.memories.buffer(buffer)[start : start + count].tolist()
+    return values
 
 
 def _put(machine: Machine, buffer: int, start: int, values: list[int], dtype: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,10 +85,15 @@ def strided(
 
     Not `as_strided`: this constructor costs a tenth and checks the bounds once more.
     """
-    return np.ndarray(shape, dtype, memory.data, offset, strides)  # type: ignore[arg-type]
+    return np.ndarray(shape, dtype, memory.data, offset, strides)
 
 
-_RUN_DTYPE = {2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8"), 16: np.dtype("c16")}
+_RUN_DTYPE: dict[int, np.dtype[Any]] = {
+    2: np.dtype("u2"),
+    4: np.dtype("u4"),
+    8: np.dtype("u8"),
+    16: np.dtype("c16"),
+}
 
 
 def runs(

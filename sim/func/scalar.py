@@ -1,4 +1,4 @@
-"""The machine once more, slowly: docs/machine.md read word by word, one byte and one lane at a time.
+"""The machine once more, slowly: docs/machine.md word by word, a byte and a lane at a time.
 
 Only for tests. It shares no code with the engines beside it: where both agree on random programs,
 a mistake must have been made twice. Instructions are anything with the fields of npu_isa.
@@ -191,19 +191,19 @@ class ScalarMachine:
         blocks: dict[tuple[int, ...], list[list[int]]] = {}
         if isa.VectorOp(i.op).name == "TRANSPOSE":
             for members in groups.values():
-                for i0, loops, at1, _ in members:
-                    vectors = blocks.setdefault(loops[1:], [])
+                for i0, at_loops, at1, _ in members:
+                    vectors = blocks.setdefault(at_loops[1:], [])
                     assert len(vectors) == i0
                     vectors.append(read("src1", at1, i.imm1))
         for outer, members in groups.items():
             v = [0] * lanes
             b = [0] * lanes
             masked = [False] * lanes
-            for number, (i0, loops, at1, at2) in enumerate(members):
+            for number, (i0, at_loops, at1, at2) in enumerate(members):
                 a = read("src1", at1, i.imm1)
                 b = read("src2", at2, i.imm2)
                 if blocks:
-                    a = [blocks[loops[1:]][lane][i0] for lane in range(lanes)]
+                    a = [blocks[at_loops[1:]][lane][i0] for lane in range(lanes)]
                 t = [_operate(isa.VectorOp(i.op).name, a[n], b[n]) for n in range(lanes)]
                 masked = [
                     i0 == i.n0 - 1 and i.tail_lanes != 0 and n >= i.tail_lanes

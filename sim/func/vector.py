@@ -1,12 +1,14 @@
 """VECTOR: read, operate, reduce, scale, clamp, write, under four nested loops.
 
-Arrays have the shape `[n3, n2, n1, n0, lanes]`; a reduction keeps its axes with length 1. Values are
-int64 that hold 32 bits up to the operation and wrap at 64 bits from there on, as in the RTL.
+Arrays have the shape `[n3, n2, n1, n0, lanes]`, after a reduction over k loops the first 4 - k of
+these axes and lanes. Values are int64 that hold 32 bits up to the operation and wrap at 64 bits
+from there on, as in the RTL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ from jacquard.sim.func.memories import Bytes, Fault, Memories, extent, strided
 Int64 = npt.NDArray[np.int64]
 
 _BUFFER, _OP, _SCALE, _REDUCE = isa.Buffer, isa.VectorOp, isa.ScaleMode, isa.ReduceOp
-_DTYPES = {
+_DTYPES: dict[int, np.dtype[Any]] = {
     int(isa.Dtype.S8): np.dtype(np.int8),
     int(isa.Dtype.U8): np.dtype(np.uint8),
     int(isa.Dtype.S16): np.dtype(np.int16),
@@ -91,7 +93,7 @@ def rounding_shift(x: Int64, shift: int) -> Int64:
 class _Operand:
     """A checked iterator: its memory and where its vectors lie."""
 
-    __slots__ = ("memory", "dtype", "base", "strides")
+    __slots__ = ("memory", "dtype", "range", "base", "strides")
 
     def __init__(
         self,
@@ -108,6 +110,7 @@ class _Operand:
             raise Fault(isa.Error.LOCAL_RANGE)
         self.memory: Bytes = memories.buffer(buffer)
         self.dtype = _DTYPES[dtype]
+        self.range = _RANGES[dtype]
         self.base = base
         self.strides = strides
         lowest, highest = extent(base, counts, strides)
@@ -117,9 +120,8 @@ class _Operand:
     def aligned(self, lanes: int, counts: tuple[int, ...]) -> bool:
         """Whether every address that occurs is a multiple of the vector's size."""
         size = lanes * self.dtype.itemsize
-        return self.base % size == 0 and all(
-            stride % size == 0 for count, stride in zip(counts, self.strides) if count > 1
-        )
+        steps = zip(counts, self.strides, strict=True)
+        return self.base % size == 0 and all(n == 1 or stride % size == 0 for n, stride in steps)
 
     def view(self, lanes: int, counts: tuple[int, ...]) -> npt.NDArray[np.generic]:
         size = self.dtype.itemsize
@@ -153,10 +155,36 @@ def _check_legal(instr: isa.Vector, lanes: int) -> None:
         raise Fault(isa.Error.ILLEGAL)
 
 
+def _operand(
+    memories: Memories, instr: isa.Vector, which: str, counts: tuple[int, ...]
+) -> _Operand | None:
+    """The iterator of that name over counts (outermost first); None if it is absent."""
+    buffer = getattr(instr, which + "_buffer")
+    if not buffer:
+        return None
+    strides = (
+        getattr(instr, which + "_stride3"),
+        getattr(instr, which + "_stride2"),
+        getattr(instr, which + "_stride1"),
+        getattr(instr, which + "_stride0"),
+    )[: len(counts)]
+    return _Operand(
+        memories,
+        _READS if which[0] == "s" else _WRITES,
+        buffer,
+        getattr(instr, which + "_dtype"),
+        getattr(instr, which + "_base"),
+        counts,
+        strides,
+    )
+
+
 def _param(
-    memories: Memories, instr: isa.Vector, counts: tuple[int, ...], strides: tuple[int, ...]
+    memories: Memories, instr: isa.Vector, counts: tuple[int, ...]
 ) -> tuple[Int64, Int64]:
-    """Bias and multiplier of every iteration and lane, int64 `[..., lanes]`."""
+    """Bias and multiplier of every iteration and lane, int64 `[*counts, lanes]` each."""
+    loops = (instr.param_stride3, instr.param_stride2, instr.param_stride1, instr.param_stride0)
+    strides = loops[: len(counts)]
     lanes = memories.arch.lanes
     memory = memories.buffer(_BUFFER.PARAM)
     row_bytes = 8 * lanes
@@ -173,96 +201,38 @@ def _param(
     return both[..., :lanes], both[..., lanes:]
 
 
-def execute(memories: Memories, instr: isa.Vector) -> None:
-    """Executes one VECTOR. Raises Fault ILLEGAL, LOCAL_RANGE or ALIGNMENT."""
-    lanes = memories.arch.lanes
-    _check_legal(instr, lanes)
-    op = instr.op
-    counts = (instr.n3, instr.n2, instr.n1, instr.n0)
-    kept = 4 - instr.reduce_loops  # axes that the reduction leaves, outermost first
-    out = counts[:kept]
+def _source(operand: _Operand | None, imm: int, lanes: int, counts: tuple[int, ...]) -> Int64:
+    """`wrap32(ext(source) + imm)`, int64 `[*counts, lanes]`; a single number if it is absent."""
+    if operand is None:
+        return np.asarray(imm, np.int64)
+    values = operand.view(lanes, counts).astype(np.int64, order="C")
+    return wrap32(values + imm) if imm else values
 
-    sources: list[_Operand | None] = [None, None]
-    if instr.src1_buffer:
-        strides = (instr.src1_stride3, instr.src1_stride2, instr.src1_stride1, instr.src1_stride0)
-        sources[0] = _Operand(
-            memories, _READS, instr.src1_buffer, instr.src1_dtype, instr.src1_base, counts, strides
-        )
-    if instr.src2_buffer:
-        strides = (instr.src2_stride3, instr.src2_stride2, instr.src2_stride1, instr.src2_stride0)
-        sources[1] = _Operand(
-            memories, _READS, instr.src2_buffer, instr.src2_dtype, instr.src2_base, counts, strides
-        )
-    strides = (instr.dst_stride3, instr.dst_stride2, instr.dst_stride1, instr.dst_stride0)
-    targets = [
-        _Operand(
-            memories, _WRITES, instr.dst_buffer, instr.dst_dtype, instr.dst_base, out, strides[:kept]
-        )
-    ]
-    if instr.dst2_buffer:
-        strides = (instr.dst2_stride3, instr.dst2_stride2, instr.dst2_stride1, instr.dst2_stride0)
-        targets.append(
-            _Operand(
-                memories,
-                _WRITES,
-                instr.dst2_buffer,
-                instr.dst2_dtype,
-                instr.dst2_base,
-                out,
-                strides[:kept],
-            )
-        )
-    bias = mult = np.int64(0)
-    if instr.scale == _SCALE.PER_LANE:
-        strides = (
-            instr.param_stride3,
-            instr.param_stride2,
-            instr.param_stride1,
-            instr.param_stride0,
-        )
-        bias, mult = _param(memories, instr, out, strides[:kept])
-    elif instr.scale == _SCALE.IMM:
-        mult = np.int64(instr.mult1)
-    for operand in sources:
-        if operand is not None and not operand.aligned(lanes, counts):
-            raise Fault(isa.Error.ALIGNMENT)
-    for operand in targets:
-        if not operand.aligned(lanes, out):
-            raise Fault(isa.Error.ALIGNMENT)
 
-    # Operands. An absent one is a single number; the first is spelled out to give t its shape.
-    if sources[0] is None:
-        a = np.full((*counts, lanes), instr.imm1, np.int64)
-    else:
-        a = sources[0].view(lanes, counts).astype(np.int64, order="C")
-        if instr.imm1:
-            a = wrap32(a + instr.imm1)
-    if sources[1] is None:
-        b = np.asarray(instr.imm2, np.int64)
-    else:
-        b = sources[1].view(lanes, counts).astype(np.int64, order="C")
-        if instr.imm2:
-            b = wrap32(b + instr.imm2)
-    v = OPERATIONS[op](a, b)
+def _reduce(instr: isa.Vector, v: Int64, kept: int, tail: int) -> Int64:
+    """Combines the loops behind the first `kept` axes, then the lanes if so asked. Changes v."""
+    combine, identity = REDUCTIONS[instr.reduce]
+    if tail:
+        v[..., -1, tail:] = identity
+    if kept < 4:
+        v = combine.reduce(v, axis=tuple(range(kept, 4)))
+    if instr.lane_reduce:
+        v = np.repeat(combine.reduce(v, axis=-1, keepdims=True), v.shape[-1], axis=-1)
+    return v
 
-    tail = instr.tail_lanes if 0 < instr.tail_lanes < lanes else 0
-    if kept < 4 or instr.lane_reduce:
-        combine, identity = REDUCTIONS[instr.reduce]
-        if tail:
-            v = v.copy() if v is a else v
-            v[..., -1, tail:] = identity
-            tail = 0  # a reduction writes all lanes
-        if kept < 4:
-            v = combine.reduce(v, axis=tuple(range(kept, 4)))
-        if instr.lane_reduce:
-            v = np.repeat(combine.reduce(v, axis=-1, keepdims=True), lanes, axis=-1)
 
+def _scale(
+    instr: isa.Vector, v: Int64, b: Int64, param: tuple[Int64, Int64] | None
+) -> Int64:
+    """Bias, multiplier and rounding shift; zero point and clamp follow whatever the mode."""
     if instr.scale != _SCALE.OFF:
-        if instr.scale == _SCALE.PER_LANE:
-            v = v + bias
-        if op == _OP.SADD:
-            v = v * mult + b * np.int64(instr.mult2)
-        elif op == _OP.LEAKY:
+        mult: Int64 | int = instr.mult1
+        if param is not None:
+            v = v + param[0]
+            mult = param[1]
+        if instr.op == _OP.SADD:
+            v = v * mult + b * instr.mult2
+        elif instr.op == _OP.LEAKY:
             v = v * np.where(v < 0, np.int64(instr.mult2), mult)
         else:
             v = v * mult
@@ -271,18 +241,55 @@ def execute(memories: Memories, instr: isa.Vector) -> None:
         v = v + instr.zero_point
     if instr.clamp:
         v = np.minimum(np.maximum(v, instr.lo), instr.hi)
-    for operand, dtype in zip(targets, (instr.dst_dtype, instr.dst2_dtype)):
-        lo, hi = _RANGES[dtype]
-        y = np.minimum(np.maximum(v, lo), hi)
-        view = operand.view(lanes, out)
-        if op == _OP.SELECT:
-            mask = np.broadcast_to(b != 0, y.shape)
-            if tail:
-                mask = mask.copy()
-                mask[..., -1, tail:] = False
-            np.copyto(view, y, where=mask, casting="unsafe")
-        elif tail:
-            view[..., :-1, :] = y[..., :-1, :]
-            view[..., -1, :tail] = y[..., -1, :tail]
-        else:
-            view[...] = y
+    return v
+
+
+def _write(
+    target: npt.NDArray[np.generic], y: Int64, mask: npt.NDArray[np.bool_] | None, tail: int
+) -> None:
+    """Writes y, of the target's range already, where the mask and the tail allow."""
+    if mask is not None:
+        mask = np.broadcast_to(mask, y.shape)
+        if tail:
+            mask = mask.copy()
+            mask[..., -1, tail:] = False
+        np.copyto(target, y, where=mask, casting="unsafe")
+    elif tail:
+        target[..., :-1, :] = y[..., :-1, :]
+        target[..., -1, :tail] = y[..., -1, :tail]
+    else:
+        target[...] = y
+
+
+def execute(memories: Memories, instr: isa.Vector) -> None:
+    """Executes one VECTOR. Raises Fault ILLEGAL, LOCAL_RANGE or ALIGNMENT."""
+    lanes = memories.arch.lanes
+    _check_legal(instr, lanes)
+    counts = (instr.n3, instr.n2, instr.n1, instr.n0)
+    kept = 4 - instr.reduce_loops
+    out = counts[:kept]
+    src1 = _operand(memories, instr, "src1", counts)
+    src2 = _operand(memories, instr, "src2", counts)
+    dst = _operand(memories, instr, "dst", out)
+    dst2 = _operand(memories, instr, "dst2", out)
+    param = _param(memories, instr, out) if instr.scale == _SCALE.PER_LANE else None
+    for operand, loops in ((src1, counts), (src2, counts), (dst, out), (dst2, out)):
+        if operand is not None and not operand.aligned(lanes, loops):
+            raise Fault(isa.Error.ALIGNMENT)
+
+    a = _source(src1, instr.imm1, lanes, counts)
+    b = _source(src2, instr.imm2, lanes, counts)
+    if src1 is None:
+        a = np.full((*counts, lanes), a)
+    v = OPERATIONS[instr.op](a, b)
+    tail = instr.tail_lanes if instr.tail_lanes < lanes else 0
+    if kept < 4 or instr.lane_reduce:
+        v = _reduce(instr, v, kept, tail)
+        tail = 0  # a reduction writes all lanes
+    v = _scale(instr, v, b, param)
+    mask = b != 0 if instr.op == _OP.SELECT else None
+    for operand in (dst, dst2):
+        if operand is not None:
+            lowest, highest = operand.range
+            y = np.minimum(np.maximum(v, lowest), highest)
+            _write(operand.view(lanes, out), y, mask, tail)

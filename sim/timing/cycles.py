@@ -1,7 +1,7 @@
 """Cycle rules of the machine: how long each engine is busy with an instruction, and lower bounds.
 
-Small pure functions, imported by the compiler's cost model and by sim/perf. They count the cycles in
-which an engine moves data when nothing holds it up; latencies (DRAM, pipelines) and waiting for
+Small pure functions, imported by the compiler's cost model and by sim/perf. They count the cycles
+in which an engine moves data when nothing holds it up; latencies (DRAM, pipelines) and waiting for
 others come on top and are the simulators' business. An instruction is anything with the fields of
 npu_isa.
 """

@@ -1,8 +1,8 @@
 """Writes npu_decode_probe.sv: every field of every instruction, as RTL sees it.
 
-The probe reads an instruction only through the packed structures of npu_isa_pkg and puts each field,
-extended by its own signedness, into a slot of its own. A wrong width, position, order or sign in the
-package shows as a wrong number in a slot.
+The probe reads an instruction only through the packed structures of npu_isa_pkg and puts each
+field, extended by its own signedness, into a slot of its own. A wrong width, position, order or
+sign in the package shows as a wrong number in a slot.
 """
 
 from __future__ import annotations
