@@ -40,23 +40,18 @@
 // For Verilator a row is an array (the depth rounded up, so that no index needs a test) written in
 // place; for everything else it is a vector, written without blocking, which tools infer as block RAM.
 // NPU_RAM_WRITE writes the bits set in the array `mask`, whose bytes are all ones or all zeros;
-// NPU_RAM_WRITE_ROW the whole row. NPU_RAM_READ goes through `row_d`, an automatic array of the process: a
-// row assigned to `q` at once would fall apart into elements. `i` is the process's loop variable.
+// NPU_RAM_WRITE_ROW the whole row. NPU_RAM_READ goes through the scratch array `row_d`: a row assigned to
+// `q` at once would fall apart into elements. `i` is the process's loop variable. To be used inside
+// NPU_IN_PLACE_BEGIN / NPU_IN_PLACE_END.
 `ifdef NPU_FAST_MODEL
 `define NPU_RAM(name, bits, lanes, depth) logic [(bits)-1:0] name [2**$clog2(depth)][lanes];
 `define NPU_RAM_READ(q, name, row, row_d, bits, lanes, i) \
-  `NPU_IN_PLACE_BEGIN \
   `NPU_FOR(i, lanes) row_d[i] = name[row][i]; `NPU_END_FOR \
-  `NPU_IN_PLACE_END \
   q <= row_d;
 `define NPU_RAM_WRITE(name, row, data, mask, bits, lanes, i) \
-  `NPU_IN_PLACE_BEGIN \
-  `NPU_FOR(i, lanes) name[row][i] = (name[row][i] & ~mask[i]) | (data[i] & mask[i]); `NPU_END_FOR \
-  `NPU_IN_PLACE_END
+  `NPU_FOR(i, lanes) name[row][i] = (name[row][i] & ~mask[i]) | (data[i] & mask[i]); `NPU_END_FOR
 `define NPU_RAM_WRITE_ROW(name, row, data, bits, lanes, i) \
-  `NPU_IN_PLACE_BEGIN \
-  `NPU_FOR(i, lanes) name[row][i] = data[i]; `NPU_END_FOR \
-  `NPU_IN_PLACE_END
+  `NPU_FOR(i, lanes) name[row][i] = data[i]; `NPU_END_FOR
 `else
 `define NPU_RAM(name, bits, lanes, depth) logic [(lanes)*(bits)-1:0] name [depth];
 `define NPU_RAM_READ(q, name, row, row_d, bits, lanes, i) \

@@ -47,9 +47,11 @@ module npu_array
   logic signed [WeightDiffBits-1:0] shadow [Rows][Cols];
   logic signed [AccBits-1:0]        psum   [Rows][Cols];  // the last row is psum_o
 
+  // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
+  logic signed [AccBits-1:0] last [Cols];
+
   always_ff @(posedge clk_i) begin : advance
     automatic int unsigned r, c;
-    automatic logic signed [AccBits-1:0] last [Cols];
     `NPU_IN_PLACE_BEGIN
     if (en_i) begin
       // From the bottom up, so that every row still sees its upper neighbour's old sums.

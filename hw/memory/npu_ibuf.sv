@@ -35,13 +35,16 @@ module npu_ibuf
 );
   `NPU_RAM(ram, 8, Width, Depth)
 
+  // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
+  logic [7:0] row_d [Width];
+  logic [7:0] data [Width];
+  logic [7:0] mask [Width];
+
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
-    automatic logic [7:0] row_d [Width];
     automatic int unsigned sub;
     automatic logic [RowBits-1:0] row;
-    automatic logic [7:0] data [Width];
-    automatic logic [7:0] mask [Width];
+    `NPU_IN_PLACE_BEGIN
     if (rd_i) begin
       row = rd_row_i;
       `NPU_RAM_READ(rd_data_o, ram, row, row_d, 8, Width, i)
@@ -64,6 +67,7 @@ module npu_ibuf
       end
       `NPU_RAM_WRITE(ram, row, data, mask, 8, Width, i)
     end
+    `NPU_IN_PLACE_END
   end
 
   if (Width == Rows) begin : g_whole

@@ -30,19 +30,23 @@ module npu_obuf_half
   logic               first_q;
   logic [RowBits-1:0] row_q;
 
+  // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
+  logic [AccBits-1:0] row_d [Cols];
+  logic [AccBits-1:0] sum [Cols];
+
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned c;
-    automatic logic [AccBits-1:0] row_d [Cols];
-    automatic logic [AccBits-1:0] sum [Cols];
+    automatic logic [RowBits-1:0] row;
+    `NPU_IN_PLACE_BEGIN
     add_q <= mat_i && rst_ni;
     if (mat_i) begin
       first_q <= mat_first_i;
       row_q <= mat_row_i;
     end
-    if (mat_i && !mat_first_i) begin
-      `NPU_RAM_READ(rd_data_o, ram, mat_row_i, row_d, AccBits, Cols, c)
-    end else if (vec_rd_i) begin
-      `NPU_RAM_READ(rd_data_o, ram, vec_row_i, row_d, AccBits, Cols, c)
+    if (vec_rd_i || (mat_i && !mat_first_i)) begin
+      // One read of one row: two reads into one register would be no block RAM.
+      row = mat_i && !mat_first_i ? mat_row_i : vec_row_i;
+      `NPU_RAM_READ(rd_data_o, ram, row, row_d, AccBits, Cols, c)
     end
     if (add_q) begin
       if (first_q) begin
@@ -52,6 +56,7 @@ module npu_obuf_half
       end
       `NPU_RAM_WRITE_ROW(ram, row_q, sum, AccBits, Cols, c)
     end
+    `NPU_IN_PLACE_END
   end
 
   `NPU_ASSERT(NoReuse, !(mat_i && add_q && !mat_first_i) || mat_row_i != row_q,

@@ -27,13 +27,16 @@ module npu_param
   `NPU_RAM(bias, 32, Lanes, ParamRows)
   `NPU_RAM(mult, 32, Lanes, ParamRows)
 
+  // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
+  logic signed [31:0] row_d [Lanes];
+  logic [31:0] data [Lanes];
+  logic [31:0] mask [Lanes];
+
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
-    automatic logic signed [31:0] row_d [Lanes];
     automatic int unsigned word;
     automatic logic [RowBits-1:0] row;
-    automatic logic [31:0] data [Lanes];
-    automatic logic [31:0] mask [Lanes];
+    `NPU_IN_PLACE_BEGIN
     if (rd_i) begin
       row = rd_row_i;
       `NPU_RAM_READ(bias_o, bias, row, row_d, 32, Lanes, i)
@@ -55,5 +58,6 @@ module npu_param
         `NPU_RAM_WRITE(mult, row, data, mask, 32, Lanes, i)
       end
     end
+    `NPU_IN_PLACE_END
   end
 endmodule

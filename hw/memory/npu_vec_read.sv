@@ -29,8 +29,6 @@ module npu_vec_read
 
   always_comb begin : extend
     automatic int unsigned b, l;
-    automatic logic [7:0] half [2*Lanes];
-    automatic logic [7:0] row [4*Lanes];
     if (!valid_i) begin
       `NPU_FOR(l, Lanes) data_o[l] = 32'sd0; `NPU_END_FOR
     end else if (buffer_i == BufferObuf) begin
@@ -49,26 +47,29 @@ module npu_vec_read
         DtypeU8: begin
           `NPU_FOR(l, Lanes) data_o[l] = signed'(32'(vmem_i[bank][l])); `NPU_END_FOR
         end
+        // Two or four banks side by side; element l of a bank's part begins at its byte 2 l or 4 l.
         DtypeS16: begin
-          `NPU_FOR(l, Lanes) half[l] = vmem_i[{bank[1], 1'b0}][l]; `NPU_END_FOR
-          `NPU_FOR(l, Lanes) half[Lanes+l] = vmem_i[{bank[1], 1'b1}][l]; `NPU_END_FOR
-          `NPU_FOR(l, Lanes)
-            data_o[l] = 32'(signed'({half[2*l+1], half[2*l]}));
+          `NPU_FOR(b, 2)
+            `NPU_FOR(l, Lanes / 2)
+              data_o[b*Lanes/2+l] = 32'(signed'({vmem_i[{bank[1], b[0]}][2*l+1],
+                                                 vmem_i[{bank[1], b[0]}][2*l]}));
+            `NPU_END_FOR
           `NPU_END_FOR
         end
         DtypeU16: begin
-          `NPU_FOR(l, Lanes) half[l] = vmem_i[{bank[1], 1'b0}][l]; `NPU_END_FOR
-          `NPU_FOR(l, Lanes) half[Lanes+l] = vmem_i[{bank[1], 1'b1}][l]; `NPU_END_FOR
-          `NPU_FOR(l, Lanes)
-            data_o[l] = signed'(32'({half[2*l+1], half[2*l]}));
+          `NPU_FOR(b, 2)
+            `NPU_FOR(l, Lanes / 2)
+              data_o[b*Lanes/2+l] = signed'(32'({vmem_i[{bank[1], b[0]}][2*l+1],
+                                                 vmem_i[{bank[1], b[0]}][2*l]}));
+            `NPU_END_FOR
           `NPU_END_FOR
         end
         default: begin
           `NPU_FOR(b, 4)
-            `NPU_FOR(l, Lanes) row[b*Lanes+l] = vmem_i[b][l]; `NPU_END_FOR
-          `NPU_END_FOR
-          `NPU_FOR(l, Lanes)
-            data_o[l] = signed'({row[4*l+3], row[4*l+2], row[4*l+1], row[4*l]});
+            `NPU_FOR(l, Lanes / 4)
+              data_o[b*Lanes/4+l] = signed'({vmem_i[b][4*l+3], vmem_i[b][4*l+2],
+                                             vmem_i[b][4*l+1], vmem_i[b][4*l]});
+            `NPU_END_FOR
           `NPU_END_FOR
         end
       endcase

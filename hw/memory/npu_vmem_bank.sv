@@ -32,13 +32,16 @@ module npu_vmem_bank
   /*verilator inline_module*/
   `NPU_RAM(ram, 8, Lanes, VmemRows)
 
+  // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
+  logic [7:0] row_d [Lanes];
+  logic [7:0] data [Lanes];
+  logic [7:0] mask [Lanes];
+
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
     automatic int unsigned sub;
     automatic logic [RowBits-1:0] row;
-    automatic logic [7:0] row_d [Lanes];
-    automatic logic [7:0] data [Lanes];
-    automatic logic [7:0] mask [Lanes];
+    `NPU_IN_PLACE_BEGIN
     if (rd_i) begin
       row = rd_row_i;
       `NPU_RAM_READ(rd_data_o, ram, row, row_d, 8, Lanes, i)
@@ -76,5 +79,6 @@ module npu_vmem_bank
       end
       `NPU_RAM_WRITE(ram, row, data, mask, 8, Lanes, i)
     end
+    `NPU_IN_PLACE_END
   end
 endmodule

@@ -19,13 +19,16 @@ module npu_wbuf
 );
   `NPU_RAM(ram, 8, Cols, WbufRows)
 
+  // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
+  logic [7:0] row_d [Cols];
+  logic [7:0] data [Cols];
+  logic [7:0] mask [Cols];
+
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned i;
-    automatic logic [7:0] row_d [Cols];
     automatic int unsigned sub;
     automatic logic [RowBits-1:0] row;
-    automatic logic [7:0] data [Cols];
-    automatic logic [7:0] mask [Cols];
+    `NPU_IN_PLACE_BEGIN
     if (rd_i) begin
       row = rd_row_i;
       `NPU_RAM_READ(rd_data_o, ram, row, row_d, 8, Cols, i)
@@ -39,5 +42,6 @@ module npu_wbuf
       `NPU_END_FOR
       `NPU_RAM_WRITE(ram, row, data, mask, 8, Cols, i)
     end
+    `NPU_IN_PLACE_END
   end
 endmodule
