@@ -327,10 +327,21 @@ void Errors() {
   ExpectError("SLVERR", bad, Error::kDramRead, true);
 }
 
+// A rule that only a broken bus can violate: shows that assertions are alive.
+void AssertionFires() {
+  Bench bench(1, 0);
+  bench.context.fatalOnError(false);
+  BENCH_CHECK(!bench.context.gotError(), "an assertion failed too early");
+  bench.top->m_axi_rvalid_i = 1;
+  bench.Cycle();
+  BENCH_CHECK(bench.context.gotError(), "read data that nobody asked for went unnoticed");
+}
+
 }  // namespace
 }  // namespace jacquard
 
 int main() {
+  jacquard::AssertionFires();
   jacquard::Throughputs();
   jacquard::Errors();
   for (uint64_t seed = 1; seed <= 60; seed++) {
