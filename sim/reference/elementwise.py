@@ -7,6 +7,7 @@ import numpy as np
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import batch_norm_affine
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.pending import Pending
 from jacquard.sim.reference.value import (
     AnyArray,
     Operand,
@@ -85,6 +86,23 @@ def mul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     return [np.asarray(a * b)]
 
 
+def div(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    """By a constant: its reciprocal in float64 is a gain. Integer arrays divide as ONNX does."""
+    a, b = inputs
+    assert a is not None and b is not None
+    if isinstance(b, (Value, Pending)):
+        raise UserError(
+            f"{node.place}: must divide by a constant, got an activation; run this node on the host"
+        )
+    if isinstance(a, Value):
+        divisor = np.asarray(b, np.float64)
+        if (divisor == 0).any():
+            raise UserError(f"{node.place}: must not divide by zero; correct the model")
+        return [_scaled(_unclamped(a, node.place), 1.0 / divisor)]
+    assert isinstance(a, np.ndarray)
+    return [np.asarray(a / b if a.dtype.kind == "f" else a // b)]
+
+
 def _scaled(value: Value, gain: AnyArray) -> Value:
     """`value * gain` for a real gain that broadcasts against the value."""
     shape = np.broadcast_shapes(value.shape, gain.shape)
@@ -116,6 +134,8 @@ def batch_normalization(node: Node, inputs: list[Operand | None]) -> list[Operan
 
 
 def _clamped(operand: Operand, lo: float, hi: float) -> Operand:
+    if isinstance(operand, Pending):
+        return operand.clamped(lo, hi)
     if not isinstance(operand, Value):
         return np.asarray(np.clip(operand, np.float32(lo), np.float32(hi)))
     new_lo = min(max(operand.lo, lo), hi)

@@ -15,8 +15,20 @@ import onnx
 from onnx import numpy_helper
 
 from jacquard.proto.lib.errors import UserError, raise_if_any
-from jacquard.sim.reference import elementwise, linear, pooling, quantization, shape
+from jacquard.sim.reference import (
+    elementwise,
+    linear,
+    logic,
+    normalization,
+    pooling,
+    quantization,
+    shape,
+    unary,
+)
+from jacquard.sim.reference.functions import FUNCTIONS
 from jacquard.sim.reference.node import Node, parse
+from jacquard.sim.reference.pending import Pending
+from jacquard.sim.reference.softmax import softmax
 from jacquard.sim.reference.value import AnyArray, Operand, Value
 
 Operator = Callable[[Node, list[Operand | None]], list[Operand]]
@@ -36,36 +48,75 @@ def _constant(node: Node, inputs: list[Operand | None]) -> list[Operand]:
 
 
 OPERATORS: dict[str, Operator] = {
+    "Abs": unary.abs_,
     "Add": elementwise.add,
+    "And": logic.logical,
     "AveragePool": pooling.average_pool,
     "BatchNormalization": elementwise.batch_normalization,
+    "Cast": logic.cast,
     "Clip": elementwise.clip,
     "Concat": shape.concat,
     "Constant": _constant,
+    "ConstantOfShape": logic.constant_of_shape,
     "Conv": linear.conv,
     "DequantizeLinear": quantization.dequantize,
+    "Div": elementwise.div,
     "Dropout": _identity,
+    "Equal": logic.compare,
+    "Expand": logic.expand,
     "Flatten": shape.flatten,
+    "Gather": logic.gather,
+    "GatherND": logic.gather_nd,
     "Gemm": linear.gemm,
     "GlobalAveragePool": pooling.global_average_pool,
+    "Greater": logic.compare,
+    "GreaterOrEqual": logic.compare,
     "Identity": _identity,
+    "IsNaN": logic.is_nan,
+    "LayerNormalization": normalization.layer_normalization,
     "LeakyRelu": elementwise.leaky_relu,
+    "Less": logic.compare,
+    "LessOrEqual": logic.compare,
     "MatMul": linear.matmul,
+    "Max": logic.extreme,
     "MaxPool": pooling.max_pool,
+    "Min": logic.extreme,
     "Mul": elementwise.mul,
+    "Neg": unary.neg,
+    "Not": logic.logical,
+    "Or": logic.logical,
     "Pad": shape.pad,
+    "Pow": unary.pow_,
     "QuantizeLinear": quantization.quantize,
+    "RMSNormalization": normalization.rms_normalization,
+    "Range": logic.range_,
+    "ReduceMax": pooling.reduce,
     "ReduceMean": pooling.reduce_mean,
+    "ReduceMin": pooling.reduce,
+    "ReduceSum": pooling.reduce,
     "Relu": elementwise.relu,
     "Reshape": shape.reshape,
     "Resize": shape.resize,
+    "Shape": logic.shape_of,
+    "SimplifiedLayerNormalization": normalization.rms_normalization,
     "Slice": shape.slice_,
+    "Softmax": softmax,
     "Split": shape.split,
     "Squeeze": shape.squeeze,
     "Sub": elementwise.sub,
     "Transpose": shape.transpose,
+    "Trilu": logic.trilu,
     "Unsqueeze": shape.unsqueeze,
+    "Where": logic.where,
+    "Xor": logic.logical,
+    **dict.fromkeys(FUNCTIONS, unary.unary),
 }
+
+# Between a nonlinear operator and its QuantizeLinear may lie what moves or clamps its elements.
+READ_PENDING = frozenset(
+    "Cast Clip Dropout Expand Flatten Gather Identity IsNaN QuantizeLinear Relu Reshape Shape "
+    "Slice Split Squeeze Transpose Unsqueeze Where".split()
+)
 
 
 @dataclass(frozen=True)
@@ -124,15 +175,20 @@ def run_reference(
             if name in wanted:
                 results[name] = result
             if step.node.op == "QuantizeLinear" and not step.constant:
-                assert not isinstance(result, Value)
+                assert isinstance(result, np.ndarray)
                 tensors[name] = integers[name] = result
             elif step.node.op == "DequantizeLinear" and name in wanted:
                 source = step.operands[0]
-                assert not isinstance(source, Value) and source is not None
+                assert isinstance(source, np.ndarray)
                 integers[name] = source
     outputs: dict[str, AnyArray] = {}
     for output in model.graph.output:
         result = results[output.name]
+        if isinstance(result, Pending):
+            raise UserError(
+                f"output {output.name}: must be quantized, got the result of a nonlinear operator; "
+                "quantize it"
+            )
         outputs[output.name] = (
             result.real().astype(np.float32) if isinstance(result, Value) else result
         )
@@ -167,6 +223,11 @@ def steps(
     constant = set(constants)
     for i, node in enumerate(nodes):
         operands = [environment[name] if name else None for name in node.inputs]
+        if node.op not in READ_PENDING and any(isinstance(x, Pending) for x in operands):
+            raise UserError(
+                f"{node.place}: its operand must be quantized, got the result of a nonlinear "
+                "operator that no QuantizeLinear has read; quantize that operator too"
+            )
         results = OPERATORS[node.op](node, operands)
         is_constant = all(name in constant for name in node.inputs if name)
         if is_constant:

@@ -1,10 +1,19 @@
 """Pooling and means: integer sums with a divisor, integer maxima. Nothing is rounded here."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jacquard.proto.lib.errors import UserError
 from jacquard.sim.reference.node import Node, axes_of
-from jacquard.sim.reference.value import Operand, Term, Value, single, uniform_over
+from jacquard.sim.reference.value import (
+    AnyArray,
+    Operand,
+    Term,
+    Value,
+    single,
+    uniform_over,
+)
 from jacquard.sim.reference.windows import window_of
 
 LOWEST = int(np.iinfo(np.int64).min)
@@ -70,10 +79,38 @@ def global_average_pool(node: Node, inputs: list[Operand | None]) -> list[Operan
 
 
 def _mean(node: Node, operand: Operand, axes: tuple[int, ...], keepdims: bool) -> Value:
+    count = float(np.prod([operand.shape[axis] for axis in axes]))
+    return _reduced(node, operand, axes, keepdims, np.sum, count)
+
+
+def reduce(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    """ReduceSum, ReduceMax, ReduceMin over `axes` (all where absent): integers of the same scale."""
+    functions = {"ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min}
+    operand = inputs[0]
+    assert operand is not None
+    rank = len(operand.shape)
+    axes = axes_of(node, inputs[1] if len(inputs) > 1 else None, rank)
+    if not axes:
+        if node.get("noop_with_empty_axes", 0):
+            return [operand]
+        axes = tuple(range(rank))
+    keepdims, function = bool(node.get("keepdims", 1)), functions[node.op]
+    if isinstance(operand, np.ndarray):
+        return [np.asarray(function(operand, axis=axes, keepdims=keepdims))]
+    return [_reduced(node, operand, axes, keepdims, function)]
+
+
+def _reduced(
+    node: Node,
+    operand: Operand,
+    axes: tuple[int, ...],
+    keepdims: bool,
+    function: Callable[..., AnyArray],
+    count: float = 1.0,
+) -> Value:
     term = _pooled(node, operand, axes)
-    count = float(np.prod([term.q.shape[axis] for axis in axes]))
     scale, divisor = term.scale, np.asarray(term.divisor * count)
     if not keepdims:
         scale = scale if scale.ndim == 0 else scale.squeeze(axes)
         divisor = divisor if divisor.ndim == 0 else divisor.squeeze(axes)
-    return Value((Term(term.q.sum(axis=axes, keepdims=keepdims), scale, divisor),))
+    return Value((Term(function(term.q, axis=axes, keepdims=keepdims), scale, divisor),))

@@ -1,6 +1,6 @@
 """QuantizeLinear and DequantizeLinear: where reals become integers and back."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import (
     MAX_MULTIPLIER,
     OFFSET_STEP,
+    Int64Array,
     quantize_bound,
     quantize_multipliers,
     quantize_offset,
@@ -15,6 +16,7 @@ from jacquard.proto.lib.fixed_point import (
     requantize_sum,
 )
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.pending import Pending, Target
 from jacquard.sim.reference.value import AnyArray, Operand, Term, Value
 
 QUANTIZED_DTYPES = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
@@ -34,7 +36,7 @@ def _parameters(
     """(scale float32, zero point) of a node; refuses what is not finite and positive."""
     scale = inputs[1]
     zero_point = inputs[2] if len(inputs) > 2 else None
-    if isinstance(scale, Value) or scale is None or isinstance(zero_point, Value):
+    if not isinstance(scale, np.ndarray) or isinstance(zero_point, (Value, Pending)):
         raise UserError(f"{node.place}: scale and zero point must be constants; fold the model")
     if not (np.isfinite(scale) & (scale > 0)).all():
         raise UserError(
@@ -54,11 +56,17 @@ def _parameters(
 def dequantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     """Integers -> a one-term value."""
     x = inputs[0]
-    if isinstance(x, Value) or x is None or x.dtype.type not in QUANTIZED_DTYPES:
+    if isinstance(x, (Value, Pending)) or x is None or x.dtype.type not in QUANTIZED_DTYPES:
         raise UserError(f"{node.place}: its input must be integers; correct the model")
     scale, zero_point = _parameters(node, inputs, x.ndim, x.dtype)
     q = x.astype(np.int64) - zero_point.astype(np.int64)
-    return [Value((Term(q, scale.astype(np.float64)),))]
+    step = scale.astype(np.float64)
+    if zero_point.ndim:
+        return [Value((Term(q, step),))]
+    limits = np.iinfo(x.dtype)
+    middle = (int(limits.min) + int(limits.max) + 1) // 2
+    zero = int(zero_point) - middle
+    return [Value((Term(q, step, bits=limits.bits, zero=zero),))]
 
 
 def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
@@ -67,8 +75,15 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     assert x is not None
     scale, zero_point = _parameters(node, inputs, len(x.shape), np.dtype(np.uint8))
     limits = np.iinfo(zero_point.dtype)
-    if isinstance(x, Value):
-        return [_rounded(node, x, scale, zero_point, limits).astype(zero_point.dtype)]
+    if isinstance(x, (Value, Pending)):
+        if scale.ndim or zero_point.ndim:
+            raise UserError(
+                f"{node.place}: activations must have one scale and zero point, got shape "
+                f"{scale.shape}; quantize them per tensor"
+            )
+        target = Target(node.place, float(scale), int(zero_point), limits.min, limits.max)
+        y = x.integers(target) if isinstance(x, Pending) else rounded(target, [x])[0]
+        return [y.astype(zero_point.dtype)]
     # As ONNX and onnxruntime do it: a float32 division, half to even.
     steps = np.rint(x.astype(np.float32) / scale).astype(np.float64) + zero_point
     if np.isnan(steps).any():
@@ -76,38 +91,38 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     return [np.clip(steps, limits.min, limits.max).astype(zero_point.dtype)]
 
 
-def _rounded(
-    node: Node, x: Value, scale: AnyArray, zero_point: AnyArray, limits: "np.iinfo[Any]"
-) -> AnyArray:
-    """The one rounding: all terms and the offset under joint multipliers."""
-    if scale.ndim or zero_point.ndim:
-        raise UserError(
-            f"{node.place}: activations must have one scale and zero point, got shape "
-            f"{scale.shape}; quantize them per tensor"
-        )
-    factors = [requantization_scale([t.scale], scale, t.divisor) for t in x.terms]
-    joint = [factor.reshape(-1) for factor in factors]
-    operands: list[AnyArray] = [term.q for term in x.terms]
-    if x.offset is not None:
-        operands.append(quantize_offset(x.offset, float(scale)))
-        factors.append(np.asarray(OFFSET_STEP))
-        joint.append(np.array([OFFSET_STEP]))
+def rounded(target: Target, values: Sequence[Value]) -> list[Int64Array]:
+    """Values on one output grid: all terms and offsets of all of them under joint multipliers."""
+    scale = np.asarray(target.scale)
+    factors: list[AnyArray] = []
+    operands: list[list[AnyArray]] = []
+    for x in values:
+        factors += [requantization_scale([t.scale], scale, t.divisor) for t in x.terms]
+        operands.append([term.q for term in x.terms])
+        if x.offset is not None:
+            operands[-1].append(quantize_offset(x.offset, target.scale))
+            factors.append(np.asarray(OFFSET_STEP))
     try:
-        mult, shift = quantize_multipliers(np.concatenate(joint))
+        mult, shift = quantize_multipliers(np.concatenate([f.reshape(-1) for f in factors]))
     except UserError as error:
-        raise UserError(f"{node.place}: {line}" for line in error.lines) from error
-    pairs = []
-    start = 0
-    for q, factor in zip(operands, factors, strict=True):
-        pairs.append((q, mult[start : start + factor.size].reshape(factor.shape)))
-        start += factor.size
-    bound = sum(int(np.abs(q).max(initial=0)) for q in operands) * MAX_MULTIPLIER
-    if bound >= 2**63:
-        raise UserError(
-            f"{node.place}: operands must fit 32 bits together, got a bound of {bound}; "
-            "quantize the operands first"
+        raise UserError(f"{target.place}: {line}" for line in error.lines) from error
+    results = []
+    start, remaining = 0, iter(factors)
+    for x, parts in zip(values, operands, strict=True):
+        pairs = []
+        for q in parts:
+            factor = next(remaining)
+            pairs.append((q, mult[start : start + factor.size].reshape(factor.shape)))
+            start += factor.size
+        bound = sum(int(np.abs(q).max(initial=0)) for q in parts) * MAX_MULTIPLIER
+        if bound >= 2**63:
+            raise UserError(
+                f"{target.place}: operands must fit 32 bits together, got a bound of {bound}; "
+                "quantize the operands first"
+            )
+        lo, hi = (
+            quantize_bound(b, target.scale, target.zero, target.lo, target.hi)
+            for b in (x.lo, x.hi)
         )
-    zero = int(zero_point)
-    lo, hi = int(limits.min), int(limits.max)
-    lo, hi = (quantize_bound(bound, float(scale), zero, lo, hi) for bound in (x.lo, x.hi))
-    return requantize_sum(pairs, shift, zero, lo, hi)
+        results.append(requantize_sum(pairs, shift, target.zero, lo, hi))
+    return results

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Float64Array, Int64Array
+from jacquard.sim.reference.pending import Pending
 
 AnyArray = npt.NDArray[Any]
 INT32_LIMIT = 2**31
@@ -27,11 +28,15 @@ class Term:
       q: int64, the zero point taken out.
       scale: float64, 0-d or broadcastable to `q` with the same number of dimensions; not negative.
       divisor: like `scale`, whole numbers: how many elements were averaged.
+      bits: 8, 16 or 32 where `q` is a stored tensor less its zero point, 0 where it was computed.
+      zero: the zero point that was taken out, less the middle of its type (0 for signed types).
     """
 
     q: Int64Array
     scale: Float64Array
     divisor: Float64Array = field(default_factory=lambda: np.asarray(1.0))
+    bits: int = 0
+    zero: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,13 @@ class Value:
         return np.clip(total, self.lo, self.hi)
 
 
-Operand = Value | AnyArray
+Operand = Value | Pending | AnyArray
 
 
 def move(operand: Operand, function: Callable[[AnyArray], AnyArray]) -> Operand:
     """Applies a rearrangement of elements to a value or a plain array."""
+    if isinstance(operand, Pending):
+        return operand.moved(function)
     if not isinstance(operand, Value):
         return function(operand)
     shape = operand.shape
@@ -72,6 +79,8 @@ def move(operand: Operand, function: Callable[[AnyArray], AnyArray]) -> Operand:
             function(np.broadcast_to(term.q, shape)).astype(np.int64, copy=False),
             moved(term.scale).astype(np.float64, copy=False),
             moved(term.divisor).astype(np.float64, copy=False),
+            term.bits,
+            term.zero,
         )
         for term in operand.terms
     )
@@ -114,6 +123,7 @@ def uniform_over(array: AnyArray, axes: tuple[int, ...]) -> bool:
 
 def real_constant(operand: Operand) -> npt.NDArray[np.float32]:
     """A constant as ONNX sees it: a float array, or a dequantized one (q * scale in float32)."""
+    assert not isinstance(operand, Pending)
     if isinstance(operand, Value):
         return operand.real().astype(np.float32)
     return np.asarray(operand).astype(np.float32)

@@ -1,0 +1,228 @@
+"""Nonlinear operators against onnxruntime's float results on the same integers.
+
+The bounds are docs/nonlinear.md's accuracy table; `python3 -m pytest -s` prints what was measured.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jacquard.sim.reference.interpreter import run_reference
+from jacquard.sim.reference.one_operator import Errors, Grid, errors, float_result, qdq_model
+from jacquard.sim.reference.softmax import EXP
+from jacquard.sim.reference.value import AnyArray
+
+EVERY = {
+    "int8": np.arange(-128, 128, dtype=np.int8),
+    "uint8": np.arange(0, 256, dtype=np.uint8),
+    "int16": np.arange(-(2**15), 2**15, dtype=np.int16),
+}
+TANH_GELU = {"approximate": "tanh"}
+UNARY: list[tuple[str, float, float, float, dict[str, Any]]] = [
+    # op, largest |input|, output range, attributes
+    ("Gelu", 8, -0.17, 8, {}), ("Gelu", 40, -0.17, 40, {}), ("Gelu", 8, -0.17, 8, TANH_GELU),
+    ("Erf", 6, -1, 1, {}), ("Tanh", 6, -1, 1, {}), ("Tanh", 50, -1, 1, {}),
+    ("Sigmoid", 10, 0, 1, {}), ("Sigmoid", 80, 0, 1, {}), ("HardSigmoid", 5, 0, 1, {}),
+    ("HardSwish", 8, -0.375, 8, {}), ("Exp", 8, 0, 2981, {}), ("Log", 20, -4, 3, {}),
+    ("Sqrt", 20, 0, 4.48, {}), ("Reciprocal", 20, -10, 10, {}),
+]
+POLES = ("Log", "Sqrt", "Reciprocal")
+
+
+def output_grid(dtype: str, lo: float, hi: float) -> Grid:
+    if dtype == "uint8":
+        return Grid(dtype, (hi - lo) / 255, round(-lo * 255 / (hi - lo)))
+    return Grid(dtype, max(-lo, hi) / np.iinfo(dtype).max)
+
+
+def input_grid(dtype: str, largest: float) -> Grid:
+    return Grid(dtype, largest / (2.0**15 if dtype == "int16" else 128),
+                120 if dtype == "uint8" else 0)
+
+
+def unary_errors(case: tuple[Any, ...], given: str, result: str, opset: int = 21) -> Errors:
+    op, largest, lo, hi, attributes = case
+    out = output_grid(result, lo, hi)
+    model = qdq_model(op, [(EVERY[given], input_grid(given, largest))], out, attributes, opset)
+    inputs = {"q0": EVERY[given]}
+    real = float_result(model, inputs)
+    exact = np.where(np.isnan(real), -np.inf, real)  # no value: the lowest
+    found = errors(model, inputs, out, exact)
+    print(f"{op} {largest} {given}->{result}: {found}")
+    return found
+
+
+@pytest.mark.parametrize("case", UNARY, ids=lambda c: f"{c[0]}_{c[1]}")
+def test_unary(case: tuple[Any, ...]) -> None:
+    for given in ("int8", "uint8"):
+        for result in ("int8", "uint8", "int16"):
+            assert unary_errors(case, given, result).largest < 0.5005  # float32 beside float64
+    if case[0] in POLES:
+        return
+    for result in ("int8", "uint8"):
+        narrow = unary_errors(case, "int16", result)
+        assert narrow.largest < 1 and narrow.beyond <= 0.001
+    wide = unary_errors(case, "int16", "int16")
+    assert wide.largest < 12 and wide.rms < 1.1  # 16 bits from 256 pieces
+
+
+def test_poles_are_coarse_only_beside_zero() -> None:
+    for case in UNARY:
+        if case[0] not in POLES:
+            continue
+        op, largest, lo, hi, attributes = case
+        q = EVERY["int16"][2**15 + 2**12:]  # from 1/8 of the range on
+        out = output_grid("uint8", lo, hi)
+        model = qdq_model(op, [(q, input_grid("int16", largest))], out, attributes)
+        assert errors(model, {"q0": q}, out).largest < 0.6
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0, 0.5])
+def test_power(exponent: float) -> None:
+    grid = Grid("int16", 2.0 / 2**15)
+    q = EVERY["int16"][2**15 + 512:]
+    out = Grid("uint8", 2.0**exponent / 255)
+    model = qdq_model("Pow", [(q, grid), np.float32(exponent)], out)
+    found = errors(model, {"q0": q}, out)
+    assert found.largest < 0.75 and found.beyond < 0.02
+
+
+def test_uneven_zero_points_of_16_bits() -> None:
+    q = np.arange(0, 2**16, dtype=np.uint16)
+    out = output_grid("uint8", -0.17, 8)
+    model = qdq_model("Gelu", [(q, Grid("uint16", 16 / 2**16, 30000))], out)
+    assert errors(model, {"q0": q}, out).beyond < 0.001
+    wide = qdq_model("Tanh", [(q, Grid("uint16", 60 / 2**16, 20000))], Grid("int8", 1 / 127))
+    assert errors(wide, {"q0": q}, Grid("int8", 1 / 127)).beyond < 0.001
+
+
+def logits(n: int, spread: float, seed: int) -> tuple[AnyArray, Grid]:
+    scale = min(0.01, spread * 6 / 2**15)
+    x = np.random.default_rng(seed).normal(size=(60, n)) * spread / scale
+    return np.clip(np.rint(x), -(2**15), 2**15 - 1).astype(np.int16), Grid("int16", scale)
+
+
+def softmax64(q: AnyArray, grid: Grid) -> AnyArray:
+    x = q.astype(np.float64) * float(np.float32(grid.scale))
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    p: AnyArray = e / e.sum(axis=-1, keepdims=True)
+    return p
+
+
+FINE, EIGHT = Grid("uint16", 1 / 65535), Grid("uint8", 1 / 255)
+
+
+@pytest.mark.parametrize("n", [1, 16, 128, 1000, 1024])
+@pytest.mark.parametrize("spread", [0.01, 0.5, 2.0, 5.0, 12.0])
+def test_softmax(n: int, spread: float) -> None:
+    q, grid = logits(n, spread, n)
+    p = softmax64(q, grid)
+    y = run_reference(qdq_model("Softmax", [(q, grid)], FINE), {"q0": q}).tensors["y"] / 65535
+    top = np.abs(y.max(axis=-1) / p.max(axis=-1) - 1).max()
+    print(f"softmax {n} {spread}: sums {np.abs(y.sum(axis=-1) - 1).max():.5f}, top {top:.5f}")
+    assert np.abs(y.sum(axis=-1) - 1).max() < 0.01 and top < 0.01
+    eight = errors(qdq_model("Softmax", [(q, grid)], EIGHT), {"q0": q}, EIGHT, p)
+    print(f"  8 bits: {eight}")
+    assert eight.largest < 0.6
+
+
+@pytest.mark.parametrize("distance", [9.7, 10.4, 11.0, 11.5, 11.8, 12.2])
+def test_softmax_with_1023_tails(distance: float) -> None:
+    """The worst row: whether each tail rounds to one step or to none decides for all of them."""
+    grid = Grid("int16", 0.0005)
+    q = np.zeros((1, 1024), np.int16)
+    q[0, 7] = round(distance / grid.scale)
+    y = run_reference(qdq_model("Softmax", [(q, grid)], FINE), {"q0": q}).tensors["y"] / 65535
+    assert abs(y.max() / softmax64(q, grid).max() - 1) < 0.01 and abs(y.sum() - 1) < 0.01
+
+
+def test_softmax_extremes() -> None:
+    assert EXP.look_up(np.array([-(2**40)]))[0] == -(2**15)  # nothing is left of a masked element
+    q = np.array([[2**31 - 1, -(2**31), 0], [-(2**31)] * 3], np.int32)
+    y = run_reference(qdq_model("Softmax", [(q, Grid("int32", 0.01))], EIGHT), {"q0": q})
+    assert y.tensors["y"].tolist() == [[255, 0, 0], [85, 85, 85]]
+    longest = np.zeros((1, 32768), np.int16)
+    grid = Grid("uint16", 2.0**-24)
+    y = run_reference(qdq_model("Softmax", [(longest, Grid("int16", 0.01))], grid), {"q0": longest})
+    assert np.abs(y.tensors["y"].astype(int) - 512).max() <= 1
+
+
+def test_softmax_over_another_axis() -> None:
+    q, grid = logits(24, 2.0, 5)
+    y = run_reference(qdq_model("Softmax", [(q, grid)], EIGHT), {"q0": q}).tensors["y"]
+    model = qdq_model("Softmax", [(q.T, grid)], EIGHT, {"axis": 0})
+    assert (run_reference(model, {"q0": q.T}).tensors["y"] == y.T).all()
+
+
+def rows(name: str, n: int, bits: int) -> AnyArray:
+    rng = np.random.default_rng(n)
+    x = rng.normal(size=(40, n))
+    x = {
+        "plain": lambda: x * 8000,
+        "outliers": lambda: np.where(np.arange(n) == 3, 32767, x * 400),
+        "far mean": lambda: x * 1000 + 20000,
+        "quiet": lambda: x * 250,
+    }[name]()
+    steps = np.rint(x / (256 if bits == 8 else 1))
+    dtype = np.int8 if bits == 8 else np.int16
+    return np.clip(steps, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("n", [64, 100, 768, 1024])
+@pytest.mark.parametrize("op", ["LayerNormalization", "RMSNormalization"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_normalization(op: str, n: int, bits: int) -> None:
+    rng = np.random.default_rng(1)
+    gamma = (rng.normal(size=n) * 0.3 + 1).astype(np.float32) * np.where(np.arange(n) % 9, 1, -1)
+    beta = (rng.normal(size=n) * 0.2).astype(np.float32)
+    gains: list[AnyArray] = [gamma.astype(np.float32)]
+    if op == "LayerNormalization":
+        gains.append(beta)
+    for name in ("plain", "outliers", "far mean", "quiet"):
+        if name == "quiet" and bits == 8:
+            continue  # 250 / 256 of a step: nothing left to normalize
+        q = rows(name, n, bits)
+        grid = Grid("int8" if bits == 8 else "int16", 3e-4 * 2.0 ** (16 - bits))
+        x = q * np.float64(np.float32(grid.scale))
+        d = x - x.mean(axis=-1, keepdims=True) if len(gains) == 2 else x
+        exact = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + np.float32(1e-5)) * gains[0]
+        exact = exact + beta if len(gains) == 2 else exact
+        for dtype in ("int8", "int16"):
+            out = output_grid(dtype, exact.min(), exact.max())
+            model = qdq_model(op, [(q, grid), *gains], out, {"epsilon": 1e-5}, 23)
+            found = errors(model, {"q0": q}, out, exact)
+            print(f"{op} {n} {name} {bits}->{dtype}: {found}")
+            assert found.far <= 0.001 and found.largest < 1.5
+            theirs = float_result(model, {"q0": q})
+            assert np.abs(theirs - exact).max() < 2e-4 * np.abs(exact).max()
+
+
+def test_normalization_of_extreme_rows() -> None:
+    """Bounds of every intermediate are asserted in normalization.py: these rows reach them."""
+    low, high = -(2**15), 2**15 - 1
+    for n in (1, 2, 896, 909, 910, 911, 32767, 32768):
+        half = np.where(np.arange(n) % 2, low, high)
+        lone = np.where(np.arange(n) == 0, high, low)
+        q = np.stack([np.full(n, low), np.full(n, high), half, lone, np.zeros(n)]).astype(np.int16)
+        out = Grid("int16", max(np.sqrt(n), 2.0) * 1.2 / 2**15)
+        x = q.astype(np.float64)
+        for op in ("LayerNormalization", "RMSNormalization"):
+            centred = op == "LayerNormalization"
+            d = x - x.mean(axis=-1, keepdims=True) if centred else x
+            exact = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + 1e-5)
+            gains = [np.ones(n, np.float32)] + [np.zeros(n, np.float32)] * centred
+            for epsilon in (1e-5, 1e-30):
+                model = qdq_model(op, [(q, Grid("int16", 1.0)), *gains], out,
+                                  {"epsilon": epsilon}, 23)
+                assert errors(model, {"q0": q}, out, exact).largest < 2.0
+
+
+def test_a_constant_row_gives_beta() -> None:
+    beta = np.linspace(-1, 1, 64).astype(np.float32)
+    q = np.full((2, 64), 1234, np.int16)
+    out = Grid("int8", 1 / 127)
+    model = qdq_model(
+        "LayerNormalization", [(q, Grid("int16", 1e-3)), np.ones(64, np.float32), beta], out)
+    y = run_reference(model, {"q0": q}).tensors["y"]
+    assert (y == out.quantize(beta)).all()

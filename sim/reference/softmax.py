@@ -1,0 +1,128 @@
+"""Softmax over the last axis in integers: docs/nonlinear.md, "Softmax"."""
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.fixed_point import (
+    Float64Array,
+    Int64Array,
+    quantize_multipliers,
+    rounding_shift,
+)
+from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.pending import Pending, Target
+from jacquard.sim.reference.rows import exponent, held, norm, product
+from jacquard.sim.reference.table import T_MAX, T_MIN, interpolated
+from jacquard.sim.reference.value import Operand, Term, Value, single
+
+MASKED = -1e4  # an additive mask at or below this leaves nothing of an element
+LONGEST_ROW = 32768
+STEPS = 4096  # of the exponent's argument, per unit
+TOP = 65535  # the largest e; e - 32768 is what an int16 holds
+MIDDLE = 32768
+
+EXP = interpolated(
+    lambda t: TOP * np.exp((t - T_MAX) / STEPS) - MIDDLE, T_MIN, T_MAX, fraction_bits=0
+)
+RECIPROCAL = interpolated(
+    lambda t: 32767.0 * 16384.0 / np.maximum(t + 32768.0, 16384.0), 0, T_MAX, fraction_bits=0
+)
+
+
+def _operands(
+    node: Node, operand: Operand | None
+) -> tuple[Term, npt.NDArray[np.bool_] | None, Float64Array | None]:
+    """(logits, masked, what the mask adds): an additive float constant becomes a mask."""
+    assert operand is not None
+    if not isinstance(operand, Value) or operand.offset is None or len(operand.terms) != 1:
+        return single(operand, node.place), None, None
+    offset = np.broadcast_to(operand.offset, operand.shape)
+    bad = (offset != 0) & ~(offset <= MASKED)
+    if bad.any():
+        raise UserError(
+            f"{node.place}: an additive mask must be 0 or at most {MASKED:g}, got "
+            f"{offset[bad].flat[0]!r}; quantize the sum before it instead"
+        )
+    return operand.terms[0], offset != 0, offset
+
+
+def softmax(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    """[..., N] along `axis` (the last from opset 13 on): probabilities, by the next scale."""
+    term, masked, offset = _operands(node, inputs[0])
+    rank = term.q.ndim
+    axis = int(node.get("axis", -1 if node.opset >= 13 else 1)) % rank
+    if node.opset < 13 and axis != rank - 1:
+        raise UserError(
+            f"{node.place}: must run over the last axis before opset 13, got axis {axis} of "
+            f"{rank}; convert the model"
+        )
+    if axis != rank - 1:
+        q = np.moveaxis(term.q, axis, -1)
+        masked = None if masked is None else np.moveaxis(masked, axis, -1)
+    else:
+        q = term.q
+    if term.scale.ndim or term.divisor.ndim or float(term.divisor) != 1.0:
+        raise UserError(
+            f"{node.place}: logits must have one scale, got shape {term.scale.shape}; "
+            "quantize the operand per tensor"
+        )
+    if not 1 <= q.shape[-1] <= LONGEST_ROW:
+        raise UserError(
+            f"{node.place}: rows must have 1 to {LONGEST_ROW} elements, got {q.shape[-1]}; "
+            "split the operator"
+        )
+    scale = float(term.scale)
+    # A row without anything left is the row of equal elements, as adding one huge number makes it.
+    if masked is not None:
+        whole = masked.all(axis=-1, keepdims=True)
+        masked = masked & ~whole
+        q = np.where(whole, 0, q)
+
+    def integers(target: Target) -> Int64Array:
+        y = softmax_rows(q, masked, scale, target)
+        return y if axis == rank - 1 else np.moveaxis(y, -1, axis)
+
+    def exact() -> Float64Array:
+        x = q * scale
+        if masked is not None:
+            x = np.where(masked, -np.inf, x)
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        y: Float64Array = e / e.sum(axis=-1, keepdims=True)
+        return y if axis == rank - 1 else np.moveaxis(y, -1, axis)
+
+    nan = None
+    if offset is not None:
+        nan = np.broadcast_to(np.isneginf(offset).all(axis=axis, keepdims=True), term.q.shape)
+    return [Pending(term.q.shape, integers, exact, nan)]
+
+
+def softmax_rows(
+    x: Int64Array, masked: npt.NDArray[np.bool_] | None, scale: float, target: Target
+) -> Int64Array:
+    """The sequence itself.
+
+    Args:
+      x: int64 [..., N], zero point out, the values of an int32.
+      masked: bool, same shape; no row is masked whole.
+      scale: of x.
+
+    Returns:
+      int64 [..., N] inside [target.lo, target.hi].
+    """
+    visible = x if masked is None else np.where(masked, -(2**31), x)
+    largest = visible.max(axis=-1, keepdims=True)
+    m, sh = quantize_multipliers([scale * STEPS])
+    t = T_MAX + rounding_shift(product(x - largest, int(m[0]), "softmax exponent"), sh)
+    if masked is not None:
+        t = np.where(masked, T_MIN, t)
+    e = np.clip(EXP.look_up(t), T_MIN, T_MAX) + MIDDLE
+    total = held(e.sum(axis=-1, keepdims=True), "softmax sum")
+    high = exponent(total)
+    mu = rounding_shift(norm(total), 14) - 32768
+    r = np.clip(RECIPROCAL.look_up(mu), T_MIN, T_MAX)
+    c, sh = quantize_multipliers([2.0 / (32767.0 * target.scale)])
+    r = held(r << (30 - high), "softmax reciprocal")
+    factor = held(rounding_shift(product(r, int(c[0]), "softmax factor"), 31), "softmax factor")
+    y = rounding_shift(product(e, factor, "softmax result"), sh) + target.zero
+    return np.minimum(np.maximum(y, target.lo), target.hi)
