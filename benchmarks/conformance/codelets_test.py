@@ -1,8 +1,8 @@
 """Every codelet's cases on every supported configuration.
 
-A case becomes a QDQ model, is compiled, runs on sim/func, and must equal the integer reference bit for
-bit. It must also lie within one step of the codelet's own reference in real arithmetic, which shares
-nothing with either.
+A case becomes a QDQ model, is compiled, runs on sim/func, and must equal the integer reference bit
+for bit. It must also lie within one step of the codelet's own reference in real arithmetic, which
+shares nothing with either.
 """
 
 import numpy as np

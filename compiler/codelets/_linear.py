@@ -1,4 +1,4 @@
-"""What Conv, Gemm and MatMul share: integer weights, bias on the accumulator's grid, requantization."""
+"""What Conv, Gemm and MatMul share: integer weights, biases, requantization, what is fused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Weights:
     def real(self) -> Array:
         """float64, the shape of q."""
         scale = np.broadcast_to(self.scale.reshape(-1), (self.q.shape[0],))
-        return (self.q.astype(np.float64) - self.zero) * scale.reshape(-1, 1, 1, 1)
+        return np.asarray((self.q.astype(np.float64) - self.zero) * scale.reshape(-1, 1, 1, 1))
 
 
 def constant_weights(node: Node, index: int, axis: int) -> tuple[Array, Array, int]:

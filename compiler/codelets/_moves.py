@@ -1,4 +1,4 @@
-"""What the operators that move elements share: a NumPy function says where each element comes from."""
+"""What the operators that move elements share: NumPy says where each element comes from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from jacquard.proto.lib.fixed_point import quantize_multipliers, requantization_
 FILL = -1  # in an element map: no source element, padding
 
 
-def parsed(node: Node, inputs: Sequence[QTensor], maps: Sequence[Array], fill: float = 0.0) -> Parsed:
+def parsed(
+    node: Node, inputs: Sequence[QTensor], maps: Sequence[Array], fill: float = 0.0
+) -> Parsed:
     """A move whose output i takes, at each place, element `maps[i]` of the concatenated inputs.
 
     An element map numbers the inputs' elements through, flattened one after another in ONNX order.

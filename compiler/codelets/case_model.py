@@ -1,7 +1,7 @@
 """A codelet's Case as a QDQ model with one operator, for tests.
 
-Ranges come from running the float operator with onnx's own reference evaluator on seeded data, so that
-no part of the compiler has a say in what it is tested with.
+Ranges come from running the float operator with onnx's own reference evaluator on seeded data, so
+that no part of the compiler has a say in what it is tested with.
 """
 
 from __future__ import annotations
@@ -38,12 +38,11 @@ def model_of(op: str, case: Case) -> onnx.ModelProto:
     ]
     values = inputs_of(case)
     constants = [numpy_helper.from_array(v, n) for n, v in case.constants.items() if n]
-    node.input[:] = [n for n in node.input]
-    declared = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in case.inputs.items()]
+    declared = _declared(case)
     unknown = [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in outputs]
     graph = helper.make_graph([node, *tail], "float", declared, unknown, constants)
     floats = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-    results = ReferenceEvaluator(floats).run(outputs, values)
+    results = [np.asarray(v) for v in ReferenceEvaluator(floats).run(outputs, values)]
     return _quantized(op, case, node, tail, values, dict(zip(outputs, results, strict=True)))
 
 
@@ -88,11 +87,19 @@ def _quantized(
         nodes += _pair(name, name, f"{name}_out", grid, constants)
         infos.append(helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT,
                                                    np.asarray(value).shape))
-    declared = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in case.inputs.items()]
+    declared = _declared(case)
     graph = helper.make_graph(nodes, f"{op}_{case.name}", declared, infos, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     onnx.checker.check_model(model)
     return model
+
+
+def _declared(case: Case) -> list[onnx.ValueInfoProto]:
+    """The float inputs."""
+    return [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in case.inputs.items()
+    ]
 
 
 def _grid(value: Array, unsigned: bool) -> tuple[Array, Array]:
@@ -106,14 +113,19 @@ def _grid(value: Array, unsigned: bool) -> tuple[Array, Array]:
 
 
 def _pair(
-    name: str, source: str, target: str, grid: tuple[Array, Array], constants: list[onnx.TensorProto]
+    name: str,
+    source: str,
+    target: str,
+    grid: tuple[Array, Array],
+    constants: list[onnx.TensorProto],
 ) -> list[onnx.NodeProto]:
     """Q and DQ nodes from `source` to `target`."""
     constants += [numpy_helper.from_array(grid[0], f"{name}_scale"),
                   numpy_helper.from_array(grid[1], f"{name}_zero")]
     parameters = [f"{name}_scale", f"{name}_zero"]
     return [
-        helper.make_node("QuantizeLinear", [source, *parameters], [f"{name}_int"], name=f"{name}_q"),
+        helper.make_node("QuantizeLinear", [source, *parameters], [f"{name}_int"],
+                         name=f"{name}_q"),
         helper.make_node("DequantizeLinear", [f"{name}_int", *parameters], [target],
                          name=f"{name}_dq"),
     ]
@@ -126,7 +138,7 @@ def _output_axis(op: str, case: Case) -> int:
 
 def _weight_scale(value: Array, axis: int) -> Array:
     others = tuple(i for i in range(value.ndim) if i != axis)
-    return (np.abs(value).max(axis=others) / 127).astype(np.float32)
+    return np.asarray(np.abs(value).max(axis=others) / 127, np.float32)
 
 
 def _along(scale: Array, axis: int, rank: int) -> Array:

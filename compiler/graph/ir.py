@@ -126,7 +126,8 @@ class Graph:
             outputs = ", ".join(self._tensor(name) for name in op.outputs)
             attrs = " ".join(f"{k}={_brief(v)}" for k, v in op.attrs.items())
             clamp = "" if (op.lo, op.hi) == (-math.inf, math.inf) else f" clamp=[{op.lo}, {op.hi}]"
-            lines.append(f"  {outputs} = {op.kind}({', '.join(op.inputs)}) {attrs}{clamp}  # {op.name}")
+            call = f"{op.kind}({', '.join(op.inputs)})"
+            lines.append(f"  {outputs} = {call} {attrs}{clamp}  # {op.name}")
         lines += [f"  output {name} = {tensor}" for name, tensor in self.outputs.items()]
         return "\n".join(lines) + "\n"
 

@@ -66,8 +66,8 @@ def fold_flatten(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
 def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """A convolution or product whose only reader is an Add requantizes, then adds, on chip.
 
-    The convolution keeps its own rounding and clamp; the sum gets its own behind it. The convolution
-    moves to the Add's place in the order, where the other operand is known.
+    The convolution keeps its own rounding and clamp; the sum gets its own behind it. The
+    convolution moves to the Add's place in the order, where the other operand is known.
     """
     del arch
     producers = {name: index for index, op in enumerate(graph.ops) for name in op.outputs}
@@ -161,8 +161,9 @@ def _input_rows(op: Op, graph: Graph, height: int, arch: Arch) -> int:
     (ky, kx), (sy, sx), (dy, dx) = window.kernel, window.strides, window.dilations
     rows, width = (height - 1) * sy + (ky - 1) * dy + 1, y.view.width
     packed = -(-kx * x.view.channels // arch.rows) * rows * width
-    return max(packed if 2 * x.view.channels <= arch.rows else 0,
-               rows * ((width - 1) * sx + (kx - 1) * dx + 1))
+    found: int = max(packed if 2 * x.view.channels <= arch.rows else 0,
+                     rows * ((width - 1) * sx + (kx - 1) * dx + 1))
+    return found
 
 
 def drop_dead(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:

@@ -1,9 +1,10 @@
 """From a QDQ ONNX graph to the graph IR.
 
 Walks the nodes once. A real tensor is either stored (behind a DequantizeLinear), constant, or
-pending: computed by a codelet and waiting for the QuantizeLinear that says on which grid it is to be
-stored. Relu and Clip add a clamp to what they read. A pending tensor read by anything else is stored
-on its own grid where it has one (moves of elements, maxima); else the model must quantize it.
+pending: computed by a codelet and waiting for the QuantizeLinear that says on which grid it is to
+be stored. Relu and Clip add a clamp to what they read. A pending tensor read by anything else is
+stored on its own grid where it has one (moves of elements, maxima); else the model must quantize
+it.
 """
 
 from __future__ import annotations
@@ -165,9 +166,10 @@ class _Importer:
             )
         if str(zero.dtype) not in DTYPES:
             raise UserError(
-                f"{place}: activations must be int8 or uint8, got {zero.dtype}; requantize the model"
+                f"{place}: activations must be int8 or uint8, got {zero.dtype}; requantize them"
             )
-        return Grid(float(np.float32(scale.reshape(-1)[0])), int(zero.reshape(-1)[0]), str(zero.dtype))
+        real = float(np.float32(scale.reshape(-1)[0]))
+        return Grid(real, int(zero.reshape(-1)[0]), str(zero.dtype))
 
     def _quantize(self, proto: onnx.NodeProto, name: str, attributes: dict[str, Any]) -> None:
         value, output = self.values[proto.input[0]], proto.output[0]
@@ -198,7 +200,9 @@ class _Importer:
             self.values[output] = tensor
             return
         if isinstance(value, QTensor):
-            raise UserError(f"node {name} (QuantizeLinear): its input must be real; correct the model")
+            raise UserError(
+                f"node {name} (QuantizeLinear): its input must be real; correct the model"
+            )
         self.values[output] = self._store(value, grid, output, name)
 
     def _dequantize(self, proto: onnx.NodeProto, name: str, attributes: dict[str, Any]) -> None:

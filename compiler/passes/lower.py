@@ -15,7 +15,7 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 
 
 def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProgram:
-    """The network's instructions, one after another. UserError naming all layers that do not fit."""
+    """The network's instructions, one after another. UserError: every layer that does not fit."""
     storage = store(graph, arch)
     low = Lowering(arch, graph, dict(storage.places), dict(overrides))
     problems: list[str] = []

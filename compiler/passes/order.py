@@ -1,9 +1,9 @@
 """Orders the instructions for fetch, which is in order and stalls at a full queue.
 
 Each engine keeps its own order. Between engines the order is that of estimated start times: an
-instruction then never stands behind one that starts later, so queues fill up only where an engine is
-far behind anyway. Dependencies start earlier than what waits for them, so the order is also one in
-which the program could run step by step, and fetch cannot deadlock.
+instruction then never stands behind one that starts later, so queues fill up only where an engine
+is far behind anyway. Dependencies start earlier than what waits for them, so the order is also one
+in which the program could run step by step, and fetch cannot deadlock.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def order(
             free[engine] = start + busy
         done[index] = free[engine] + delay
         keys.append(start)
-    # Start times never fall along one engine and never precede a dependency's: a stable sort keeps both.
+    # Start times never fall along one engine and never precede a dependency's: a stable sort keeps
+    # both.
     permutation = np.argsort(np.asarray(keys), kind="stable")
     place = np.empty_like(permutation)
     place[permutation] = np.arange(permutation.size)

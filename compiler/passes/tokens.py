@@ -1,10 +1,10 @@
 """Inserts the tokens that make the engines respect the order of the tile IR.
 
 The steps are in an order in which, run one after another, they are right. Two steps of different
-engines conflict where one writes what the other reads or writes (on chip or in DRAM). For each step
-and each other engine the latest conflicting step is looked up in shadow memories, which remember the
-last reader and writer per engine of every granule. A token is spent only where nothing that the engine
-has waited for already, itself or through others, implies it.
+engines conflict where one writes what the other reads or writes (on chip or in DRAM). For each
+step and each other engine the latest conflicting step is looked up in shadow memories, which
+remember the last reader and writer per engine of every granule. A token is spent only where
+nothing that the engine has waited for already, itself or through others, implies it.
 """
 
 from __future__ import annotations

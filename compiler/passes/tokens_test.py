@@ -12,6 +12,7 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import load_config
 
 ARCH = load_config("nano4")
+Byte = tuple[int | str, int]
 VMEM, IBUF = isa.Buffer.VMEM, isa.Buffer.IBUF
 
 
@@ -34,13 +35,17 @@ def _random_step(random: np.random.Generator) -> isa.Load | isa.Vector | isa.Sto
                       dst_buffer=VMEM, dst_base=other, dst_stride0=4)
 
 
-def _touched(i: isa.Load | isa.Vector | isa.Store) -> tuple[set, set]:
+def _touched(i: isa.Instruction) -> tuple[set[Byte], set[Byte]]:
     """(bytes read, bytes written), as (memory, address)."""
+    dram: set[Byte]
     if isinstance(i, isa.Vector):
-        at = range(i.n0)
-        read = {(i.src1_buffer, i.src1_base + k * i.src1_stride0 + b) for k in at for b in range(4)}
-        write = {(i.dst_buffer, i.dst_base + k * i.dst_stride0 + b) for k in at for b in range(4)}
+        at = list(itertools.product(range(i.n0), range(4)))
+        read: set[Byte] = {
+            (i.src1_buffer, i.src1_base + k * i.src1_stride0 + b) for k, b in at
+        }
+        write: set[Byte] = {(i.dst_buffer, i.dst_base + k * i.dst_stride0 + b) for k, b in at}
         return read, write
+    assert isinstance(i, isa.Load | isa.Store)
     runs = list(itertools.product(range(i.n1), range(i.n0)))
     dram = {("dram", i.dram + k * i.s1 + b) for k, b in runs}
     if isinstance(i, isa.Load):
@@ -62,7 +67,7 @@ def _before(program: TileProgram) -> np.ndarray:
     popped: dict[tuple[int, int], int] = {}
     last: dict[int, int] = {}
     for index, step in enumerate(program.steps):
-        engine = int(step.instruction.ENGINE)
+        engine = int(step.instruction.ENGINE or 0)
         if engine in last:
             before[:, index] |= before[:, last[engine]]
             before[last[engine], index] = True

@@ -14,12 +14,13 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 
 DRAM = 0  # the activations' segment; on-chip memories have their buffer's number
-ELEMENT_BYTES = {isa.Dtype.S8: 1, isa.Dtype.U8: 1, isa.Dtype.S16: 2, isa.Dtype.U16: 2,
-                 isa.Dtype.S32: 4}
+ELEMENT_BYTES: dict[int, int] = {
+    isa.Dtype.S8: 1, isa.Dtype.U8: 1, isa.Dtype.S16: 2, isa.Dtype.U16: 2, isa.Dtype.S32: 4,
+}
 
 
 class Access(NamedTuple):
-    """Granules base + sum(i * stride) for i < count of each dimension, `run` consecutive ones each."""
+    """Granules base + sum(i * stride) for i < count of each dimension, `run` of them each."""
 
     memory: int
     write: bool

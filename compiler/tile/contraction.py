@@ -95,7 +95,8 @@ def emit(low: Lowering, problem: Contraction) -> None:
         residual=problem.residual is not None,
         pool=problem.pool,
     )
-    plan = choose(low.arch, problem.name, problem.activation, shape, low.overrides.get(problem.name))
+    override = low.overrides.get(problem.name)
+    plan = choose(low.arch, problem.name, problem.activation, shape, override)
     _Emission(low, problem, plan).run()
 
 

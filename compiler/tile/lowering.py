@@ -1,7 +1,7 @@
 """What a codelet's `lower` works with: where tensors lie, constants, memories, and a place to emit.
 
-One Lowering serves a whole network, so that the memories' state carries over from layer to layer and
-the next layer's first loads find free space.
+One Lowering serves a whole network, so that the memories' state carries over from layer to layer
+and the next layer's first loads find free space.
 """
 
 from __future__ import annotations
@@ -105,7 +105,11 @@ class Lowering:
     """Emits the network's instructions in program order."""
 
     def __init__(
-        self, arch: Arch, graph: Graph, places: dict[str, Stored | Packed], overrides: dict[str, object]
+        self,
+        arch: Arch,
+        graph: Graph,
+        places: dict[str, Stored | Packed],
+        overrides: dict[str, object],
     ) -> None:
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self.places = places

@@ -1,9 +1,9 @@
 """Operators that only move elements: any permutation, selection or padding, at byte granularity.
 
 In: for every element of the output, which source and which element of it. Out: LOADs that gather a
-piece of the output into VMEM in its final order, a requantization where grids differ, and one STORE of
-a contiguous run. Runs of bytes are found and folded into strided patterns of up to four dimensions, so
-aligned moves take a handful of instructions and the others still work.
+piece of the output into VMEM in its final order, a requantization where grids differ, and one
+STORE of a contiguous run. Runs of bytes are found and folded into strided patterns of up to four
+dimensions, so aligned moves take a handful of instructions and the others still work.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def byte_offsets(place: Stored, tensor: QTensor) -> Int64:
 
 
 def to_blocked(values: Int64, tensor: QTensor, block: int, fill: int) -> Int64:
-    """An array in ONNX shape in the order of the blocked layout: [tiles * height * width, block]."""
+    """An array in ONNX shape in the blocked layout's order: [tiles * height * width, block]."""
     view = tensor.view
     if len(tensor.shape) == 4:
         planes = values.reshape(view.channels, view.height, view.width)
@@ -195,11 +195,11 @@ def _fold(dst: Int64, src: Int64, shapes: Int64) -> tuple[Int64, Int64, Int64]:
             heads.append(at)
             counts.append(size)
             at += size
-    head, size = np.array(heads, np.int64), np.array(counts, np.int64)
+    head, length = np.array(heads, np.int64), np.array(counts, np.int64)
     gap = np.zeros((head.size, 2), np.int64)
-    many = size > 1
+    many = length > 1
     gap[many] = gaps[head[many]]
-    return dst[head], src[head], np.concatenate([shapes[head], size[:, None], gap], axis=1)
+    return dst[head], src[head], np.concatenate([shapes[head], length[:, None], gap], axis=1)
 
 
 def _changes(gaps: Int64, same: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

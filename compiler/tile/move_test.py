@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from jacquard.compiler.tile.move import MAX_RUN, fold_runs
+from jacquard.compiler.tile.move import MAX_RUN, Pattern, fold_runs
 
 
-def _unfolded(patterns: list) -> dict[int, int]:
+def _unfolded(patterns: list[Pattern]) -> dict[int, int]:
     """Destination byte -> source byte."""
     found: dict[int, int] = {}
     for dst, src, run, dims in patterns:

@@ -47,16 +47,27 @@ class Rect:
 
 
 class ActivationOperand(Protocol):
-    """What the tiler and the emitter ask of an activation operand.
+    """What the tiler and the emitter ask of an activation operand."""
 
-    tiles: channel tiles of the reduction; taps_y, taps_x: kernel positions that are passes of their
-    own; splittable: whether a fetch may cover a part of the channel tiles.
-    """
+    @property
+    def tiles(self) -> int:
+        """Channel tiles of the reduction."""
+        ...
 
-    tiles: int
-    taps_y: int
-    taps_x: int
-    splittable: bool
+    @property
+    def taps_y(self) -> int:
+        """Kernel rows that are passes of their own."""
+        ...
+
+    @property
+    def taps_x(self) -> int:
+        """Kernel columns that are passes of their own."""
+        ...
+
+    @property
+    def splittable(self) -> bool:
+        """Whether a fetch may cover a part of the channel tiles."""
+        ...
 
     def rows(self, height: int, width: int) -> int:
         """IBUF rows of one channel tile for a rectangle of that size."""
@@ -83,7 +94,9 @@ class BlockedOperand:
     window: Window
     fill: int  # byte that pads
 
-    splittable = True
+    @property
+    def splittable(self) -> bool:
+        return True
 
     @property
     def tiles(self) -> int:
@@ -182,7 +195,9 @@ class PackedOperand:
     block: int
     whole: bool  # all kernel rows in one IBUF group, at the price of loading rows again
 
-    splittable = False
+    @property
+    def splittable(self) -> bool:
+        return False
 
     @property
     def _run(self) -> int:
@@ -307,6 +322,7 @@ def pack_weights(
     """
     filters, depth, taps_y, taps_x = weights.shape
     tiles = -(-filters // cols)
+    starts: tuple[int, ...]
     if groups == 1:
         deep = -(-depth // rows)
         padded = np.full((tiles * cols, deep * rows, taps_y, taps_x), zero, weights.dtype)
@@ -316,7 +332,9 @@ def pack_weights(
         starts = tuple(range(0, tiles * size, size))
         return np.ascontiguousarray(packed).tobytes(), ((0, deep),) * tiles, starts
     per_group = filters // groups
-    pieces, spans, starts, at = [], [], [], 0
+    pieces: list[bytes] = []
+    spans: list[tuple[int, int]] = []
+    begins, at = [], 0
     for tile in range(tiles):
         outputs = np.arange(tile * cols, min((tile + 1) * cols, filters))
         group = outputs // per_group
@@ -329,14 +347,15 @@ def pack_weights(
         raw = np.ascontiguousarray(packed).tobytes()
         pieces.append(raw)
         spans.append((int(first), int(end)))
-        starts.append(at)
+        begins.append(at)
         at += len(raw)
-    return b"".join(pieces), tuple(spans), tuple(starts)
+    return b"".join(pieces), tuple(spans), tuple(begins)
 
 
 @dataclasses.dataclass(frozen=True)
 class TensorWeights:
-    """A stored activation as the right-hand side of a product: [depth, outputs] as channels x width.
+    """A stored activation as the right-hand side of a product: [depth, outputs] as channels x
+    width.
 
     A row of the array's tile is one block of a channel tile, so loading copies whole runs.
     """

@@ -1,8 +1,8 @@
 """A max pool behind a convolution, on chip: only the pooled tensor goes to DRAM.
 
-A spatial tile is a band of whole rows. Its requantized rows lie in VMEM under the last rows of the band
-before, padded left and right with the lowest value; VECTOR takes the maxima of the windows that are
-complete, and keeps the rows that the next band's windows reach back to.
+A spatial tile is a band of whole rows. Its requantized rows lie in VMEM under the last rows of the
+band before, padded left and right with the lowest value; VECTOR takes the maxima of the windows
+that are complete, and keeps the rows that the next band's windows reach back to.
 """
 
 from __future__ import annotations

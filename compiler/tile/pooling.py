@@ -1,4 +1,4 @@
-"""Windows reduced on VECTOR: maxima and sums under one rounding, and means over whole dimensions."""
+"""Windows reduced on VECTOR: maxima, sums under one rounding, means over whole dimensions."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Layers that run on VECTOR alone: tiles of the output stream through VMEM.
 
-A tile is a range of channel tiles and rows; its operands are loaded, one VECTOR instruction (or a few)
-computes it, one STORE writes it back. While one tile is computed the next one's operands arrive, since
-each tile takes at most half of VMEM.
+A tile is a range of channel tiles and rows; its operands are loaded, one VECTOR instruction (or a
+few) computes it, one STORE writes it back. While one tile is computed the next one's operands
+arrive, since each tile takes at most half of VMEM.
 """
 
 from __future__ import annotations

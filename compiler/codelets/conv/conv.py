@@ -1,9 +1,9 @@
 """Conv: two-dimensional, any kernel, stride, padding, dilation and groups, on MATRIX.
 
 Grouped and depthwise convolutions run on MATRIX too, with block-diagonal weight tiles: an output
-tile reads only the input tiles that its groups touch. A depthwise pass uses one row in R, but gives C
-channels of one position per cycle, which is what VECTOR's multiply-accumulate would give at C lanes,
-and it shares the convolution's only code path, its padding, and the requantization behind it.
+tile reads only the input tiles that its groups touch. A depthwise pass uses one row in R, but gives
+C channels of one position per cycle, which is what VECTOR's multiply-accumulate would give at C
+lanes, and it shares the convolution's only code path, its padding, and the requantization.
 """
 
 from __future__ import annotations

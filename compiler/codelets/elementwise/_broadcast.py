@@ -55,8 +55,9 @@ def broadcast_operand(low: Lowering, tensor: QTensor, out: QTensor) -> pointwise
             channels_only = len(out.shape) == 4 and shape[2:] == (1, 1)
             target = (1, out.shape[1], 1, 1) if channels_only else out.shape
             data = np.broadcast_to(data, target)
-        full = QTensor(tensor.name, tuple(data.shape), tensor.grid, np.ascontiguousarray(data))
-        return pointwise.Operand(low.constant_tensor(full.data, full), dtype_of(tensor))  # type: ignore[arg-type]
+        data = np.ascontiguousarray(data)
+        full = QTensor(tensor.name, tuple(data.shape), tensor.grid, data)
+        return pointwise.Operand(low.constant_tensor(data, full), dtype_of(tensor))
     if not fits:
         raise UserError(
             f"tensor {tensor.name}: an activation must have the result's channels to be broadcast, "

@@ -16,11 +16,11 @@ from jacquard.compiler.codelets.base import (
     Parsed,
     QuantizedConstant,
 )
+from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand, operand_tensor
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
-from jacquard.compiler.tile.pointwise import Operand, emit_pointwise
-from jacquard.compiler.codelets.elementwise._broadcast import operand_tensor
+from jacquard.compiler.tile.pointwise import emit_pointwise
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import OFFSET_STEP, quantize_offset, requantization_scale
@@ -75,14 +75,8 @@ def lower(op: Op, low: Lowering) -> None:
         "imm2": -other.grid.zero_point, "mult2": -mult2 if op.attrs.get("negate") else mult2,
         "dst_dtype": int(dtype_of(y)),
     }
-    emit_pointwise(low, op.name, [_operand(low, x, y), _operand(low, other, y)],
+    emit_pointwise(low, op.name, [broadcast_operand(low, x, y), broadcast_operand(low, other, y)],
                    low.stored(op.outputs[0]), fields)
-
-
-def _operand(low: Lowering, tensor: QTensor, out: QTensor) -> Operand:
-    from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
-
-    return broadcast_operand(low, tensor, out)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

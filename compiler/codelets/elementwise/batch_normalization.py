@@ -38,8 +38,9 @@ def parse(node: Node) -> Parsed:
     constants = [node.constant(i) for i in range(1, 5)]
     if any(c is None for c in constants):
         raise UserError(f"{node.place}: must have five inputs; correct the model")
+    gamma, beta, mean, variance = (np.asarray(c) for c in constants)
     epsilon = float(node.get("epsilon", 1e-5))
-    gain, offset = batch_norm_affine(*constants, epsilon)  # type: ignore[arg-type]
+    gain, offset = batch_norm_affine(gamma, beta, mean, variance, epsilon)
     return Parsed((x,), {"gain": gain, "offset": offset}, (x.shape,))
 
 

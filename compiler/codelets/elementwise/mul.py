@@ -1,7 +1,7 @@
 """Mul of two activations, or of one and a constant.
 
-Two activations multiply their centred integers. A float constant is a real gain: its magnitudes become
-multipliers under one shift, kept as int32 operands of VECTOR's exact product.
+Two activations multiply their centred integers. A float constant is a real gain: its magnitudes
+become multipliers under one shift, kept as int32 operands of VECTOR's exact product.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Constant, Node, Parsed
+from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
 from jacquard.compiler.codelets.elementwise.add import parse as parse_add

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import Activation, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise import add
 from jacquard.compiler.graph.ir import Op
 from jacquard.proto.lib.errors import UserError
-from jacquard.compiler.codelets.base import Activation
 
 
 def parse(node: Node) -> Parsed:

@@ -1,7 +1,7 @@
 """AveragePool in two dimensions: sums of centred integers, scaled by s / (n sy) and rounded once.
 
-Where padding is not counted, windows at the border divide by fewer elements; such parts of the output
-are regions with a multiplier of their own under the common shift.
+Where padding is not counted, windows at the border divide by fewer elements; such parts of the
+output are regions with a multiplier of their own under the common shift.
 """
 
 from __future__ import annotations

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from jacquard.compiler.codelets._window import output_size, taps, window_of
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import rescale

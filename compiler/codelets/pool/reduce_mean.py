@@ -44,8 +44,8 @@ def parse(node: Node) -> Parsed:
             f"{node.place}: axes must be all positions or (keeping dimensions) the features alone, "
             f"got {axes} of {x.shape}; split the mean into two with a QuantizeLinear between"
         )
-    return Parsed((x,), {"axes": axes, "keep": keep, "features": over_features and not over_positions},
-                  (shape,))
+    features_only = over_features and not over_positions
+    return Parsed((x,), {"axes": axes, "keep": keep, "features": features_only}, (shape,))
 
 
 def lower(op: Op, low: Lowering) -> None:

@@ -1,4 +1,4 @@
-"""QuantizeLinear of what is stored already: to another grid, or under a clamp (a Relu of its own)."""
+"""QuantizeLinear of what is stored already: to another grid, or under a Relu of its own."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def parse(node: Node) -> Parsed:
 def cases() -> Sequence[Case]:
     return [
         Case("channels", {"a": (1, 16, 4, 5), "b": (1, 32, 4, 5)}, {"axis": 1}),
-        Case("odd_channels", {"a": (1, 5, 3, 4), "b": (1, 6, 3, 4), "c": (1, 9, 3, 4)}, {"axis": 1}),
+        Case("odd_channels", {"a": (1, 5, 3, 4), "b": (1, 6, 3, 4), "c": (1, 9, 3, 4)},
+             {"axis": 1}),
         Case("rows", {"a": (1, 6, 2, 4), "b": (1, 6, 3, 4)}, {"axis": 2}),
         Case("columns", {"a": (1, 6, 2, 4), "b": (1, 6, 2, 3)}, {"axis": -1}),
         Case("features", {"a": (3, 10), "b": (3, 7)}, {"axis": 1}),

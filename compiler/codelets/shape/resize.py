@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,8 +10,7 @@ from jacquard.compiler.codelets._moves import lower, numbered, parsed, reference
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
 from jacquard.proto.lib.errors import UserError
 
-
-NEAREST = {
+NEAREST: dict[str, Callable[[Array], Array]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
     "floor": np.floor,

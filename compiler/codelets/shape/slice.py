@@ -28,7 +28,9 @@ def parse(node: Node) -> Parsed:
         index[axis] = slice(start, last, step)
     taken = numbered(x)[tuple(index)]
     if not taken.size:
-        raise UserError(f"{node.place}: must leave elements, got shape {taken.shape}; drop the node")
+        raise UserError(
+            f"{node.place}: must leave elements, got shape {taken.shape}; drop the node"
+        )
     return parsed(node, [x], [taken])
 
 
