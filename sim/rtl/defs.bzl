@@ -1,6 +1,7 @@
 """The RTL simulator of one configuration."""
 
 load("@rules_verilator//verilator:defs.bzl", "verilator_cc_library")
+load("@rules_verilog//verilog:defs.bzl", "verilog_library")
 
 def npu_sim(config):
     """npu_sim_<config>: the verilated chip with pins, DRAM and job files (harness.py) around it."""
@@ -28,10 +29,19 @@ def npu_sim(config):
 
 def dma_bench(engine, config):
     """<engine>_bench_<config>: LOAD or STORE alone against plain C++."""
+    model = "npu_%s_%s" % (engine, config)
+    verilog_library(
+        name = model + "_rtl",
+        srcs = ["//hw/dma"],
+        top_module = "npu_" + engine,
+        deps = [
+            "//hw/common",
+            "//proto:%s_sv" % config,
+        ],
+    )
     verilator_cc_library(
-        name = "npu_%s_%s" % (engine, config),
-        module = "//hw:npu_top_" + config,
-        module_top = "npu_" + engine,
+        name = model,
+        module = ":%s_rtl" % model,
     )
     native.cc_test(
         name = "%s_bench_%s" % (engine, config),
@@ -43,7 +53,7 @@ def dma_bench(engine, config):
             "dram.h",
         ],
         deps = [
-            ":npu_%s_%s" % (engine, config),
+            ":" + model,
             "//proto:%s_cc" % config,
         ],
     )
