@@ -4,6 +4,8 @@
 // The extent of the on-chip addresses is the exact sum over the three loops; one multiplier, a loop
 // per cycle, so a descriptor reaches the walkers four cycles after it came.
 
+`include "npu_macros.svh"
+
 module npu_dma_queue
   import npu_dma_pkg::*;
 #(
@@ -28,6 +30,9 @@ module npu_dma_queue
   output logic [3:0]         error_code_o,
   output logic [31:0]        error_index_o
 );
+  `NPU_ASSERT_STATIC(Slots, Slots >= 2 && 2 ** $clog2(Slots) == Slots,
+                     "npu_dma_queue: instructions in flight must be a power of two, at least 2")
+
   typedef logic signed [43:0] extent_t;
 
   desc_t              slot_q [Slots];

@@ -126,8 +126,8 @@ def test_unknown_configuration() -> None:
             "got 512; try 1024",
         ),
         (
-            ("(store .*)instructions_in_flight: 4", r"\1instructions_in_flight: 0"),
-            "store.instructions_in_flight must lie in 1 to 16, got 0; try 1",
+            ("(store .*)instructions_in_flight: 4", r"\1instructions_in_flight: 3"),
+            "store.instructions_in_flight must be a power of two, got 3; try 2 or 4",
         ),
         (
             ('name: "nano4"', 'name: "nano5"'),
