@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 from onnx import helper, numpy_helper, shape_inference
 
 from jacquard.proto.lib.errors import UserError
@@ -21,22 +23,57 @@ _NEVER_FOLDED = frozenset({
     "RandomUniformLike", "Bernoulli", "Multinomial", "If", "Loop", "Scan",
 })
 _VIEW_ROUNDS = 32
+_LARGE_BYTES = 4096
 
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Shapes of all tensors, from the inputs' on.
+    """`model` with the shapes of all its tensors, from the inputs' on.
 
     Raises:
       UserError: shapes that contradict each other.
     """
     del model.graph.value_info[:]
     try:
-        return shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        inferred = shape_inference.infer_shapes(
+            without_weights(model), strict_mode=True, data_prop=True
+        )
     except shape_inference.InferenceError as error:
         detail = " ".join(str(error).split())
         raise UserError(
             f"model: shapes must agree along the graph, got: {detail}; correct the model"
         ) from error
+    for field in ("input", "output", "value_info"):
+        del getattr(model.graph, field)[:]
+        getattr(model.graph, field).extend(getattr(inferred.graph, field))
+    return model
+
+
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose large initializers have dimensions only: onnx's passes copy a model thrice."""
+    light = onnx.ModelProto()
+    for descriptor, value in model.ListFields():
+        if descriptor.name != "graph":
+            _assign(light, descriptor, value)
+    for descriptor, value in model.graph.ListFields():
+        if descriptor.name != "initializer":
+            _assign(light.graph, descriptor, value)
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > _LARGE_BYTES:
+            light.graph.initializer.add(
+                name=tensor.name, data_type=tensor.data_type, dims=tensor.dims
+            )
+        else:
+            light.graph.initializer.add().CopyFrom(tensor)
+    return light
+
+
+def _assign(message: Message, descriptor: FieldDescriptor, value: Any) -> None:
+    if hasattr(value, "extend"):
+        getattr(message, descriptor.name).extend(value)
+    elif descriptor.message_type is not None:
+        getattr(message, descriptor.name).CopyFrom(value)
+    else:
+        setattr(message, descriptor.name, value)
 
 
 def shapes_of(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:

@@ -12,14 +12,28 @@ import onnx
 from onnx import numpy_helper, version_converter
 
 from jacquard.compiler.frontend import rewrite
-from jacquard.compiler.frontend.fold import fold_constants, infer_shapes, shapes_of
+from jacquard.compiler.frontend.fold import (
+    fold_constants,
+    infer_shapes,
+    shapes_of,
+    without_weights,
+)
 from jacquard.compiler.frontend.load import keep_real_inputs, name_nodes, read, set_shapes
+from jacquard.compiler.frontend.patterns.pipeline import normalize
+from jacquard.compiler.frontend.quantize import is_quantized
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
 # Per-channel DequantizeLinear needs opset 13; 17 is old enough for every converter step to exist.
 LOWEST_OPSET = 13
 RAISED_OPSET = 17
 _DATA_TYPES = ("FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32")
+# Token ids, masks and what is made of them may have these types too.
+_INDEX_TYPES = ("INT64", "BOOL")
+_INDEX_OPERATORS = frozenset({
+    "And", "Cast", "Concat", "Equal", "Expand", "Gather", "Greater", "GreaterOrEqual", "IsNaN",
+    "Less", "LessOrEqual", "Not", "Or", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze",
+    "Where",
+})
 
 
 def import_model(
@@ -56,6 +70,9 @@ def import_model(
     rewrite.sums_to_adds(model.graph)
     rewrite.fold_batch_norms(model.graph)
     rewrite.drop_dead(model.graph)
+    if not is_quantized(model):
+        model = normalize(model)
+        rewrite.drop_dead(model.graph)
     model = infer_shapes(model)
     problems = list(_unsupported(model, supported))
     problems += _bad_types(model.graph)
@@ -73,7 +90,7 @@ def import_model(
 
 def _inferred_loosely(model: onnx.ModelProto) -> onnx.ModelProto:
     """Shapes as far as they go, so that every contradiction can be named, not the first alone."""
-    return onnx.shape_inference.infer_shapes(model, strict_mode=False)
+    return onnx.shape_inference.infer_shapes(without_weights(model), strict_mode=False)
 
 
 def _check_operators_known(model: onnx.ModelProto, supported: Collection[str] | None) -> None:
@@ -157,10 +174,17 @@ def _bad_types(graph: onnx.GraphProto) -> list[str]:
     allowed = {onnx.TensorProto.DataType.Value(name) for name in _DATA_TYPES}
     allowed.add(onnx.TensorProto.UNDEFINED)
     producers = {name: node for node in graph.node for name in node.output}
+    index_types = {onnx.TensorProto.DataType.Value(name) for name in _INDEX_TYPES}
+    only_indices = {value.name for value in graph.input} | {
+        name for name, node in producers.items() if node.op_type in _INDEX_OPERATORS
+    }
+    for node in graph.node:
+        if node.op_type not in _INDEX_OPERATORS:
+            only_indices.difference_update(node.input)
     problems = []
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type.elem_type
-        if kind in allowed:
+        if kind in allowed or (kind in index_types and value.name in only_indices):
             continue
         node = producers.get(value.name)
         place = f"input {value.name}" if node is None else f"node {node.name} ({node.op_type})"

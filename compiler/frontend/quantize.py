@@ -24,6 +24,9 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.operators.activation import QDQRemovableActivation
 from onnxruntime.quantization.registry import QDQRegistry
 
+from jacquard.compiler.frontend.fold import infer_shapes
+from jacquard.compiler.frontend.mixed import quantize_mixed, wants_mixed
+from jacquard.compiler.frontend.patterns.pipeline import raised
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
 METHODS = {
@@ -39,6 +42,7 @@ QUANTIZED_OPERATORS = (
 # What a calibrated activation can have: a mask of -3.4e38 taken for data gives 2.7e36.
 MIN_SCALE = 1e-12
 MAX_SCALE = 1e6
+OPSET_OF_INT16 = 21
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -92,6 +96,8 @@ def quantize_model(
         )
     batches = [dict(batch) for batch in calibration]
     _check_batches(model, batches)
+    if wants_mixed(model):
+        return _mixed(model, batches, method)
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules():
         source = pathlib.Path(directory) / "float.onnx"
         target = pathlib.Path(directory) / "qdq.onnx"
@@ -119,6 +125,24 @@ def quantize_model(
                 f"{' '.join(str(error).split())}; check the model and its calibration data"
             ) from error
         quantized = onnx.load(str(target))
+    _strip(quantized)
+    check_scales(quantized)
+    return quantized
+
+
+def _mixed(
+    model: onnx.ModelProto, batches: list[dict[str, np.ndarray]], method: str
+) -> onnx.ModelProto:
+    model = infer_shapes(raised(model, OPSET_OF_INT16))
+    with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread():
+        try:
+            quantized = quantize_mixed(model, batches, method, pathlib.Path(directory))
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UserError(
+                f"quantization: onnxruntime must be able to calibrate the model, got: "
+                f"{' '.join(str(error).split())}; check the model and its calibration data"
+            ) from error
+    quantized = infer_shapes(quantized)
     _strip(quantized)
     check_scales(quantized)
     return quantized

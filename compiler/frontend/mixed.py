@@ -1,0 +1,419 @@
+"""Mixed-precision QDQ for transformers.
+
+Operands of matrix products have 8 bits; what else crosses between operators (residual stream, norms,
+logits, inputs of activation functions) has 16, symmetric. Weights have 8 bits per output channel,
+biases 32 on the accumulator's grid, tables of embeddings 16. A mask is never quantized: it and the
+Softmax that reads it lie between one DequantizeLinear and one QuantizeLinear.
+
+Ranges come from onnxruntime.quantization's calibrators. Its QDQ quantizer is not used here: it turns
+biases behind MatMul into 8-bit activations, quantizes gammas, and puts the mask into a scale.
+"""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+from onnxruntime.quantization import calibrate
+
+from jacquard.compiler.frontend.patterns.movement import MOVEMENTS
+from jacquard.compiler.frontend.patterns.view import View, attributes_of
+
+PRODUCTS = ("MatMul", "Gemm", "Conv")
+# Of one activation operand, whose values they do not change.
+_CARRIES = (*MOVEMENTS, "Gather", "GatherND", "Slice", "Split", "Expand", "Identity")
+_NARROW, _WIDE = 8, 16
+# 16 bits have room for what calibration has not seen; logits are exponents and need fine steps.
+_HEADROOM = 1.25
+LARGEST_LOGIT_SCALE = 0.01
+_MASKING = -1e4
+_CALIBRATORS = {
+    "minmax": calibrate.MinMaxCalibrater,
+    "entropy": calibrate.EntropyCalibrater,
+    "percentile": calibrate.PercentileCalibrater,
+}
+Bits = int
+
+
+def wants_mixed(model: onnx.ModelProto) -> bool:
+    """Whether the model has what 8 bits throughout do not survive: norms or products of activations."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return any(
+        node.op_type in ("LayerNormalization", "RMSNormalization")
+        or (node.op_type == "MatMul" and not constants & set(node.input))
+        for node in model.graph.node
+    )
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """Names of a quantized tensor's scale and zero point."""
+
+    scale: str
+    zero_point: str
+    axis: int | None = None
+
+
+class _Plan:
+    """Which tensors are quantized, and to which widths their readers need them."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.kept: set[str] = set()  # float between two nodes of one group, or a mask
+        self.needs: dict[str, set[Bits]] = {}
+        self._unquantized()
+        for node in reversed(view.nodes):
+            for position, name in enumerate(node.input):
+                if self.is_activation(name) and name not in self.kept:
+                    self.needs.setdefault(name, set()).update(self.bits(node, position))
+        for name in view.outputs:
+            if self.is_activation(name):
+                self.needs.setdefault(name, set()).add(_WIDE)
+
+    def is_activation(self, name: str) -> bool:
+        """A float tensor that depends on data; masks made from integers do not count."""
+        return (
+            bool(name)
+            and name not in self.view.tensors
+            and self.view.types.get(name) == onnx.TensorProto.FLOAT
+        )
+
+    def bits(self, node: onnx.NodeProto, position: int) -> set[Bits]:
+        """In which widths `node` may read its operand at `position`."""
+        if node.op_type in PRODUCTS:
+            return {_NARROW}
+        if node.op_type in _CARRIES and position == 0:
+            widths: set[Bits] = set()
+            for name in node.output:
+                widths |= self.needs.get(name, set())
+            return widths or {_WIDE}
+        return {_WIDE}
+
+    def carries(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in _CARRIES and self.is_activation(node.input[0])
+
+    def _unquantized(self) -> None:
+        view = self.view
+        data = {name for name in view.inputs if self.is_activation(name)}
+        for node in view.nodes:
+            table = node.op_type == "Gather" and node.input[0] in view.tensors
+            if data & set(node.input) or table:
+                data.update(node.output)
+            else:
+                self.kept.update(n for n in node.output if self.is_activation(n))
+        for node in view.nodes:
+            result = node.output[0]
+            reader = view.readers(result)[0] if view.read_once(result) else None
+            if reader is not None and node.op_type in PRODUCTS and self._completes(reader, result):
+                self.kept.add(result)
+            if node.op_type == "Softmax":
+                self._keep_mask_and_guard(node)
+
+    def _completes(self, reader: onnx.NodeProto, result: str) -> bool:
+        """Whether `reader` adds a bias to a product, or scales it by a constant."""
+        constant = reader.input[1] if len(reader.input) == 2 else ""
+        if reader.input[0] != result or constant not in self.view.tensors:
+            return False
+        size = int(np.prod(self.view.tensors[constant].dims))
+        if reader.op_type == "Add":
+            return size == self.view.shapes[result][-1]
+        return reader.op_type == "Mul" and size == 1
+
+    def _keep_mask_and_guard(self, softmax: onnx.NodeProto) -> None:
+        view, logits = self.view, softmax.input[0]
+        front = view.producer(logits, "Add", "Where")
+        if front is not None and view.read_once(logits):
+            operands = front.input if front.op_type == "Add" else front.input[1:]
+            masks = [name for name in operands if self._is_mask(name)]
+            if masks:
+                self.kept.add(logits)
+                self.kept.update(name for name in masks if name not in view.tensors)
+        result = softmax.output[0]
+        readers = view.readers(result)
+        if readers and all(reader.op_type in ("IsNaN", "Where") for reader in readers):
+            self.kept.add(result)
+
+    def _is_mask(self, name: str) -> bool:
+        """Made from integers or constants alone, an input as it is, or a constant that masks."""
+        values = self.view.constant(name)
+        if values is not None:
+            return bool(values.min() <= _MASKING)
+        node = self.view.producer(name, *MOVEMENTS)
+        source = name if node is None else node.input[0]
+        return name in self.kept or source in self.view.inputs
+
+    def logits(self) -> set[str]:
+        """Quantized tensors that a Softmax reads, through its mask."""
+        found = set()
+        for node in self.view.nodes:
+            if node.op_type == "Softmax":
+                name = node.input[0]
+                front = self.view.producer(name) if name in self.kept else None
+                found.update([name] if front is None else front.input)
+        return found
+
+
+def quantize_mixed(
+    model: onnx.ModelProto,
+    batches: Iterable[Mapping[str, npt.NDArray[np.generic]]],
+    method: str,
+    directory: pathlib.Path,
+) -> onnx.ModelProto:
+    """The mixed QDQ form of `model`.
+
+    Args:
+      model: as `import_model` gives it, float, opset >= 21.
+      batches: calibration data.
+      method: minmax, entropy or percentile; 16-bit tensors take the whole range in each case.
+      directory: for the calibrator's files; the caller's to delete.
+    """
+    quantized = onnx.ModelProto()
+    quantized.CopyFrom(model)
+    view = View(quantized.graph)
+    plan = _Plan(view)
+    ranges = _calibrate(model, plan, batches, method, directory)
+    writer = _Writer(plan, ranges)
+    writer.write()
+    graph = quantized.graph
+    read = {name for node in writer.nodes for name in node.input} | view.outputs
+    tensors = [t for t in (*graph.initializer, *writer.tensors.values()) if t.name in read]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(writer.nodes)
+    graph.initializer.extend(tensors)
+    return quantized
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Of one tensor: as calibrated, and whole."""
+
+    lo: float
+    hi: float
+    lowest: float
+    highest: float
+
+
+def _calibrate(
+    model: onnx.ModelProto,
+    plan: _Plan,
+    batches: Iterable[Mapping[str, npt.NDArray[np.generic]]],
+    method: str,
+    directory: pathlib.Path,
+) -> dict[str, _Range]:
+    wanted = {
+        name
+        for node in plan.view.nodes
+        for name in (*node.output, *node.input)
+        if plan.is_activation(name) and name not in plan.kept
+    }
+    source = directory / "float.onnx"
+    source.write_bytes(model.SerializeToString())
+    calibrator = _CALIBRATORS[method](
+        source, augmented_model_path=str(directory / "augmented.onnx")
+    )
+    kinds = {v.name: v for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
+    calibrator.select_tensors_to_calibrate = lambda _: (wanted, kinds)
+    calibrator.augment_graph()
+    calibrator.create_inference_session()
+    for batch in batches:  # one at a time: a histogram keeps what it was given
+        calibrator.collect_data(_One(batch))
+    found = {}
+    for name, data in calibrator.compute_data().items():
+        lo, hi = (float(np.asarray(bound).reshape(())) for bound in data.range_value)
+        edges = getattr(data, "hist_edges", None)
+        whole = (lo, hi) if edges is None else (float(edges[0]), float(edges[-1]))
+        found[name] = _Range(lo, hi, *whole)
+    return found
+
+
+class _One(calibrate.CalibrationDataReader):  # type: ignore[misc]
+    """One sample, once."""
+
+    def __init__(self, batch: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        self._rest = [dict(batch)]
+
+    def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
+        return self._rest.pop() if self._rest else None
+
+
+class _Writer:
+    """Writes the nodes of a plan with QuantizeLinear and DequantizeLinear between them."""
+
+    def __init__(self, plan: _Plan, ranges: Mapping[str, _Range]) -> None:
+        self._plan, self._view, self._ranges = plan, plan.view, ranges
+        self._logits = plan.logits()
+        self.nodes: list[onnx.NodeProto] = []
+        self.tensors: dict[str, onnx.TensorProto] = {}
+        self._parameters: dict[tuple[str, Bits], _Parameters] = {}
+        self._root: dict[str, str] = {}
+        self._dequantized: dict[tuple[str, Bits], str] = {}
+        self._steps: dict[str, npt.NDArray[np.float64]] = {}
+
+    def write(self) -> None:
+        view, plan = self._view, self._plan
+        for name in sorted(view.inputs):
+            if plan.is_activation(name) and name in plan.needs:
+                self._quantize(name, name)
+        for original in view.nodes:
+            node = onnx.NodeProto()
+            node.CopyFrom(original)
+            for position, name in enumerate(original.input):
+                if plan.is_activation(name) and name not in plan.kept:
+                    wanted = plan.bits(original, position)
+                    width = _WIDE if _WIDE in wanted else _NARROW
+                    node.input[position] = self._dequantized[name, width]
+            self._constants(original, node)
+            self.nodes.append(node)
+            for position, name in enumerate(original.output):
+                if not plan.is_activation(name) or name in plan.kept:
+                    continue
+                if plan.carries(original) and name in plan.needs:
+                    self._root[name] = self._root.get(original.input[0], original.input[0])
+                produced = name
+                if name in view.outputs:
+                    produced = node.output[position] = f"{name}_QuantizeLinear_Input"
+                self._quantize(name, produced)
+
+    def _quantize(self, name: str, produced: str) -> None:
+        needs = self._plan.needs.get(name, set())
+        if not needs:
+            return
+        first = _WIDE if _WIDE in needs else _NARROW
+        target = name if name in self._view.outputs else f"{name}_DequantizeLinear_Output"
+        self._pair(name, produced, self._of(name, first), target, name)
+        self._dequantized[name, first] = target
+        if needs == {_NARROW, _WIDE}:
+            narrow = f"{name}.narrow"
+            result = f"{narrow}_DequantizeLinear_Output"
+            self._pair(narrow, target, self._of(name, _NARROW), result, narrow)
+            self._dequantized[name, _NARROW] = result
+
+    def _pair(self, name: str, source: str, at: _Parameters, target: str, base: str) -> None:
+        middle = f"{base}_QuantizeLinear_Output"
+        self.nodes.append(helper.make_node(
+            "QuantizeLinear", [source, at.scale, at.zero_point], [middle],
+            name=f"{name}_QuantizeLinear"))
+        self.nodes.append(helper.make_node(
+            "DequantizeLinear", [middle, at.scale, at.zero_point], [target],
+            name=f"{name}_DequantizeLinear"))
+
+    def _of(self, name: str, width: Bits) -> _Parameters:
+        """Scale and zero point of `name` in a width; movements share those of what they move."""
+        root = self._root.get(name, name)
+        if root in self._view.tensors and width == _NARROW:
+            root = name  # a table has 16 bits alone
+        key = (root, width)
+        if key not in self._parameters:
+            found = self._ranges[root]
+            if width == _NARROW:
+                suffix = ".narrow" if _WIDE in self._plan.needs.get(root, set()) else ""
+                scale, zero_point = _asymmetric(found.lo, found.hi)
+            else:
+                suffix = ""
+                scale = max(abs(found.lowest), abs(found.highest)) * _HEADROOM / 32767 or 1.0
+                if root in self._logits:
+                    scale = min(scale, LARGEST_LOGIT_SCALE)
+                zero_point = np.zeros((), np.int16)
+            self._parameters[key] = self._store(f"{root}{suffix}", np.float32(scale), zero_point)
+        return self._parameters[key]
+
+    def _store(
+        self, name: str, scale: npt.ArrayLike, zero_point: npt.NDArray[np.generic],
+        axis: int | None = None,
+    ) -> _Parameters:
+        while f"{name}_scale" in self.tensors or f"{name}_scale" in self._view.tensors:
+            name = f"{name}.q"
+        names = f"{name}_scale", f"{name}_zero_point"
+        for key, value in zip(names, (np.asarray(scale, np.float32), zero_point), strict=True):
+            self.tensors[key] = numpy_helper.from_array(value, key)
+        return _Parameters(*names, axis)
+
+    def _constants(self, original: onnx.NodeProto, node: onnx.NodeProto) -> None:
+        """Replaces the float constants that `node` reads by quantized ones."""
+        view, plan, kind = self._view, self._plan, original.op_type
+        if kind in PRODUCTS and original.input[1] in view.tensors:
+            step = self._weights(original, node)
+            if len(original.input) > 2 and original.input[2] and _plain(original):
+                node.input[2] = self._bias(original.input[2], step)
+            self._steps[original.output[0]] = step
+        elif kind == "Gather" and original.input[0] in view.tensors:
+            if plan.is_activation(original.output[0]):
+                table = original.input[0]
+                node.input[0] = self._wide_constant(table)
+                self._root[original.output[0]] = table
+        elif kind == "Add" and original.input[0] in self._steps and original.input[0] in plan.kept:
+            node.input[1] = self._bias(original.input[1], self._steps[original.input[0]])
+        elif kind in ("Add", "Sub", "Mul") and original.output[0] not in plan.kept:
+            for position, name in enumerate(original.input):
+                values = view.constant(name)
+                # A vector is a gain or an offset of the requantization, exact in float.
+                if values is not None and values.size > (1, *values.shape)[-1]:
+                    node.input[position] = self._wide_constant(name)
+
+    def _weights(self, original: onnx.NodeProto, node: onnx.NodeProto) -> npt.NDArray[np.float64]:
+        """Quantizes a product's weights; the accumulator's step per output channel."""
+        name = original.input[1]
+        values = self._view.constant(name)
+        assert values is not None
+        given = attributes_of(original)
+        axis = 0 if original.op_type == "Conv" or given.get("transB", 0) else values.ndim - 1
+        others = tuple(other for other in range(values.ndim) if other != axis)
+        largest = np.abs(values).max(axis=others).astype(np.float64)
+        scale = np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
+        if f"{name}_quantized" not in self.tensors:
+            shape = [1] * values.ndim
+            shape[axis] = -1
+            steps = np.rint(values / scale.reshape(shape)).clip(-127, 127).astype(np.int8)
+            zeros = np.zeros(scale.shape, np.int8)
+            self._constant_pair(name, steps, self._store(name, scale, zeros, axis))
+        node.input[1] = f"{name}_DequantizeLinear_Output"
+        operand = self.tensors[self._of(original.input[0], _NARROW).scale]
+        return numpy_helper.to_array(operand).astype(np.float64) * scale
+
+    def _bias(self, name: str, step: npt.NDArray[np.float64]) -> str:
+        values = self._view.constant(name)
+        assert values is not None
+        scale = step.astype(np.float32)
+        integers = np.rint(values.astype(np.float64).reshape(-1) / scale)
+        if np.abs(integers).max(initial=0) >= 2**30:
+            return name  # weights near zero: the offset stays a real number
+        zeros = np.zeros(scale.shape, np.int32)
+        self._constant_pair(name, integers.astype(np.int32), self._store(name, scale, zeros, 0))
+        return f"{name}_DequantizeLinear_Output"
+
+    def _wide_constant(self, name: str) -> str:
+        values = self._view.constant(name)
+        assert values is not None
+        if f"{name}_quantized" not in self.tensors:
+            scale = np.float32(float(np.abs(values).max(initial=0)) / 32767 or 1.0)
+            at = self._store(name, scale, np.zeros((), np.int16))
+            self._parameters[name, _WIDE] = at
+            steps = np.rint(values / scale).clip(-32767, 32767).astype(np.int16)
+            self._constant_pair(name, steps, at)
+        return f"{name}_DequantizeLinear_Output"
+
+    def _constant_pair(
+        self, name: str, integers: npt.NDArray[np.generic], at: _Parameters
+    ) -> None:
+        quantized = f"{name}_quantized"
+        self.tensors[quantized] = numpy_helper.from_array(integers, quantized)
+        axis = {} if at.axis is None else {"axis": at.axis}
+        self.nodes.append(helper.make_node(
+            "DequantizeLinear", [quantized, at.scale, at.zero_point],
+            [f"{name}_DequantizeLinear_Output"], name=f"{name}_DequantizeLinear", **axis))
+
+
+def _plain(node: onnx.NodeProto) -> bool:
+    """Whether a Gemm has no factors of its own."""
+    given = attributes_of(node)
+    return bool(given.get("alpha", 1.0) == 1.0 and given.get("beta", 1.0) == 1.0)
+
+
+def _asymmetric(lo: float, hi: float) -> tuple[float, npt.NDArray[np.uint8]]:
+    """uint8 for a range, zero included."""
+    lo, hi = min(lo, 0.0), max(hi, 0.0)
+    scale = float(np.float32((hi - lo) / 255)) or 1.0
+    return scale, np.asarray(np.rint(-lo / scale).clip(0, 255), np.uint8)

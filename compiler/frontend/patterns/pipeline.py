@@ -1,0 +1,94 @@
+"""The order in which a float graph is brought to canonical nodes.
+
+A rule that matches nothing leaves its nodes as they are; what is not recognised runs as its parts.
+"""
+
+from collections.abc import Callable
+
+import onnx
+from onnx import version_converter
+
+from jacquard.compiler.frontend.fold import fold_constants, infer_shapes, without_weights
+from jacquard.compiler.frontend.patterns import (
+    attention,
+    constants,
+    gelu,
+    mask,
+    movement,
+    normalization,
+)
+from jacquard.compiler.frontend.patterns.view import View
+from jacquard.proto.lib.errors import UserError
+
+Rule = Callable[[View], bool]
+
+# In this order, again and again until none applies.
+RULES: tuple[tuple[Rule, str], ...] = (
+    (constants.constants_second, "the rules below look for a constant in one place"),
+    (mask.drop_neutral_logic, "leaves an Expand, which the next but one takes away"),
+    (mask.drop_casts, "of booleans to boolean, between two views of a mask"),
+    (mask.sink_expands, "scores broadcast the mask themselves"),
+    (movement.transposes_of_last_axes, "before merge_views, which would take its Reshape apart"),
+    (movement.merge_views, "several steps of a mask's new axes, and of heads"),
+    (movement.merge_transposes, "that of the heads and that of K"),
+    (mask.share, "after the mask has one form: once for all layers"),
+    (attention.drop_nan_guards, "shows the Softmax to whom it feeds"),
+    (attention.merge_scales, "after the movements, through which it looks"),
+    (gelu.fold_gelu, "before fold_gated: both begin with a Mul"),
+    (gelu.fold_gated, "of what no Gelu has taken"),
+    (normalization.fold_layer_norm, "before fold_rms_norm, of which it is a special case"),
+    (normalization.fold_rms_norm, "of what has no mean taken off"),
+    (constants.merge_added_constants, "after folding has made two of the embeddings constant"),
+)
+_ROUNDS = 16
+# Operators that say that the rules may find something, and the opset that their results need: 20
+# for Gelu, 21 for 16-bit QuantizeLinear, 23 for RMSNormalization, 24 for Swish.
+_SIGNS = {
+    "Erf": 21, "Gelu": 21, "LayerNormalization": 21, "Softmax": 21, "Tanh": 21, "Gather": 21,
+    "RMSNormalization": 23, "Sqrt": 24, "Pow": 24, "Sigmoid": 24, "HardSigmoid": 21, "Swish": 24,
+}
+_IR_VERSIONS = {21: 10, 23: 11, 24: 11}
+
+
+def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` (float, folded, shapes inferred) with its patterns as canonical nodes.
+
+    A graph without any of the operators that patterns are made of is returned as it is.
+
+    Raises:
+      UserError: the model cannot be raised to the opset of the canonical nodes.
+    """
+    opset = max((_SIGNS.get(node.op_type, 0) for node in model.graph.node), default=0)
+    if not opset:
+        return model
+    model = infer_shapes(raised(model, opset))
+    for _ in range(_ROUNDS):
+        view = View(model.graph)
+        changed = movement.selections_to_views(view, model)
+        for rule, _reason in RULES:
+            changed |= rule(view)
+        view.commit()
+        model = fold_constants(model)
+        if not changed:
+            break
+    return model
+
+
+def raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """`model` at `opset`, if it is older."""
+    version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if version >= opset:
+        return model
+    try:
+        result = version_converter.convert_version(without_weights(model), opset)
+    except Exception as error:  # the converter's errors are RuntimeError and worse
+        raise UserError(
+            f"model: opset {version} must be convertible to {opset}, got: "
+            f"{' '.join(str(error).split())}; export it with opset {opset} or above"
+        ) from error
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for tensor in result.graph.initializer:
+        if tensor.name in tensors:
+            tensor.CopyFrom(tensors[tensor.name])
+    result.ir_version = max(result.ir_version, _IR_VERSIONS.get(opset, 8))
+    return result
