@@ -104,7 +104,7 @@ class Rules:
         self._segments = segments
         self._limit = limit
         self._capacity = np.zeros(8, dtype=np.int64)
-        for name in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM"):
+        for name in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM", "TABLE"):
             self._capacity[Buffer[name]] = arch.buffer_bytes(name)
 
     def require(self, index: Ints, good: Mask, text: Text) -> Mask:
@@ -217,7 +217,7 @@ def check_tokens(rules: Rules) -> None:
 
 
 def check_load(rules: Rules) -> None:
-    """LOAD: DRAM runs into IBUF, WBUF, VMEM or PARAM, with padding."""
+    """LOAD: DRAM runs into IBUF, WBUF, VMEM, PARAM or TABLE, with padding."""
     t = rules.counts(rules.code.tables[npu_isa.Load], ("n0", "n1", "n2", "n3"))
     run, runs = t["n0"] - t["before0"] - t["after0"], t["n1"] - t["before1"] - t["after1"]
     fits = rules.require(
@@ -231,9 +231,11 @@ def check_load(rules: Rules) -> None:
     t, run, runs = t.take(fits), run[fits], runs[fits]
     reached = rules.require(
         t.index,
-        np.isin(t["buffer"], [Buffer.IBUF, Buffer.WBUF, Buffer.VMEM, Buffer.PARAM]),
+        np.isin(
+            t["buffer"], [Buffer.IBUF, Buffer.WBUF, Buffer.VMEM, Buffer.PARAM, Buffer.TABLE]
+        ),
         lambda i, _: (
-            f"buffer must be IBUF, WBUF, VMEM or PARAM, got {int(i.buffer)}; "
+            f"buffer must be IBUF, WBUF, VMEM, PARAM or TABLE, got {int(i.buffer)}; "
             "LOAD does not reach others"
         ),
     )
@@ -299,10 +301,14 @@ def check_store(rules: Rules) -> None:
 def check_matrix(rules: Rules) -> None:
     """MATRIX: rows of IBUF and WBUF into consecutive rows of OBUF."""
     t = rules.code.tables[npu_isa.Matrix]
+    arch = rules.arch
     rules.require(
         t.index,
-        t["weight_transposed"] == 0,
-        lambda *_: "weight_transposed must be 0, got 1; it is reserved",
+        (t["weight_transposed"] == 0) | (arch.rows == arch.cols),
+        lambda *_: (
+            f"weight_transposed must be 0 where rows and cols differ, got 1 with {arch.rows} x "
+            f"{arch.cols}; transpose the weights themselves"
+        ),
     )
     for name, unsigned in (("act_zero", "act_unsigned"), ("weight_zero", "weight_unsigned")):
         low = np.where(t[unsigned] == 1, 0, -128)
@@ -315,7 +321,6 @@ def check_matrix(rules: Rules) -> None:
             ),
         )
     t = rules.counts(t, ("n_x", "n_y", "n_kx", "n_ky", "n_c"))
-    arch = rules.arch
     row = arch.ibuf_row_bytes
     rules.on_chip(
         "activations",

@@ -68,6 +68,9 @@ GOOD = {
     "beside each other": _vector(**_IN_VMEM, dst_base=64),
     "reduced loops do not write": _vector(reduce_loops=1, dst_stride0=0),
     "last PARAM row": _vector(scale=ScaleMode.PER_LANE, param=63),
+    "transposed": _matrix(weight_transposed=1),
+    "table": _vector(table=1),
+    "TABLE is not looked at": _vector(table_index=15),
     "PARAM is not looked at": _vector(scale=ScaleMode.IMM, param=64),
     "absent iterators are not looked at": _vector(src2_dtype=7, src2_base=3),
 }
@@ -82,7 +85,7 @@ BAD = {
     "zero count": (_load(n2=0), "counts must be at least 1, got 0 for n2"),
     "padding longer than run": (_load(before0=9, after0=8), "padding must fit the loops"),
     "padding runs": (_load(n1=2, d1=16, before1=2, after1=1), "padding must fit the loops"),
-    "load to OBUF": (_load(buffer=Buffer.OBUF), "buffer must be IBUF, WBUF, VMEM or PARAM, got 3"),
+    "load to OBUF": (_load(buffer=Buffer.OBUF), "buffer must be IBUF, WBUF, VMEM, PARAM or TABLE, got 3"),
     "store from OBUF": (_store(buffer=Buffer.OBUF), "buffer must be VMEM or IBUF, got 3"),
     "past the memory": (
         _load(dst=8192 - 15),
@@ -103,7 +106,6 @@ BAD = {
     "store twice": (_store(n1=2, l1=16), "the destination must write no byte twice"),
     "vector twice": (_vector(dst_stride0=0), "dst must write no byte twice"),
     "own token": (_load(pop=_LOAD), "pop and push must not name the own engine LOAD"),
-    "transposed": (_matrix(weight_transposed=1), "weight_transposed must be 0"),
     "act_zero": (_matrix(act_zero=128), "act_zero must lie in -128 to 127, got 128"),
     "weight_zero": (_matrix(weight_unsigned=1, weight_zero=-1), "weight_zero must lie in 0 to 255"),
     "activations": (
@@ -112,7 +114,7 @@ BAD = {
     ),
     "weights": (_matrix(n_c=2, wbuf=1017), "weights must lie in WBUF (0 to 4096)"),
     "sums": (_matrix(obuf=253), "sums must lie in OBUF (0 to 4096), got bytes 4048 to 4112"),
-    "unknown op": (_vector(op=24), "op must be a VectorOp, got 24"),
+    "unknown op": (_vector(op=26), "op must be a VectorOp, got 26"),
     "unknown reduce": (_vector(reduce=3), "reduce must be a ReduceOp, got 3"),
     "unknown scale": (_vector(scale=3), "scale must be a ScaleMode, got 3"),
     "unknown dtype": (_vector(dst_dtype=5), "dst_dtype must be a Dtype, got 5"),
@@ -137,6 +139,15 @@ BAD = {
     "param": (
         _vector(scale=ScaleMode.PER_LANE, param=61, param_stride0=1),
         "param must lie in PARAM (0 to 2048), got bytes 1952 to 2080",
+    ),
+    "table": (
+        _vector(table=1, table_index=1),
+        "the table must lie in TABLE (0 to 1024), got bytes 1024 to 2048",
+    ),
+    "src in TABLE": (_vector(src1_buffer=Buffer.TABLE), "got buffer TABLE"),
+    "past TABLE": (
+        _load(buffer=Buffer.TABLE, dst=1020),
+        "the destination must lie in TABLE (0 to 1024), got bytes 1020 to 1036",
     ),
     "shifted in place": (_vector(**_IN_VMEM, dst_base=16), "dst must not overlap src1"),
     "reduced in place": (_vector(**_IN_VMEM, reduce_loops=1), "dst must not overlap src1"),
@@ -163,6 +174,21 @@ def test_race_names_both_instructions() -> None:
         "and read of 0 to 16 of VMEM with no order; push a token from one to the other"
     )
     assert _lines(_load(buffer=Buffer.VMEM, push=_STORE), _store(pop=_LOAD)) == []
+
+
+def test_a_table_is_read_whole() -> None:
+    load, look = _load(buffer=Buffer.TABLE, dst=1008), _vector(table=1)
+    [line] = _lines(load, look)
+    assert "write of 1008 to 1024 and read of 0 to 1024 of TABLE with no order" in line
+    assert _lines(dataclasses.replace(load, push=_VECTOR), dataclasses.replace(look, pop=_LOAD)) == []
+    assert _lines(load, dataclasses.replace(look, table=0)) == []
+
+
+def test_rectangular_arrays_do_not_transpose() -> None:
+    wide = dataclasses.replace(NANO, rows=8)
+    program = sample_programs.link(wide, [_matrix(weight_transposed=1), npu_isa.End()])
+    [line] = check.check(program, wide)
+    assert "weight_transposed must be 0 where rows and cols differ, got 1 with 8 x 4" in line
 
 
 def test_load_after_store_of_the_same_bytes() -> None:

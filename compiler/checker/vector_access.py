@@ -33,7 +33,7 @@ class _Iterator:
 
 
 def check_vector(rules: Rules) -> None:
-    """Fields, then the four iterators, then how these lie to each other, then PARAM."""
+    """Fields, then the four iterators, then how these lie to each other, then TABLE and PARAM."""
     t = _fields(rules, rules.code.tables[npu_isa.Vector])
     if not len(t.index):
         return
@@ -55,6 +55,12 @@ def check_vector(rules: Rules) -> None:
                 t["reduce_loops"] == 0,
                 f"{write.name} must not overlap {read.name} unless both walk the same elements",
             )
+    looks = t["table"] == 1
+    row = rules.arch.table_row_bytes
+    rules.on_chip(
+        "the table",
+        accesses(t.index[looks], Buffer.TABLE, False, t["table_index"][looks] * row, row),
+    )
     scaled = t["scale"] == ScaleMode.PER_LANE
     row = rules.arch.param_row_bytes
     rules.on_chip(

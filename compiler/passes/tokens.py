@@ -36,10 +36,12 @@ class Dependencies:
 WRITERS = {
     DRAM: (3,), int(isa.Buffer.IBUF): (0, 2), int(isa.Buffer.WBUF): (0,),
     int(isa.Buffer.OBUF): (1,), int(isa.Buffer.VMEM): (0, 2), int(isa.Buffer.PARAM): (0,),
+    int(isa.Buffer.TABLE): (0,),
 }
 READERS = {
     DRAM: (0,), int(isa.Buffer.IBUF): (1, 2, 3), int(isa.Buffer.WBUF): (1,),
     int(isa.Buffer.OBUF): (2,), int(isa.Buffer.VMEM): (2, 3), int(isa.Buffer.PARAM): (2,),
+    int(isa.Buffer.TABLE): (2,),
 }
 
 
@@ -51,7 +53,7 @@ def _sizes(program: TileProgram, arch: Arch) -> dict[int, int]:
         int(isa.Buffer.IBUF): arch.ibuf_rows, int(isa.Buffer.WBUF): arch.wbuf_rows,
         int(isa.Buffer.OBUF): arch.obuf_rows,
         int(isa.Buffer.VMEM): arch.vmem_bytes // grains[int(isa.Buffer.VMEM)],
-        int(isa.Buffer.PARAM): arch.param_rows,
+        int(isa.Buffer.PARAM): arch.param_rows, int(isa.Buffer.TABLE): arch.table_rows,
     }
 
 

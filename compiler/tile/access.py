@@ -1,6 +1,6 @@
 """Which bytes an instruction reads and writes, as strided patterns.
 
-A pattern is in granules: rows of IBUF, WBUF, OBUF and PARAM, vectors of 8-bit elements of VMEM,
+A pattern is in granules: rows of IBUF, WBUF, OBUF and PARAM, tables, vectors of 8-bit elements of VMEM,
 blocks of DRAM. What does not lie on granules is widened to the interval that covers it, so that
 patterns may claim too much and never too little.
 """
@@ -35,6 +35,7 @@ def granules(arch: Arch) -> dict[int, int]:
         DRAM: arch.rows, int(isa.Buffer.IBUF): arch.ibuf_row_bytes,
         int(isa.Buffer.WBUF): arch.wbuf_row_bytes, int(isa.Buffer.OBUF): arch.obuf_row_bytes,
         int(isa.Buffer.VMEM): arch.lanes, int(isa.Buffer.PARAM): arch.param_row_bytes,
+        int(isa.Buffer.TABLE): arch.table_row_bytes,
     }
 
 
@@ -113,6 +114,8 @@ class AccessFinder:
             strides = (v.param_stride0, v.param_stride1, v.param_stride2, v.param_stride3)
             dims = tuple(zip(counts[skip:], strides[skip:], strict=True))
             found.append(_pattern(int(isa.Buffer.PARAM), False, v.param, 1, dims, 1))
+        if v.table:
+            found.append(Access(int(isa.Buffer.TABLE), False, v.table_index, 1, ()))
         return found
 
     def _bytes(

@@ -44,6 +44,10 @@ module npu_matrix_bench
   output logic signed [31:0]   vec_param_bias_o [Lanes],
   output logic signed [31:0]   vec_param_mult_o [Lanes],
 
+  input  logic                 vec_table_valid_i,
+  input  logic [11:0]          vec_table_entry_i [Lanes],
+  output logic [31:0]          vec_table_data_o [Lanes],
+
   input  logic [1:0]           vec_wr_valid_i,
   output logic                 vec_wr_ready_o,
   input  buffer_e              vec_wr_buffer_i [2],

@@ -37,6 +37,10 @@ module npu_memory
   output logic signed [31:0]        vec_param_bias_o [Lanes],
   output logic signed [31:0]        vec_param_mult_o [Lanes],
 
+  input  logic                      vec_table_valid_i,
+  input  logic [11:0]               vec_table_entry_i [Lanes],
+  output logic [31:0]               vec_table_data_o [Lanes],  // held until the next read
+
   input  logic [1:0]                vec_wr_valid_i,
   output logic                      vec_wr_ready_o,  // both or none; here always
   input  buffer_e                   vec_wr_buffer_i [2],
@@ -73,7 +77,7 @@ module npu_memory
     assign vec_wr_vmem[p] = vec_wr_valid_i[p] && vec_wr_buffer_i[p] == BufferVmem;
   end
 
-  logic vec_rd, obuf_ready, store_rd, load_wr;
+  logic vec_rd, obuf_ready, table_ready, store_rd, load_wr;
   assign vec_rd_ready_o = !(|vec_rd_ibuf && mat_ibuf_valid_i) && !(|vec_rd_obuf && !obuf_ready);
   assign vec_rd = |vec_rd_valid_i && vec_rd_ready_o;
   assign store_rd_ready_o = store_rd_buffer_i == BufferIbuf ? !mat_ibuf_valid_i && !(vec_rd && |vec_rd_ibuf)
@@ -81,7 +85,8 @@ module npu_memory
   assign store_rd = store_rd_valid_i && store_rd_ready_o;
   assign vec_wr_ready_o = 1'b1;
   assign load_wr_ready_o = !(load_wr_buffer_i == BufferIbuf && |vec_wr_ibuf) &&
-                           !(load_wr_buffer_i == BufferVmem && |vec_wr_vmem);
+                           !(load_wr_buffer_i == BufferVmem && |vec_wr_vmem) &&
+                           !(load_wr_buffer_i == BufferTable && !table_ready);
   assign load_wr = load_wr_valid_i && load_wr_ready_o;
 
   // IBUF
@@ -177,6 +182,20 @@ module npu_memory
     .bias_o(vec_param_bias_o),
     .mult_o(vec_param_mult_o),
     .load_wr_i(load_wr && load_wr_buffer_i == BufferParam),
+    .load_wr_addr_i,
+    .load_wr_data_i,
+    .load_wr_strb_i
+  );
+
+  // TABLE
+  npu_table u_table (
+    .clk_i,
+    .rst_ni,
+    .rd_i(vec_table_valid_i),
+    .rd_entry_i(vec_table_entry_i),
+    .rd_data_o(vec_table_data_o),
+    .load_wr_i(load_wr_valid_i && load_wr_buffer_i == BufferTable),
+    .load_ready_o(table_ready),
     .load_wr_addr_i,
     .load_wr_data_i,
     .load_wr_strb_i

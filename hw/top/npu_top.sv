@@ -233,6 +233,9 @@ module npu_top
   logic [15:0]        vec_param_row;
   logic signed [31:0] vec_param_bias [Lanes];
   logic signed [31:0] vec_param_mult [Lanes];
+  logic               vec_table_valid;
+  logic [11:0]        vec_table_entry [Lanes];
+  logic [31:0]        vec_table_data [Lanes];
   logic [Lanes-1:0]   vec_wr_mask;
   npu_vector u_vector (
     .clk_i, .rst_ni, .clear_i(clear), .halt_i(halt),
@@ -245,7 +248,9 @@ module npu_top
     .vec_rd_buffer_o(vec_rd_buffer), .vec_rd_addr_o(vec_rd_addr), .vec_rd_dtype_o(vec_rd_dtype),
     .vec_rd_data_i(vec_rd_data), .vec_param_valid_o(vec_param_valid),
     .vec_param_row_o(vec_param_row), .vec_param_bias_i(vec_param_bias),
-    .vec_param_mult_i(vec_param_mult), .vec_wr_valid_o(vec_wr_valid),
+    .vec_param_mult_i(vec_param_mult), .vec_table_valid_o(vec_table_valid),
+    .vec_table_entry_o(vec_table_entry), .vec_table_data_i(vec_table_data),
+    .vec_wr_valid_o(vec_wr_valid),
     .vec_wr_ready_i(vec_wr_ready), .vec_wr_buffer_o(vec_wr_buffer), .vec_wr_addr_o(vec_wr_addr),
     .vec_wr_dtype_o(vec_wr_dtype), .vec_wr_data_o(vec_wr_data), .vec_wr_mask_o(vec_wr_mask)
   );
@@ -284,7 +289,9 @@ module npu_top
     .vec_rd_buffer_i(vec_rd_buffer), .vec_rd_addr_i(vec_rd_addr), .vec_rd_dtype_i(vec_rd_dtype),
     .vec_rd_data_o(vec_rd_data), .vec_param_valid_i(vec_param_valid),
     .vec_param_row_i(vec_param_row), .vec_param_bias_o(vec_param_bias),
-    .vec_param_mult_o(vec_param_mult), .vec_wr_valid_i(vec_wr_valid),
+    .vec_param_mult_o(vec_param_mult), .vec_table_valid_i(vec_table_valid),
+    .vec_table_entry_i(vec_table_entry), .vec_table_data_o(vec_table_data),
+    .vec_wr_valid_i(vec_wr_valid),
     .vec_wr_ready_o(vec_wr_ready), .vec_wr_buffer_i(vec_wr_buffer), .vec_wr_addr_i(vec_wr_addr),
     .vec_wr_dtype_i(vec_wr_dtype), .vec_wr_data_i(vec_wr_data), .vec_wr_mask_i(vec_wr_mask),
     .mat_ibuf_valid_i(mat_ibuf_valid), .mat_ibuf_row_i(mat_ibuf_row),

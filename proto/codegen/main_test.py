@@ -50,6 +50,12 @@ def test_packed_structs_cover_the_whole_instruction(name: str) -> None:
     assert total == isa.load_isa().instruction_bits
 
 
+def test_a_field_named_like_a_reserved_word() -> None:
+    fields = main.generate("sv_isa", ISA, None)
+    assert re.search(r"^ +logic table_;", fields, re.MULTILINE)
+    assert not re.search(r"^ +logic table;", fields, re.MULTILINE)
+
+
 def test_languages_agree_on_registers() -> None:
     sv = dict(
         re.findall(r"logic \[11:0\] Reg(\w+) = 12'h(\w+);", main.generate("sv_isa", ISA, None))

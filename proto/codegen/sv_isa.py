@@ -119,7 +119,7 @@ def _struct(name: str, doc: str, fields: tuple[isa_lib.Field, ...], bits: int) -
             kind = "logic signed" if field.signed else "logic"
             kind += f" [{field.width - 1}:0]" if field.width > 1 else ""
         unit = f" ({field.unit})" if field.unit else ""
-        members.append(f"    {kind} {field.name};  // {field.doc}{unit}")
+        members.append(f"    {kind} {names.sv_member(field.name)};  // {field.doc}{unit}")
         position = field.offset + field.width
     if position < bits:
         members.append(f"    logic [{bits - position - 1}:0] pad{gaps};")

@@ -4,6 +4,7 @@ For the round-trip test alone: `fields_o[k]` is field k of the instruction in th
 schema, extended to 64 bits; unused places are 0.
 """
 
+from jacquard.proto.codegen import names
 from jacquard.proto.lib import isa as isa_lib
 
 
@@ -36,6 +37,6 @@ def emit(isa: isa_lib.Isa) -> str:
     for instruction in isa.instructions:
         lines.append(f"      8'd{instruction.opcode}: begin")
         for place, field in enumerate(instruction.fields):
-            lines.append(f"        fields_o[{place}] = 64'(as_{instruction.name}.{field.name});")
+            lines.append(f"        fields_o[{place}] = 64'(as_{instruction.name}.{names.sv_member(field.name)});")
         lines.append("      end")
     return "\n".join([*lines, "      default: ;", "    endcase", "  end", "endmodule", ""])

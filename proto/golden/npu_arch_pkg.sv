@@ -17,12 +17,15 @@ package npu_arch_pkg;
   localparam int unsigned ObufRowBytes = 16;
   localparam int unsigned ObufRows = 256;  // both halves
   localparam int unsigned ObufHalfRows = 128;  // the upper half starts at this row
-  localparam int unsigned VmemBytes = 6144;  // capacity
+  localparam int unsigned VmemBytes = 4096;  // capacity
   localparam int unsigned VmemRowBytes = 16;
-  localparam int unsigned VmemRows = 384;
+  localparam int unsigned VmemRows = 256;
   localparam int unsigned ParamBytes = 2048;  // capacity
   localparam int unsigned ParamRowBytes = 32;
   localparam int unsigned ParamRows = 64;
+  localparam int unsigned TableBytes = 1024;  // capacity, seen by a program
+  localparam int unsigned TableRowBytes = 1024;  // a table
+  localparam int unsigned TableRows = 1;  // tables
   localparam int unsigned DramBytes = 4;  // AXI data width in bytes
   localparam int unsigned DramLatencyCycles = 100;  // of the simulated DRAM
   localparam int unsigned QueueDepth = 8;  // instructions waiting per engine
@@ -35,7 +38,7 @@ package npu_arch_pkg;
   localparam int unsigned StoreInflight = 4;  // STORE instructions in flight
   localparam int unsigned StoreBursts = 256;  // outstanding write bursts
   localparam int unsigned StoreBufferBytes = 1024;  // write data in flight
-  localparam logic [63:0] Fingerprint = 64'haf6d0255cebc506e;
+  localparam logic [63:0] Fingerprint = 64'h8ab8aca16a7ddba7;
 
   // Capacity of a memory (a npu_isa_pkg::buffer_e); 0 for values that name none.
   function automatic logic [31:0] buffer_bytes(input logic [2:0] buffer);
@@ -45,6 +48,7 @@ package npu_arch_pkg;
       3'd3: return ObufBytes;
       3'd4: return VmemBytes;
       3'd5: return ParamBytes;
+      3'd6: return TableBytes;
       default: return 0;
     endcase
   endfunction
@@ -57,6 +61,7 @@ package npu_arch_pkg;
       3'd3: return ObufRowBytes;
       3'd4: return VmemRowBytes;
       3'd5: return ParamRowBytes;
+      3'd6: return TableRowBytes;
       default: return 0;
     endcase
   endfunction

@@ -46,6 +46,7 @@ class Arch:
     obuf_bytes: int
     vmem_bytes: int
     param_bytes: int
+    table_bytes: int
     bytes_per_cycle: int
     latency_cycles: int
     queue_depth: int
@@ -111,10 +112,30 @@ class Arch:
         return self.param_bytes // self.param_row_bytes
 
     @property
+    def table_row_bytes(self) -> int:
+        """A table of TABLE: 256 entries of an int16 base and an int16 slope."""
+        return 1024
+
+    @property
+    def table_rows(self) -> int:
+        """How many tables TABLE holds."""
+        return self.table_bytes // self.table_row_bytes
+
+    @property
+    def table_copies(self) -> int:
+        """Physical copies of TABLE: memories have two ports, so one for every two lanes."""
+        return self.lanes // 2
+
+    @property
     def on_chip_bytes(self) -> int:
-        """All five memories together."""
+        """All six memories together, TABLE with all its copies."""
         return (
-            self.ibuf_bytes + self.wbuf_bytes + self.obuf_bytes + self.vmem_bytes + self.param_bytes
+            self.ibuf_bytes
+            + self.wbuf_bytes
+            + self.obuf_bytes
+            + self.vmem_bytes
+            + self.param_bytes
+            + self.table_copies * self.table_bytes
         )
 
     @property
@@ -130,6 +151,7 @@ class Arch:
             "OBUF": self.obuf_bytes,
             "VMEM": self.vmem_bytes,
             "PARAM": self.param_bytes,
+            "TABLE": self.table_bytes,
         }[buffer]
 
     def buffer_row_bytes(self, buffer: str) -> int:
@@ -140,6 +162,7 @@ class Arch:
             "OBUF": self.obuf_row_bytes,
             "VMEM": self.vmem_row_bytes,
             "PARAM": self.param_row_bytes,
+            "TABLE": self.table_row_bytes,
         }[buffer]
 
     @functools.cached_property
@@ -236,6 +259,7 @@ def _from_message(message: arch_pb2.Arch) -> Arch:
         obuf_bytes=message.memory.obuf_bytes,
         vmem_bytes=message.memory.vmem_bytes,
         param_bytes=message.memory.param_bytes,
+        table_bytes=message.memory.table_bytes,
         bytes_per_cycle=message.dram.bytes_per_cycle,
         latency_cycles=message.dram.latency_cycles,
         queue_depth=message.frontend.queue_depth,

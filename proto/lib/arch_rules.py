@@ -97,6 +97,7 @@ def _memory(message: arch_pb2.Arch, isa: isa_lib.Isa) -> Iterator[str]:
         ("obuf_bytes", message.memory.obuf_bytes, 4 * cols, 8 * cols, "obuf", "src1_base"),
         ("vmem_bytes", message.memory.vmem_bytes, 4 * lanes, 4 * lanes, "", "dst"),
         ("param_bytes", message.memory.param_bytes, 8 * lanes, 8 * lanes, "param", "dst"),
+        ("table_bytes", message.memory.table_bytes, 1024, 1024, "table_index", "dst"),
     )
     for name, value, row, unit, row_field, byte_field in memories:
         if value == 0 or unit and value % unit:

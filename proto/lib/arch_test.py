@@ -26,7 +26,7 @@ def _load(tmp_path: pathlib.Path, *changes: tuple[str, str]) -> arch.Arch:
 def test_configurations_in_the_repository(name: str) -> None:
     config = arch.load_config(name)
     assert config.name == name
-    for buffer in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM"):
+    for buffer in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM", "TABLE"):
         assert config.buffer_bytes(buffer) % config.buffer_row_bytes(buffer) == 0
     for dma in (config.load, config.store):
         assert dma.buffer_bytes >= 2 * config.latency_cycles * config.bytes_per_cycle
@@ -40,8 +40,10 @@ def test_derived_numbers_of_edge16() -> None:
         1024,
         512,
     )
-    assert (edge.vmem_rows, edge.param_rows, edge.max_tokens) == (768, 64, 255)
-    assert edge.on_chip_bytes == 312 * 1024
+    assert (edge.vmem_rows, edge.param_rows, edge.max_tokens) == (640, 64, 255)
+    assert (edge.table_rows, edge.table_copies) == (2, 8)
+    assert edge.on_chip_bytes == 320 * 1024
+    assert arch.load_config("nano4").on_chip_bytes == 24 * 1024
 
 
 def test_unknown_configuration() -> None:
@@ -86,7 +88,7 @@ def test_unknown_configuration() -> None:
             "memory.obuf_bytes must be a positive multiple of 32, got 4112; try 4096 or 4128",
         ),
         (
-            ("vmem_bytes: 6144", "vmem_bytes: 0"),
+            ("vmem_bytes: 4096", "vmem_bytes: 0"),
             "memory.vmem_bytes must be a positive multiple of 16, got 0; try 16",
         ),
         (
@@ -95,7 +97,7 @@ def test_unknown_configuration() -> None:
             "got 8388608; try 4194304",
         ),
         (
-            ("vmem_bytes: 6144", "vmem_bytes: 33554432"),
+            ("vmem_bytes: 4096", "vmem_bytes: 33554432"),
             "memory.vmem_bytes must be addressable by the 24 bits of field dst, "
             "got 33554432; try 16777216",
         ),
@@ -103,6 +105,15 @@ def test_unknown_configuration() -> None:
             ("param_bytes: 2048", "param_bytes: 4194304"),
             "memory.param_bytes must be addressable by the 16 bits of field param, got 4194304; "
             "try 2097152",
+        ),
+        (
+            ("table_bytes: 1024", "table_bytes: 1000"),
+            "memory.table_bytes must be a positive multiple of 1024, got 1000; try 1024",
+        ),
+        (
+            ("table_bytes: 1024", "table_bytes: 17408"),
+            "memory.table_bytes must be addressable by the 4 bits of field table_index, "
+            "got 17408; try 16384",
         ),
         (
             ("queue_depth: 8", "queue_depth: 1"),

@@ -88,7 +88,7 @@ def _dma_ways(
 ) -> dict[str, Callable[[], dict[str, int]]]:
     loads = isinstance(instr, isa.Load)
     place = "dst" if loads else "src"
-    reached = (_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM) if loads else (_B.IBUF, _B.VMEM)
+    reached = (_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE) if loads else (_B.IBUF, _B.VMEM)
     size = space.arch.buffer_bytes(_B(instr.buffer).name)  # type: ignore[attr-defined]
     inner = "d" if loads else "l"
     ways: dict[str, Callable[[], dict[str, int]]] = {
@@ -129,7 +129,6 @@ def _matrix_ways(
     positions = instr.n_x * instr.n_y
     return {
         "zero count": lambda: {rng.choice(("n_x", "n_y", "n_kx", "n_ky", "n_c")): 0},
-        "transposed": lambda: {"weight_transposed": 1},
         "IBUF": lambda: {"ibuf": rng.choice((arch.ibuf_rows, 2**20 - 1))},
         "IBUF stride": lambda: {
             "n_kx": 2, "n_ky": 1, "n_c": 1, "wbuf": 0,
@@ -158,7 +157,7 @@ def _vector_ways(
     loops = [n for n in inner if getattr(instr, f"n{n}") > 1]
 
     def wrong_memory() -> dict[str, int]:
-        wrong = [_B.WBUF, _B.PARAM, 6, 7] + ([_B.OBUF] if which[0] == "d" else [])
+        wrong = [_B.WBUF, _B.PARAM, _B.TABLE, 7] + ([_B.OBUF] if which[0] == "d" else [])
         return {f"{which}_buffer": int(rng.choice(wrong))}
 
     def wrong_dtype() -> dict[str, int]:
@@ -192,6 +191,7 @@ def _vector_ways(
         "range": lambda: {f"{which}_base": rng.choice((size, (1 << 24) - block))},
         "alignment": misaligned,
         "PARAM": lambda: {"scale": 2, "param": rng.choice((arch.param_rows, 65535))},
+        "TABLE": lambda: {"table": 1, "table_index": rng.choice((arch.table_rows, 15))},
     }  # fmt: skip
     if loops:
         ways["stride out of range"] = lambda: {

@@ -116,4 +116,8 @@ def vector(f: Any, arch: Arch) -> list[Access]:
         row_bytes = 8 * arch.lanes
         addresses = (rows[:, None] * row_bytes + np.arange(row_bytes)).reshape(-1)
         result.append(Access(isa.Buffer.PARAM, addresses, False))
+    if f.table:
+        row_bytes = arch.table_row_bytes
+        addresses = np.arange(f.table_index * row_bytes, (f.table_index + 1) * row_bytes)
+        result.append(Access(isa.Buffer.TABLE, addresses, False))
     return result

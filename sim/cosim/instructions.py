@@ -77,7 +77,7 @@ def _dram_fields(rng: random.Random, space: Space, address: int) -> dict[str, in
 
 def load(rng: random.Random, space: Space) -> Draft:
     """LOAD into any memory: any alignment, gaps, padding, overlapping sources."""
-    buffer = rng.choice((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM))
+    buffer = rng.choice((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
     window = space.windows[buffer]
     most = min(window.size, 1200)
     while True:
@@ -197,6 +197,7 @@ def matrix(rng: random.Random, space: Space) -> Draft:
         accumulate=int(rng.random() < 0.5),
         act_unsigned=act_unsigned,
         weight_unsigned=weight_unsigned,
+        weight_transposed=int(space.arch.rows == space.arch.cols and rng.random() < 0.35),
         act_zero=zero_point(act_unsigned),
         weight_zero=zero_point(weight_unsigned),
         n_x=n_x,
@@ -258,6 +259,11 @@ def _scale_fields(
     lo, hi = sorted(rng.randint(*rng.choice(((-300, 300), (-32768, 32767)))) for _ in range(2))
     if rng.random() < 0.05:
         lo, hi = hi, lo  # then the upper bound wins
+    fields |= {"table": int(rng.random() < 0.3), "table_shift": rng.randrange(16)}
+    fields["table_index"] = rng.randrange(16)  # not looked at without a table
+    if fields["table"]:
+        tables = space.rows(_B.TABLE)
+        fields["table_index"] = rng.randrange(tables.start, tables.end)
     return fields | {"lo": lo, "hi": hi}
 
 

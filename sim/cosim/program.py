@@ -2,8 +2,8 @@
 
 A program works in a window of each memory. It first fills the windows from random DRAM, then runs
 random instructions, then brings every window back to DRAM, so that comparing DRAM compares all:
-VMEM and IBUF are stored; OBUF goes through VECTOR moves; WBUF and PARAM, which nothing can store,
-show in sums and products of their bytes with others.
+VMEM and IBUF are stored; OBUF goes through VECTOR moves; WBUF, PARAM and TABLE, which nothing can
+store, show in sums and products of their bytes with others.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from jacquard.sim.cosim.place import Window
 from jacquard.sim.cosim.tokens import Synchroniser
 
 _B = isa.Buffer
-DRAM_BYTES = 1 << 16
+DRAM_BYTES = 0x12000
 _DATA = Window(0, 0x8000)  # what random instructions read and write
 _RANDOM = 0x8000  # uniform bytes that nobody writes: weights of the sums that show WBUF
 _DUMP = 0x9000
-_CODE = 0xD800
+_RAMP = 0xE600  # int16: the last argument of each of the 256 pieces of a table
+_CODE = 0xE800
 FAULT_RATE = 0.12
 
 
@@ -104,9 +105,10 @@ def _windows(rng: random.Random, arch: Arch) -> dict[int, Window]:
         _B.OBUF: 64,
         _B.VMEM: 96,
         _B.PARAM: 8,
+        _B.TABLE: 2,
     }
     if rng.random() < 0.35:  # crowded: nearly every instruction touches what others touched
-        rows = {buffer: wanted // 4 for buffer, wanted in rows.items()}
+        rows = {buffer: -(-wanted // 4) for buffer, wanted in rows.items()}
     windows = {}
     for buffer, wanted in rows.items():
         row_bytes = arch.buffer_row_bytes(buffer.name)
@@ -127,12 +129,14 @@ def _contents(rng: random.Random) -> npt.NDArray[np.uint8]:
     stripes[kinds == 0] *= stripes[kinds == 0] & 1  # half of them zero
     stripes[kinds == 1] &= 3
     stripes[kinds == 2] = np.array((0, 255, 128, 127), np.uint8)[stripes[kinds == 2] & 3]
+    ramp = np.arange(-32768, 32768, 256, dtype="<i2") + np.int16(255)
+    dram[_RAMP : _RAMP + 512] = ramp.view(np.uint8)
     return dram
 
 
 def _fill(rng: random.Random, space: Space) -> list[Draft]:
     drafts = []
-    for buffer in rng.sample((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM), 4):
+    for buffer in rng.sample((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE), 5):
         window = space.windows[buffer]
         run = rng.choice((window.size, window.size // 2, 64))
         offset = rng.randint(0, space.dram.size - window.size)
@@ -189,7 +193,7 @@ def _dump(space: Space) -> list[Draft]:
             Draft.make(isa.Store, buffer=int(buffer), src=start, dram=top, n0=size, **some)
         )
         top += size
-        if top > _CODE:
+        if top > _RAMP:
             raise AssertionError("the windows do not fit the dump area")
 
     vmem, ibuf = space.windows[_B.VMEM], space.windows[_B.IBUF]
@@ -234,6 +238,29 @@ def _dump(space: Space) -> list[Draft]:
             )
         )
     store(_B.VMEM, vmem.start, 4 * param.size * vector_bytes)
+    # TABLE: base * 256 + slope * 255 of every entry, as many at a time as VMEM's window has room for.
+    pieces = 256
+    while 6 * pieces > vmem.size:
+        pieces //= 2
+    tables, results = space.rows(_B.TABLE), vmem.start + 2 * pieces
+    for table in range(tables.start, tables.end):
+        for piece in range(0, 256, pieces):
+            drafts.append(
+                Draft.make(
+                    isa.Load,
+                    buffer=int(_B.VMEM),
+                    dst=vmem.start,
+                    dram=_RAMP + 2 * piece,
+                    n0=2 * pieces,
+                    **some,
+                )
+            )
+            fields = _plain("src1", _B.VMEM, vmem.start, 2 * arch.lanes)
+            fields["src1_dtype"] = int(isa.Dtype.S16)
+            fields |= _plain("dst", _B.VMEM, results, vector_bytes)
+            fields |= {"n0": pieces // arch.lanes, "table": 1, "table_index": table}
+            drafts.append(Draft.make(isa.Vector, **some, **fields))
+            store(_B.VMEM, results, 4 * pieces)
     # WBUF: sums of all its rows in the window, weighted with fresh random activations.
     positions, passes = 4, wbuf.size // arch.rows
     drafts.append(

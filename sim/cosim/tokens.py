@@ -36,6 +36,7 @@ class Synchroniser:
             int(isa.Buffer.OBUF): arch.obuf_bytes,
             int(isa.Buffer.VMEM): arch.vmem_bytes,
             int(isa.Buffer.PARAM): arch.param_bytes,
+            int(isa.Buffer.TABLE): arch.table_bytes,
         }
         self._read = {m: np.full((_ENGINES, size), -1, np.int32) for m, size in sizes.items()}
         self._written = {m: np.full((_ENGINES, size), -1, np.int32) for m, size in sizes.items()}

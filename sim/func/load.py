@@ -7,10 +7,8 @@ import numpy as np
 from jacquard.proto import npu_isa as isa
 from jacquard.sim.func.memories import Fault, Memories, extent, runs, strided
 
-_REACHES = frozenset(
-    int(buffer)
-    for buffer in (isa.Buffer.IBUF, isa.Buffer.WBUF, isa.Buffer.VMEM, isa.Buffer.PARAM)
-)
+_B = isa.Buffer
+_REACHES = frozenset(int(buffer) for buffer in (_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
 
 
 def signed_address(address: int) -> int:

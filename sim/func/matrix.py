@@ -18,10 +18,11 @@ def execute(memories: Memories, instr: isa.Matrix) -> None:
     """Executes one MATRIX. Raises Fault ILLEGAL or LOCAL_RANGE."""
     n_x, n_y = instr.n_x, instr.n_y
     passes = (instr.n_c, instr.n_ky, instr.n_kx)
-    if not (n_x and n_y) or 0 in passes or instr.weight_transposed:
-        raise Fault(isa.Error.ILLEGAL)
     arch = memories.arch
     rows, cols = arch.rows, arch.cols
+    transposed = bool(instr.weight_transposed)
+    if not (n_x and n_y) or 0 in passes or (transposed and rows != cols):
+        raise Fault(isa.Error.ILLEGAL)
     positions = n_x * n_y
     depth = instr.n_c * instr.n_ky * instr.n_kx * rows
     ibuf = memories.buffer(isa.Buffer.IBUF)
@@ -49,6 +50,8 @@ def execute(memories: Memories, instr: isa.Matrix) -> None:
     weights = strided(
         wbuf, _DTYPE[instr.weight_unsigned], instr.wbuf * cols, (depth, cols), (cols, 1)
     ).astype(np.float64)
+    if transposed:
+        weights = weights.reshape(-1, rows, rows).swapaxes(1, 2).reshape(depth, cols)
     if instr.act_zero:
         activations -= instr.act_zero
     if instr.weight_zero:

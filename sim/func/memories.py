@@ -49,6 +49,7 @@ class Memories:
             isa.Buffer.OBUF: arch.obuf_bytes,
             isa.Buffer.VMEM: arch.vmem_bytes,
             isa.Buffer.PARAM: arch.param_bytes,
+            isa.Buffer.TABLE: arch.table_bytes,
         }
         buffers: list[Bytes | None] = [None] * 8  # the field has three bits
         for buffer, size in sizes.items():

@@ -50,6 +50,7 @@ class ScalarMachine:
             3: bytearray(arch.obuf_bytes),
             4: bytearray(arch.vmem_bytes),
             5: bytearray(arch.param_bytes),
+            6: bytearray(arch.table_bytes),
         }
 
     def execute(self, name: str, instr: Any, args: tuple[int, ...]) -> None:
@@ -64,7 +65,7 @@ class ScalarMachine:
             raise ScalarFault("ILLEGAL")
         if i.before0 + i.after0 > i.n0 or i.before1 + i.after1 > i.n1:
             raise ScalarFault("ILLEGAL")
-        if i.buffer not in (1, 2, 4, 5):
+        if i.buffer not in (1, 2, 4, 5, 6):
             raise ScalarFault("LOCAL_RANGE")
         memory = self.memory[i.buffer]
         writes, faults = [], False
@@ -114,9 +115,9 @@ class ScalarMachine:
         return int.from_bytes(memory[at : at + size], "little", signed=signed)
 
     def matrix(self, i: Any) -> None:
-        if 0 in (i.n_x, i.n_y, i.n_kx, i.n_ky, i.n_c) or i.weight_transposed:
-            raise ScalarFault("ILLEGAL")
         rows, cols = self.arch.rows, self.arch.cols
+        if 0 in (i.n_x, i.n_y, i.n_kx, i.n_ky, i.n_c) or (i.weight_transposed and rows != cols):
+            raise ScalarFault("ILLEGAL")
         out = {}
         for y, x in itertools.product(range(i.n_y), range(i.n_x)):
             p = i.obuf + y * i.n_x + x
@@ -129,7 +130,8 @@ class ScalarMachine:
                 for k in range(rows):
                     act = self._word(1, row * rows + k, 1, not i.act_unsigned) - i.act_zero
                     for n in range(cols):
-                        at = (i.wbuf + number * rows + k) * cols + n
+                        row_w, byte = (n, k) if i.weight_transposed else (k, n)
+                        at = (i.wbuf + number * rows + row_w) * cols + byte
                         weight = self._word(2, at, 1, not i.weight_unsigned) - i.weight_zero
                         sums[n] = _signed(sums[n] + act * weight, 32)
             out[p] = sums
@@ -140,6 +142,8 @@ class ScalarMachine:
 
     def vector(self, i: Any) -> None:
         self._vector_legal(i)
+        if i.table and (i.table_index + 1) * 1024 > self.arch.table_bytes:
+            raise ScalarFault("LOCAL_RANGE")
         lanes = self.arch.lanes
         counts = (i.n0, i.n1, i.n2, i.n3)
         kept = range(i.reduce_loops, 4)  # loops that the reduction leaves
@@ -278,7 +282,14 @@ class ScalarMachine:
         y = _signed(y + i.zero_point, 64)
         if i.clamp:
             y = min(max(y, i.lo), i.hi)
-        return y
+        return self._look_up(i, y) if i.table else y
+
+    def _look_up(self, i: Any, y: int) -> int:
+        t = max(-32768, min(32767, y))
+        entry = i.table_index * 1024 + 4 * (t // 256 + 128)
+        base = self._word(6, entry, 2, True)
+        slope = self._word(6, entry + 2, 2, True)
+        return _half_even(base * 256 + slope * (t % 256), i.table_shift)
 
 
 def _operate(op: str, a: int, b: int) -> int:
@@ -321,9 +332,20 @@ def _operate(op: str, a: int, b: int) -> int:
             return int(a >= b)
         case "RELU":
             return a if a > 0 else 0
+        case "EXPONENT":
+            return _even_exponent(a)
+        case "NORM":
+            return a * 2**28 // 4 ** (_even_exponent(a) // 2) if a > 0 else 0
         case "MOVE" | "SELECT" | "SADD" | "LEAKY" | "TRANSPOSE":
             return a
     raise AssertionError(op)
+
+
+def _even_exponent(a: int) -> int:
+    e = 0
+    while a >= 2 ** (e + 2):
+        e += 2
+    return e
 
 
 def _combine(reduce: int, x: int, y: int) -> int:

@@ -1,4 +1,4 @@
-"""VECTOR: read, operate, reduce, scale, clamp, write, under four nested loops.
+"""VECTOR: read, operate, reduce, scale, clamp, look up, write, under four nested loops.
 
 Arrays have the shape `[n3, n2, n1, n0, lanes]`, after a reduction over k loops the first 4 - k of
 these axes and lanes. Values are int64 that hold 32 bits up to the operation and wrap at 64 bits
@@ -43,6 +43,19 @@ def wrap32(x: Int64) -> Int64:
     return x.astype(np.int32).astype(np.int64)
 
 
+def exponent(a: Int64) -> Int64:
+    """The largest even E with 2**E <= a, a below 2**31; 0 where a <= 0."""
+    # frexp is exact: a float64 holds all of a, and a = m * 2**e with m in [0.5, 1).
+    _, bits = np.frexp(np.maximum(a, 1).astype(np.float64))
+    return (bits.astype(np.int64) - 1) & ~1
+
+
+def norm(a: Int64) -> Int64:
+    """a moved into [2**28, 2**30) by an even shift, 0 where a <= 0."""
+    up = 28 - exponent(a)
+    return np.where(a > 0, np.where(up >= 0, a << np.maximum(up, 0), a >> 2), 0)
+
+
 # t = op(A, B). SADD and LEAKY leave their work to the scale stage, SELECT to the write.
 OPERATIONS: dict[int, Callable[[Int64, Int64], Int64]] = {
     _OP.MOVE: lambda a, b: a,
@@ -69,6 +82,8 @@ OPERATIONS: dict[int, Callable[[Int64, Int64], Int64]] = {
     _OP.SADD: lambda a, b: a,
     _OP.LEAKY: lambda a, b: a,
     _OP.TRANSPOSE: lambda a, b: np.swapaxes(a, 3, 4),
+    _OP.EXPONENT: lambda a, b: exponent(a),
+    _OP.NORM: lambda a, b: norm(a),
 }
 REDUCTIONS: dict[int, tuple[np.ufunc, int]] = {  # and its identity
     _REDUCE.SUM: (np.add, 0),
@@ -244,6 +259,25 @@ def _scale(
     return v
 
 
+def _table(memories: Memories, instr: isa.Vector) -> npt.NDArray[np.int16] | None:
+    """The table of an instruction, int16 `[256, 2]`: base, slope. Raises Fault LOCAL_RANGE."""
+    if not instr.table:
+        return None
+    if instr.table_index >= memories.arch.table_rows:
+        raise Fault(isa.Error.LOCAL_RANGE)
+    row_bytes = memories.arch.table_row_bytes
+    start = instr.table_index * row_bytes
+    memory = memories.buffer(_BUFFER.TABLE)[start : start + row_bytes]
+    return memory.view(np.int16).reshape(-1, 2)
+
+
+def _look_up(table: npt.NDArray[np.int16], shift: int, v: Int64) -> Int64:
+    """Linear interpolation in a table at v saturated to 16 bits."""
+    t = np.minimum(np.maximum(v, -32768), 32767)
+    entries = table.astype(np.int64)[(t >> 8) + 128]
+    return rounding_shift(entries[..., 0] * 256 + entries[..., 1] * (t & 255), shift)
+
+
 def _write(
     target: npt.NDArray[np.generic], y: Int64, mask: npt.NDArray[np.bool_] | None, tail: int
 ) -> None:
@@ -265,6 +299,7 @@ def execute(memories: Memories, instr: isa.Vector) -> None:
     """Executes one VECTOR. Raises Fault ILLEGAL, LOCAL_RANGE or ALIGNMENT."""
     lanes = memories.arch.lanes
     _check_legal(instr, lanes)
+    table = _table(memories, instr)
     counts = (instr.n3, instr.n2, instr.n1, instr.n0)
     kept = 4 - instr.reduce_loops
     out = counts[:kept]
@@ -287,6 +322,8 @@ def execute(memories: Memories, instr: isa.Vector) -> None:
         v = _reduce(instr, v, kept, tail)
         tail = 0  # a reduction writes all lanes
     v = _scale(instr, v, b, param)
+    if table is not None:
+        v = _look_up(table, instr.table_shift, v)
     mask = b != 0 if instr.op == _OP.SELECT else None
     for operand in (dst, dst2):
         if operand is not None:

@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 from jacquard.proto import npu_isa as isa
+from jacquard.proto.codegen.names import sv_member
 
 SLOTS = max(len(kind.FIELDS) for kind in isa.INSTRUCTIONS)
 
@@ -48,7 +49,7 @@ def probe() -> str:
     for kind in isa.INSTRUCTIONS:
         lines.append(f"      npu_isa_pkg::Opcode{kind.__name__}: begin")
         for slot, field in enumerate(kind.FIELDS):
-            lines.append(f"        field_o[{slot}] = 64'(f_{kind.NAME}.{field.name});")
+            lines.append(f"        field_o[{slot}] = 64'(f_{kind.NAME}.{sv_member(field.name)});")
         lines.append("      end")
     lines += ["      default: ;", "    endcase", "  end", "endmodule", ""]
     return "\n".join(lines)
