@@ -6,6 +6,11 @@
 // the shadow weights is written by load_i; swap_i makes the shadow of swap_row_i active for the cycles
 // after. A wave of activations thus meets new weights if row r is swapped in cycle n+r.
 //
+// A weight row that is a column of the weights (turn_i with load_i; Rows == Cols only) goes in sideways:
+// its element r takes the place of the last column of row r, r cycles later, and the row moves on by one
+// column. So row r is complete r cycles after the last of Rows weight rows, and a wave that swaps row 0 one
+// cycle after that load, row r r cycles later, finds what it needs; so does the next tile behind it.
+//
 // Why activations are broadcast along a row: docs/decisions/row-broadcast.md.
 `include "npu_macros.svh"
 
@@ -13,6 +18,7 @@ module npu_array
   import npu_arch_pkg::*;
 (
   input  logic                       clk_i,
+  input  logic                       rst_ni,
   input  logic                       en_i,  // a wave is in flight: sums and activations advance
 
   input  logic [ActBits-1:0]         act_i [Rows],
@@ -20,6 +26,7 @@ module npu_array
   input  logic signed [ActBits:0]    act_zero_i,
 
   input  logic                       load_i,
+  input  logic                       turn_i,
   input  logic [$clog2(Rows)-1:0]    load_row_i,
   input  logic [WeightBits-1:0]      weight_i [Cols],
   input  logic                       weight_unsigned_i,
@@ -46,6 +53,10 @@ module npu_array
   logic signed [ActiveBits-1:0]     active [Rows][Cols];
   logic signed [WeightDiffBits-1:0] shadow [Rows][Cols];
   logic signed [AccBits-1:0]        psum   [Rows][Cols];  // the last row is psum_o
+
+  // turned[d][r]: element for row r, given d cycles ago; row r takes turned[r][r] where shift_q[r] says so.
+  logic signed [WeightDiffBits-1:0] turned [Rows][Rows];
+  logic [Rows-1:0]                  shift_q;
 
   // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
   logic signed [AccBits-1:0] last [Cols];
@@ -83,7 +94,27 @@ module npu_array
         `NPU_FOR(c, Cols) active[r][c] = ActiveBits'(shadow[r][c]); `NPU_END_FOR
       `NPU_END_FOR
     end
-    if (load_i) begin
+    if ((load_i && turn_i) || shift_q != '0) begin
+      `NPU_FOR_DOWN(r, Rows)
+        `NPU_FOR(c, Rows) turned[r][c] = turned[r-1][c]; `NPU_END_FOR
+      `NPU_END_FOR
+      if (weight_unsigned_i) begin
+        `NPU_FOR(r, Rows) turned[0][r] = WeightDiffBits'(weight_i[r%Cols]) - weight_zero_i; `NPU_END_FOR
+      end else begin
+        `NPU_FOR(r, Rows)
+          turned[0][r] = WeightDiffBits'(signed'(weight_i[r%Cols])) - weight_zero_i;
+        `NPU_END_FOR
+      end
+      shift_q = {shift_q[Rows-2:0], load_i && turn_i};
+      `NPU_FOR(r, Rows)
+        if (shift_q[r]) begin
+          `NPU_FOR(c, Cols - 1) shadow[r][c] = shadow[r][c+1]; `NPU_END_FOR
+          shadow[r][Cols-1] = turned[r][r];
+        end
+      `NPU_END_FOR
+    end
+    if (!rst_ni) shift_q = '0;
+    if (load_i && !turn_i) begin
       `NPU_FOR_ONLY(r, Rows, load_row_i)
         if (weight_unsigned_i) begin
           `NPU_FOR(c, Cols) shadow[r][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i; `NPU_END_FOR

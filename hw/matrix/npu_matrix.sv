@@ -51,7 +51,7 @@ module npu_matrix
   pass_t                      pass;
   matrix_t                    pass_instr;
   logic [31:0]                pass_index;
-  logic                       load;
+  logic                       load, turn;
   logic [$clog2(Rows)-1:0]    load_row;
   logic                       weight_unsigned;
   logic signed [WeightBits:0] weight_zero;
@@ -73,6 +73,7 @@ module npu_matrix
     .wbuf_valid_o(mat_wbuf_valid_o),
     .wbuf_row_o(mat_wbuf_row_o),
     .load_o(load),
+    .turn_o(turn),
     .load_row_o(load_row),
     .weight_unsigned_o(weight_unsigned),
     .weight_zero_o(weight_zero)
@@ -147,11 +148,13 @@ module npu_matrix
 
   npu_array u_array (
     .clk_i,
+    .rst_ni,
     .en_i(en),
     .act_i(mat_ibuf_data_i),
     .act_unsigned_i(act_unsigned),
     .act_zero_i(act_zero),
     .load_i(load),
+    .turn_i(turn),
     .load_row_i(load_row),
     .weight_i(mat_wbuf_data_i),
     .weight_unsigned_i(weight_unsigned),

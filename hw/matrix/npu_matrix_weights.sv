@@ -4,7 +4,8 @@
 // weights; offers the pass to the activation side from the cycle of the first row on (pass_valid_o); and
 // begins the next pass when the rows are read and the activation side has taken the pass (take_i). Row r
 // is written behind the wave that swaps row r, so reading may start with the pass before: a pass of
-// T <= Rows positions costs Rows cycles.
+// T <= Rows positions costs Rows cycles. A transposed tile is offered with its last row: the first of them
+// after others starts up to Rows - 1 cycles later.
 `include "npu_macros.svh"
 
 module npu_matrix_weights
@@ -32,6 +33,7 @@ module npu_matrix_weights
   output logic [19:0]                wbuf_row_o,
 
   output logic                       load_o,  // the row read in the last cycle goes into the array
+  output logic                       turn_o,  // as a column
   output logic [$clog2(Rows)-1:0]    load_row_o,
   output logic                       weight_unsigned_o,
   output logic signed [WeightBits:0] weight_zero_o
@@ -50,17 +52,19 @@ module npu_matrix_weights
   logic               read_q;   // all rows have been read
   logic               taken_q;  // the activation side has it
 
-  logic last, bad, reading, finished;
+  logic last, bad, reading, finished, ready;
   always_comb begin
     last = kx_left_q == 8'd1 && ky_left_q == 8'd1 && c_left_q == 16'd1;
     bad = illegal_q || base_q > 21'(WbufRows - Rows);
     reading = valid_q && !read_q && !bad && !stop_i;
+    // Row 0 of a transposed tile is complete only with the last row read.
+    ready = !instr_q.weight_transposed || bad || read_q || row_q == RowBits'(Rows - 1);
     finished = valid_q && !bad && (take_i || taken_q) &&
                (read_q || (reading && row_q == RowBits'(Rows - 1)));
   end
 
   assign instr_ready_o = (!valid_q || (finished && last)) && !stop_i;
-  assign pass_valid_o = valid_q && !taken_q;
+  assign pass_valid_o = valid_q && !taken_q && ready;
   assign pass_o.step = step_q;
   assign pass_o.last = last;
   assign pass_o.error = illegal_q ? ErrorIllegal : bad ? ErrorLocalRange : ErrorOk;
@@ -73,6 +77,7 @@ module npu_matrix_weights
     load_o <= reading;
     if (reading) begin
       load_row_o <= row_q;
+      turn_o <= instr_q.weight_transposed;
       weight_unsigned_o <= instr_q.weight_unsigned;
       weight_zero_o <= instr_q.weight_zero[WeightBits:0];
       row_q <= row_q + 1'b1;
@@ -84,7 +89,7 @@ module npu_matrix_weights
       valid_q <= 1'b1;
       instr_q <= instr_i;
       index_q <= instr_index_i;
-      illegal_q <= instr_i.weight_transposed || instr_i.n_x == '0 || instr_i.n_y == '0 ||
+      illegal_q <= (instr_i.weight_transposed && Rows != Cols) || instr_i.n_x == '0 || instr_i.n_y == '0 ||
                    instr_i.n_kx == '0 || instr_i.n_ky == '0 || instr_i.n_c == '0;
       step_q <= StepFirst;
       kx_left_q <= instr_i.n_kx;

@@ -27,10 +27,10 @@ module npu_table
 );
   `NPU_ASSERT_STATIC(Pairs, Lanes % 2 == 0, "npu_table: Lanes must be even")
 
-  logic [23:0] sub_q;  // the word of the beat that is next; 24 bits as the address
+  logic [4:0] sub_q;  // the word of the beat that is next; a beat has at most 128 bytes
   logic        write;
   assign write = load_wr_i && !rd_i;
-  assign load_ready_o = !rd_i && sub_q == 24'(BusWords - 1);
+  assign load_ready_o = !rd_i && sub_q == 5'(BusWords - 1);
 
   logic [31:0]     word, mask;
   logic [Bits-1:0] wr_entry;
@@ -41,7 +41,7 @@ module npu_table
     mask = 32'd0;
     wr_entry = '0;
     if (write) begin
-      wr_entry = Bits'(load_wr_addr_i / 4 + sub_q);
+      wr_entry = Bits'(32'(load_wr_addr_i) / 4 + 32'(sub_q));
       for (i = 0; i < 4; i++) begin
         word[8*i+:8] = load_wr_data_i[first+i];
         mask[8*i+:8] = {8{load_wr_strb_i[first+i]}};
@@ -51,25 +51,21 @@ module npu_table
 
   always_ff @(posedge clk_i) begin : sequencer
     if (!rst_ni || !load_wr_i) sub_q <= '0;
-    else if (write) sub_q <= load_ready_o ? '0 : sub_q + 24'd1;
+    else if (write) sub_q <= load_ready_o ? '0 : sub_q + 5'd1;
   end
 
 `ifdef NPU_FAST_MODEL
   logic [31:0] ram [2**Bits];
+  logic [31:0] row_d [Lanes];  // scratch
   always_ff @(posedge clk_i) begin : access
     automatic int unsigned l;
-    automatic logic [31:0] row_d [Lanes];
+    `NPU_IN_PLACE_BEGIN
     if (rd_i) begin
-      `NPU_IN_PLACE_BEGIN
       `NPU_FOR(l, Lanes) row_d[l] = ram[rd_entry_i[l][Bits-1:0]]; `NPU_END_FOR
-      `NPU_IN_PLACE_END
       rd_data_o <= row_d;
     end
-    if (write) begin
-      `NPU_IN_PLACE_BEGIN
-      ram[wr_entry] = (ram[wr_entry] & ~mask) | (word & mask);
-      `NPU_IN_PLACE_END
-    end
+    if (write) ram[wr_entry] = (ram[wr_entry] & ~mask) | (word & mask);
+    `NPU_IN_PLACE_END
   end
 `else
   for (genvar p = 0; p < Lanes; p += 2) begin : g_copy
@@ -88,6 +84,4 @@ module npu_table
   end
 `endif
 
-  logic unused;
-  assign unused = ^{load_wr_addr_i[1:0]};
 endmodule

@@ -37,6 +37,10 @@ module npu_vector
   input  logic signed [31:0]   vec_param_bias_i [Lanes],
   input  logic signed [31:0]   vec_param_mult_i [Lanes],
 
+  output logic                 vec_table_valid_o,
+  output logic [11:0]          vec_table_entry_o [Lanes],
+  input  logic [31:0]          vec_table_data_i [Lanes],  // held until the next read
+
   output logic [1:0]           vec_wr_valid_o,
   input  logic                 vec_wr_ready_i,
   output buffer_e              vec_wr_buffer_o [2],
@@ -76,22 +80,24 @@ module npu_vector
   // The write port: both destinations at once, or one after the other if they share a memory.
   logic second_write_q;
   logic split_write, written;
-  assign split_write = target_q[9].has_dst2 && target_q[9].dst2_in_ibuf == target_q[9].dst_in_ibuf;
-  assign vec_wr_valid_o = !valid_q[9] ? 2'b00
-      : split_write ? {second_write_q, !second_write_q} : {target_q[9].has_dst2, 1'b1};
-  assign written = valid_q[9] && vec_wr_ready_i && (!split_write || second_write_q);
-  assign stall = valid_q[9] && !written;
-  assign vec_wr_buffer_o[0] = target_q[9].dst_in_ibuf ? BufferIbuf : BufferVmem;
-  assign vec_wr_buffer_o[1] = target_q[9].dst2_in_ibuf ? BufferIbuf : BufferVmem;
-  assign vec_wr_dtype_o[0] = target_q[9].dst_dtype;
-  assign vec_wr_dtype_o[1] = target_q[9].dst2_dtype;
-  assign vec_wr_addr_o[0] = target_q[9].dst;
-  assign vec_wr_addr_o[1] = target_q[9].dst2;
+  assign split_write = target_q[Stages].has_dst2 && target_q[Stages].dst2_in_ibuf == target_q[Stages].dst_in_ibuf;
+  assign vec_wr_valid_o = !valid_q[Stages] ? 2'b00
+      : split_write ? {second_write_q, !second_write_q} : {target_q[Stages].has_dst2, 1'b1};
+  assign written = valid_q[Stages] && vec_wr_ready_i && (!split_write || second_write_q);
+  assign stall = valid_q[Stages] && !written;
+  assign vec_wr_buffer_o[0] = target_q[Stages].dst_in_ibuf ? BufferIbuf : BufferVmem;
+  assign vec_wr_buffer_o[1] = target_q[Stages].dst2_in_ibuf ? BufferIbuf : BufferVmem;
+  assign vec_wr_dtype_o[0] = target_q[Stages].dst_dtype;
+  assign vec_wr_dtype_o[1] = target_q[Stages].dst2_dtype;
+  assign vec_wr_addr_o[0] = target_q[Stages].dst;
+  assign vec_wr_addr_o[1] = target_q[Stages].dst2;
 
   // PARAM is read for the iteration that is in stage 5 in the next cycle.
   assign vec_param_valid_o = stall ? valid_q[5] && tag_q[5].per_lane
       : valid_q[4] && tag_q[4].per_lane;
   assign vec_param_row_o = stall ? tag_q[5].param_row : tag_q[4].param_row;
+
+  assign vec_table_valid_o = valid_q[9] && tag_q[9].table_ && !stall;
 
   // Stage 3 gets an iteration from the ALU's stage or from the transposer.
   logic    to_turn, turned_valid, transposer_busy, columns;
@@ -130,8 +136,8 @@ module npu_vector
       done_o  <= 1'b0;
       second_write_q <= 1'b0;
     end else begin
-      done_o <= written && tag_q[9].done;
-      if (valid_q[9] && vec_wr_ready_i) second_write_q <= split_write && !second_write_q;
+      done_o <= written && tag_q[Stages].done;
+      if (valid_q[Stages] && vec_wr_ready_i) second_write_q <= split_write && !second_write_q;
       if (accept) older_q <= '1;
       else if (!stall) older_q <= {older_q[Stages-1:1], 1'b0};
 
@@ -160,15 +166,16 @@ module npu_vector
     .valid_o(turned_valid), .tag_o(turned_tag), .target_o(turned_target)
   );
   npu_vector_lanes u_lanes (
-    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .take_i(take_q), .valid_i(valid_q[8:1]),
+    .clk_i, .rst_ni, .clear_i, .stall_i(stall), .take_i(take_q), .valid_i(valid_q[Stages-1:1]),
     .tag_i(tag_q), .enter_i((issue || take != '0) && issue_tag.start), .config_i(issue_config),
     .turned_i(turned_valid), .columns_i(columns), .index_i(index),
     .data_i(vec_rd_data_i), .bias_i(vec_param_bias_i), .mult_i(vec_param_mult_i),
+    .table_entry_o(vec_table_entry_o), .table_data_i(vec_table_data_i),
     .data_o(vec_wr_data_o), .mask_o(vec_wr_mask_o)
   );
 
-  assign busy_o = issue || take != '0 || (valid_q[9] && vec_wr_ready_i && stall);
-  assign blocked_o = refused || (valid_q[9] && !vec_wr_ready_i) ? BlockedPort : BlockedNone;
+  assign busy_o = issue || take != '0 || (valid_q[Stages] && vec_wr_ready_i && stall);
+  assign blocked_o = refused || (valid_q[Stages] && !vec_wr_ready_i) ? BlockedPort : BlockedNone;
 
   `NPU_ASSERT(one_way_into_stage_3, !turned_valid || !valid_q[2] || to_turn,
               "a transposed vector leaves while another instruction is in stage 2")

@@ -109,6 +109,7 @@ module npu_vector_issue
     done:  level == 3'd4,
     transpose: config_q.op == VectorOpTranspose,
     per_lane:  config_q.scale == ScaleModePerLane,
+    table_:    config_q.table_,
     param_row: param_row_q
   };
 
@@ -126,7 +127,7 @@ module npu_vector_issue
     reduces  = instr_i.reduce_loops != '0 || instr_i.lane_reduce;
     unscaled = instr_i.scale == ScaleModeOff;
     illegal  = instr_i.n0 == '0 || instr_i.n1 == '0 || instr_i.n2 == '0 || instr_i.n3 == '0
-        || instr_i.op > VectorOpTranspose || instr_i.reduce > ReduceOpMinimum
+        || instr_i.op > VectorOpNorm || instr_i.reduce > ReduceOpMinimum
         || instr_i.scale > ScaleModePerLane || instr_i.reduce_loops > 3'd4
         || instr_i.dst_buffer == BufferNone || !dtype_known(instr_i.dst_dtype)
         || (instr_i.dst2_buffer != BufferNone && !dtype_known(instr_i.dst2_dtype))
@@ -145,7 +146,8 @@ module npu_vector_issue
     if (!reachable(instr_i.dst_buffer, instr_i.dst_dtype, 1'b1)
         || !reachable(instr_i.dst2_buffer, instr_i.dst2_dtype, 1'b1)
         || !reachable(instr_i.src1_buffer, instr_i.src1_dtype, 1'b0)
-        || !reachable(instr_i.src2_buffer, instr_i.src2_dtype, 1'b0)) begin
+        || !reachable(instr_i.src2_buffer, instr_i.src2_dtype, 1'b0)
+        || (instr_i.table_ && 32'(instr_i.table_index) >= npu_arch_pkg::TableRows)) begin
       return ErrorLocalRange;
     end
 
@@ -249,10 +251,12 @@ module npu_vector_issue
           imm2: instr_i.imm2,
           mult1: instr_i.mult1,
           mult2: instr_i.mult2,
-          lo: lower_bound(instr_i.clamp, instr_i.lo, instr_i.dst_dtype),
-          hi: upper_bound(instr_i.clamp, instr_i.hi, instr_i.dst_dtype),
-          lo2: lower_bound(instr_i.clamp, instr_i.lo, instr_i.dst2_dtype),
-          hi2: upper_bound(instr_i.clamp, instr_i.hi, instr_i.dst2_dtype),
+          bottom: lower_bound(instr_i.clamp, instr_i.lo, instr_i.table_),
+          top: upper_bound(instr_i.clamp, instr_i.hi, instr_i.table_),
+          lo: dtype_lowest(instr_i.dst_dtype),
+          hi: dtype_highest(instr_i.dst_dtype),
+          lo2: dtype_lowest(instr_i.dst2_dtype),
+          hi2: dtype_highest(instr_i.dst2_dtype),
           zero_point: instr_i.zero_point,
           shift: instr_i.shift,
           tail_lanes: (instr_i.tail_lanes == '0 || instr_i.tail_lanes > 8'(Lanes)) ? 8'(Lanes)
@@ -260,6 +264,9 @@ module npu_vector_issue
           op: instr_i.op,
           reduce: instr_i.reduce,
           scale: instr_i.scale,
+          table_: instr_i.table_,
+          table_index: instr_i.table_index,
+          table_shift: instr_i.table_shift,
           reduce_loops: instr_i.reduce_loops != '0,
           reduce_lanes: instr_i.lane_reduce,
           has_src1: instr_i.src1_buffer != BufferNone,

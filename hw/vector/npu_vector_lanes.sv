@@ -1,4 +1,4 @@
-// The data of the pipe, stages 1 to 8 (npu_vector_pkg says what each does).
+// The data of the pipe, stages 1 to 10 (npu_vector_pkg says what each does).
 //
 // One process in which the stages stand last to first: each reads what the one before it left in the
 // former cycle and then is overwritten by it, so that no register is copied to be simulated. In
@@ -17,7 +17,7 @@ module npu_vector_lanes
   input  logic               clear_i,
   input  logic               stall_i,
   input  logic [1:0]         take_i,   // operands whose read data is on the wires, or was kept
-  input  logic [8:1]         valid_i,
+  input  logic [Stages-1:1]  valid_i,
   input  tag_t               tag_i [Stages+1],
   input  logic               enter_i,  // an instruction's first iteration comes to stage 1, with:
   input  config_t            config_i,
@@ -28,10 +28,12 @@ module npu_vector_lanes
   input  logic signed [31:0] data_i [2][Lanes],
   input  logic signed [31:0] bias_i [Lanes],  // in stage 5
   input  logic signed [31:0] mult_i [Lanes],  // in stage 5
+  output logic [11:0]        table_entry_o [Lanes],  // in stage 9
+  input  logic [31:0]        table_data_i [Lanes],   // in stage 10
   output logic signed [31:0] data_o [2][Lanes],
   output logic [Lanes-1:0]   mask_o
 );
-  config_t            config_q [9];  // of the instruction in each stage; [0] is not used
+  config_t            config_q [Stages];  // of the instruction in each stage; [0] is not used
   logic               kept_q;  // read data came while the pipe stood still
   logic signed [31:0] kept_data_q [2][Lanes];
   logic signed [31:0] a2_q       [Lanes];
@@ -44,19 +46,22 @@ module npu_vector_lanes
   logic signed [31:0] mult6_q    [Lanes];
   logic signed [63:0] product7_q [Lanes];
   logic signed [63:0] shifted8_q [Lanes];
+  logic signed [31:0] y9_q       [Lanes];
+  logic signed [31:0] y10_q      [Lanes];
   logic signed [31:0] y_q        [Lanes];
+  logic [11:0]        entry_d    [Lanes];  // scratch
   // B * mult2 of SADD waits here for the product of stage 6.
   logic signed [63:0] addend3_q  [Lanes];
   logic signed [63:0] addend4_q  [Lanes];
   logic signed [63:0] addend5_q  [Lanes];
   logic signed [63:0] addend6_q  [Lanes];
-  logic [Lanes-1:0]   mask3_q, mask4_q, mask5_q, mask6_q, mask7_q, mask8_q;
+  logic [Lanes-1:0]   mask3_q, mask4_q, mask5_q, mask6_q, mask7_q, mask8_q, mask9_q, mask10_q;
 
   `NPU_IN_PLACE_BEGIN
   always_ff @(posedge clk_i) begin : lanes
     automatic int unsigned        l, k;
     automatic logic signed [63:0] offset, lo, hi, x, floor, below, middle, identity;
-    automatic logic signed [31:0] m1, m2;
+    automatic logic signed [31:0] m1, m2, y, e, low, high, whole, rest, half;
     automatic logic [5:0]         amount;
     automatic logic [7:0]         tail_lanes;
 
@@ -68,27 +73,63 @@ module npu_vector_lanes
         kept_data_q = data_i;
       end
     end else if (enter_i || take_i != '0 || valid_i != '0 || turned_i) begin
-      if (valid_i[8]) begin : saturate
-        offset = 64'(config_q[8].zero_point);
-        lo = 64'(config_q[8].lo);
-        hi = 64'(config_q[8].hi);
+      if (valid_i[10]) begin : saturate
+        if (config_q[10].table_) begin
+          whole = 32'(config_q[10].table_shift);
+          rest = (32'sd1 <<< whole) - 32'sd1;
+          half = (32'sd1 <<< whole) >>> 1;
+          // As in stage 7, in 32 bits; |base * 256 + slope * f| < 2^24.
+          `NPU_FOR(l, Lanes)
+            y = $signed(table_data_i[l]) >>> 16;
+            e = $signed(table_data_i[l] << 16) >>> 8;
+            e = e + y * (y10_q[l] & 32'sd255);
+            y = e >>> whole;
+            e = e & rest;
+            y10_q[l] = y + (e > half - (y & 32'sd1) && rest != 32'sd0 ? 32'sd1 : 32'sd0);
+          `NPU_END_FOR
+        end
+        low = config_q[10].lo;
+        high = config_q[10].hi;
         `NPU_FOR(l, Lanes)
-          x = shifted8_q[l] + offset;
-          x = x < lo ? lo : x;
-          y_q[l] = x > hi ? 32'(hi) : 32'(x);
+          y = y10_q[l] < low ? low : y10_q[l];
+          y_q[l] = y > high ? high : y;
         `NPU_END_FOR
         data_o[0] <= y_q;
-        if (config_q[8].has_dst2) begin
-          lo = 64'(config_q[8].lo2);
-          hi = 64'(config_q[8].hi2);
+        if (config_q[10].has_dst2) begin
+          low = config_q[10].lo2;
+          high = config_q[10].hi2;
           `NPU_FOR(l, Lanes)
-            x = shifted8_q[l] + offset;
-            x = x < lo ? lo : x;
-            y_q[l] = x > hi ? 32'(hi) : 32'(x);
+            y = y10_q[l] < low ? low : y10_q[l];
+            y_q[l] = y > high ? high : y;
           `NPU_END_FOR
           data_o[1] <= y_q;
         end
-        mask_o <= mask8_q;
+        mask_o <= mask10_q;
+      end
+
+      if (valid_i[9]) begin : look_up
+        y10_q = y9_q;
+        mask10_q = mask9_q;
+        if (tag_i[9].fresh) config_q[10] = config_q[9];
+      end
+
+      if (valid_i[8]) begin : clamp
+        offset = 64'(config_q[8].zero_point);
+        lo = 64'(config_q[8].bottom);
+        hi = 64'(config_q[8].top);
+        `NPU_FOR(l, Lanes)
+          x = shifted8_q[l] + offset;
+          x = x < lo ? lo : x;
+          y9_q[l] = x > hi ? 32'(hi) : 32'(x);
+        `NPU_END_FOR
+        if (config_q[8].table_) begin
+          `NPU_FOR(l, Lanes)
+            entry_d[l] = {config_q[8].table_index, ~y9_q[l][15], y9_q[l][14:8]};
+          `NPU_END_FOR
+          table_entry_o <= entry_d;
+        end
+        mask9_q = mask8_q;
+        if (tag_i[8].fresh) config_q[9] = config_q[8];
       end
 
       if (valid_i[7]) begin : shift
@@ -235,6 +276,29 @@ module npu_vector_lanes
               end
             `NPU_END_FOR
           end
+          // In steps of 16, 8, 4 and 2: E is even.
+          VectorOpExponent:
+            `NPU_FOR(l, Lanes)
+              y = a2_q[l];
+              e = y >= 32'sd65536 ? 32'sd16 : 32'sd0;
+              y = y >= 32'sd65536 ? y >>> 16 : y;
+              e = y >= 32'sd256 ? e + 32'sd8 : e;
+              y = y >= 32'sd256 ? y >>> 8 : y;
+              e = y >= 32'sd16 ? e + 32'sd4 : e;
+              y = y >= 32'sd16 ? y >>> 4 : y;
+              e = y >= 32'sd4 ? e + 32'sd2 : e;
+              t3_q[l] = 64'(e);
+            `NPU_END_FOR
+          VectorOpNorm:
+            `NPU_FOR(l, Lanes)
+              y = a2_q[l] > 0 ? a2_q[l] : 0;
+              y = y >= 32'sh4000_0000 ? y >>> 2 : y;
+              y = y < 32'sh0000_4000 ? y <<< 16 : y;
+              y = y < 32'sh0040_0000 ? y <<< 8 : y;
+              y = y < 32'sh0400_0000 ? y <<< 4 : y;
+              y = y < 32'sh1000_0000 ? y <<< 2 : y;
+              t3_q[l] = 64'(y);
+            `NPU_END_FOR
           default:  // MOVE, and what differs from it elsewhere: SELECT, SADD, LEAKY
             `NPU_FOR(l, Lanes) t3_q[l] = 64'(a2_q[l]); `NPU_END_FOR
         endcase

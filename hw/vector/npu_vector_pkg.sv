@@ -10,13 +10,15 @@
 //   5 bias        + bias, choice of the multiplier (PARAM's data arrives)
 //   6 multiply    v * m + addend
 //   7 shift       rounded half to even
-//   8 saturate    + zero point, clamp, both destinations' ranges
-//   9 write
+//   8 clamp       + zero point, clamp; to 16 bits in front of a table, else to 32
+//   9 look up     TABLE is read
+//  10 saturate    interpolation; both destinations' ranges
+//  11 write
 package npu_vector_pkg;
   import npu_isa_pkg::*;
 
   localparam int unsigned Lanes = npu_arch_pkg::Lanes;
-  localparam int unsigned Stages = 9;
+  localparam int unsigned Stages = 11;
   localparam int unsigned IndexBits = $clog2(Lanes);  // of a lane
 
   // Two bits more than an address: one step from inside a memory can neither wrap nor hide.
@@ -41,9 +43,11 @@ package npu_vector_pkg;
     logic signed [31:0] imm2;
     logic signed [31:0] mult1;
     logic signed [31:0] mult2;
-    logic signed [31:0] lo;    // of dst: clamp and the range of its type in one
+    logic signed [31:0] bottom;  // clamp, or the range of what follows
+    logic signed [31:0] top;
+    logic signed [31:0] lo;      // range of dst's type
     logic signed [31:0] hi;
-    logic signed [31:0] lo2;   // of dst2
+    logic signed [31:0] lo2;     // of dst2's
     logic signed [31:0] hi2;
     logic signed [15:0] zero_point;
     logic [5:0]         shift;
@@ -51,6 +55,9 @@ package npu_vector_pkg;
     vector_op_e         op;
     reduce_op_e         reduce;
     scale_mode_e        scale;
+    logic               table_;
+    logic [3:0]         table_index;
+    logic [3:0]         table_shift;
     logic               reduce_loops;  // more than none
     logic               reduce_lanes;
     logic               has_src1;
@@ -68,6 +75,7 @@ package npu_vector_pkg;
     logic        done;   // the last of all
     logic        transpose;
     logic        per_lane;  // PARAM is read
+    logic        table_;    // TABLE is read
     logic [15:0] param_row;
   } tag_t;
 
@@ -110,26 +118,19 @@ package npu_vector_pkg;
     endcase
   endfunction
 
-  // The clamp and the range of the destination's type in one pair of bounds: clamping is monotone, so
-  // clamping to [lo, hi] and then to the type equals clamping once to lo and hi clamped to the type.
-  function automatic logic signed [31:0] into_range(
-    input logic signed [15:0] value, input dtype_e dtype
-  );
-    if (32'(value) < dtype_lowest(dtype)) return dtype_lowest(dtype);
-    if (32'(value) > dtype_highest(dtype)) return dtype_highest(dtype);
-    return 32'(value);
-  endfunction
-
+  // What stage 8 clamps to. The clamp's bounds have 16 bits, so they lie in the other two ranges.
   function automatic logic signed [31:0] lower_bound(
-    input logic clamp, input logic signed [15:0] lo, input dtype_e dtype
+    input logic clamp, input logic signed [15:0] lo, input logic looks_up
   );
-    return clamp ? into_range(lo, dtype) : dtype_lowest(dtype);
+    if (clamp) return 32'(lo);
+    return looks_up ? dtype_lowest(DtypeS16) : dtype_lowest(DtypeS32);
   endfunction
 
   function automatic logic signed [31:0] upper_bound(
-    input logic clamp, input logic signed [15:0] hi, input dtype_e dtype
+    input logic clamp, input logic signed [15:0] hi, input logic looks_up
   );
-    return clamp ? into_range(hi, dtype) : dtype_highest(dtype);
+    if (clamp) return 32'(hi);
+    return looks_up ? dtype_highest(DtypeS16) : dtype_highest(DtypeS32);
   endfunction
 
   function automatic logic dtype_known(input dtype_e dtype);
