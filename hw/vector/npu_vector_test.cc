@@ -25,7 +25,7 @@ constexpr int kL = kLanes;
 // Cases
 
 void compare(const Memories& rtl, const Memories& model, const std::vector<Access>& ignored) {
-  static const char* names[] = {"", "IBUF", "", "OBUF", "VMEM", "PARAM"};
+  static const char* names[] = {"", "IBUF", "", "OBUF", "VMEM", "PARAM", "TABLE"};
   for (int k : {1, 3, 4, 5}) {
     if (rtl.bytes[k] == model.bytes[k]) continue;
     std::vector<bool> skip(rtl.bytes[k].size());
@@ -146,7 +146,7 @@ void expect_cycles(const char* name, Bench& bench, const std::vector<VectorInstr
 
 // From the cycle in which an instruction is taken to the one in which done_o is up: the iterations
 // and kFill.
-constexpr uint64_t kFill = 10;
+constexpr uint64_t kFill = 12;
 
 void cycle_counts() {
   Bench bench(1);
@@ -157,6 +157,9 @@ void cycle_counts() {
   std::vector<VectorInstr> four(4, requantize(50));
   for (int i = 0; i < 4; ++i) four[i].dst.base = i * 64 * kL;
   expect_cycles("four requantizes without a gap", bench, four, 200 + kFill, 200);
+
+  for (int i = 0; i < 4; ++i) four[i].table = i % 2, four[i].table_shift = 9;
+  expect_cycles("with and without a table, no gap either", bench, four, 200 + kFill, 200);
 
   VectorInstr add;
   add.op = 21;
@@ -182,7 +185,7 @@ void cycle_counts() {
   second.src1 = {4, 4, 0, {4 * kL, 0, 0, 0}};
   expect_cycles("a long chain needs no drain", bench, {first, second}, 200 + kFill, 200);
   first.n[0] = second.n[0] = 1;
-  expect_cycles("a chain of single vectors", bench, {first, second}, 2 + kFill + 9, 2);
+  expect_cycles("a chain of single vectors", bench, {first, second}, 2 + kFill + 11, 2);
 
   VectorInstr turn;
   turn.op = 23;
@@ -236,9 +239,11 @@ void speed() {
   sadd.scale = 1;
   pool.op = 0, pool.reduce = 1, pool.reduce_loops = 2, pool.n = {3, 3, 20, 1}, pool.scale = 0;
   pool.src1.stride = {0, 0, 64, 0}, pool.dst.stride = {0, 0, kL, 0};
+  VectorInstr table = requantize(200);
+  table.clamp = 0, table.table = 1, table.table_shift = 15;
   std::printf("%s, %d lanes: idle %.0f kHz", kConfig, kL, khz(top, 3'000'000));
   const std::pair<const char*, VectorInstr*> cases[] = {
-      {"requantize", &requant}, {"scaled add", &sadd}, {"max pool", &pool}};
+      {"requantize", &requant}, {"scaled add", &sadd}, {"max pool", &pool}, {"table", &table}};
   for (const auto& [name, v] : cases) {
     const auto words = v->encode();
     for (int w = 0; w < 28; ++w) top.instr_i[w] = words[w];

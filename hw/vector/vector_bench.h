@@ -54,6 +54,7 @@ class Bench {
     const bool read = top_->vec_rd_valid_o && top_->vec_rd_ready_i && top_->rst_ni;
     const bool write = top_->vec_wr_valid_o && top_->vec_wr_ready_i && top_->rst_ni;
     const bool params = top_->vec_param_valid_o && top_->rst_ni;
+    const bool look_up = top_->vec_table_valid_o && top_->rst_ni;
     std::array<std::array<int32_t, kL>, 2> data;
     std::array<int32_t, kL> bias, mult;
     // Poison: whoever looks at a cycle in which nothing was asked gets garbage.
@@ -79,6 +80,13 @@ class Bench {
         mult[l] = memory.load(5, row * kParamRowBytes + 4 * (kL + l), 4);
       }
     }
+    if (look_up) {
+      for (int l = 0; l < kL; ++l) {
+        const uint32_t at = 4 * top_->vec_table_entry_o[l];
+        if (at >= kTableBytes) throw Failure{"table entry out of range"};
+        entry_[l] = memory.load(6, at, 4);
+      }
+    }
     if (write && top_->vec_wr_valid_o == 3 && top_->vec_wr_buffer_o[0] == top_->vec_wr_buffer_o[1])
       throw Failure{"two writes of one memory in one cycle"};
     for (int k = 0; k < 2; ++k) {
@@ -101,6 +109,7 @@ class Bench {
       top_->vec_rd_data_i[1][l] = data[1][l];
       top_->vec_param_bias_i[l] = bias[l];
       top_->vec_param_mult_i[l] = mult[l];
+      top_->vec_table_data_i[l] = entry_[l];
     }
     ++cycles;
     if (top_->done_o && top_->rst_ni) {
@@ -168,6 +177,7 @@ class Bench {
 
   std::mt19937_64 rng_;
   uint64_t poison_ = 1;
+  std::array<int32_t, kL> entry_{};  // TABLE's output, which holds until the next read
   VerilatedContext context_;
   std::unique_ptr<Vnpu_vector> top_;
 };

@@ -9,7 +9,7 @@ namespace jacquard {
 namespace {
 
 constexpr int kL = kLanes;
-constexpr uint32_t kSelect = 20, kSadd = 21, kLeaky = 22, kTranspose = 23;
+constexpr uint32_t kSelect = 20, kSadd = 21, kLeaky = 22, kTranspose = 23, kExponent = 24, kNorm = 25;
 constexpr uint32_t kOff = 0, kPerLane = 2;
 
 struct Packer {
@@ -62,6 +62,12 @@ int32_t wrap32(int64_t x) { return static_cast<int32_t>(static_cast<uint64_t>(x)
 int64_t wrap_add(int64_t a, int64_t b) { return static_cast<int64_t>(uint64_t(a) + uint64_t(b)); }
 int64_t wrap_mul(int64_t a, int64_t b) { return static_cast<int64_t>(uint64_t(a) * uint64_t(b)); }
 
+int32_t even_exponent(int32_t a) {
+  int32_t e = 0;
+  while (e < 30 && a >= int64_t{1} << (e + 2)) e += 2;
+  return e;
+}
+
 int64_t operate(uint32_t op, int32_t a, int32_t b) {
   const int64_t A = a, B = b;
   const uint32_t by = static_cast<uint32_t>(b) & 31;
@@ -85,6 +91,12 @@ int64_t operate(uint32_t op, int32_t a, int32_t b) {
     case 17: return A > B;
     case 18: return A >= B;
     case 19: return std::max<int64_t>(A, 0);
+    case kExponent: return even_exponent(a);
+    case kNorm: {
+      if (a <= 0) return 0;
+      const int up = 28 - even_exponent(a);
+      return up >= 0 ? A << up : A >> -up;
+    }
     default: return A;
   }
 }
@@ -117,6 +129,14 @@ int32_t saturate(int64_t y, uint32_t dtype) {
   return static_cast<int32_t>(std::min(std::max(y, lowest[dtype]), highest[dtype]));
 }
 
+// Linear interpolation; t is split by division, not by its bits.
+int64_t look_up(const VectorInstr& v, const Memories& m, int64_t y) {
+  const int32_t t = saturate(y, 2) + 32768;
+  const int64_t at = v.table_index * kTableRowBytes + 4 * (t / 256);
+  const int64_t base = m.load(6, at, 2), slope = m.load(6, at + 2, 2);
+  return rshift(base * 256 + slope * (t % 256), v.table_shift);
+}
+
 int32_t param(const Memories& m, int64_t row, int lane, bool multiplier) {
   return m.load(5, row * kParamRowBytes + (multiplier ? 4 * kL : 0) + 4 * lane, 4);
 }
@@ -139,6 +159,9 @@ std::array<uint32_t, 28> VectorInstr::encode() const {
   p.put(static_cast<uint32_t>(lo), 16);
   p.put(static_cast<uint32_t>(hi), 16);
   p.put(tail_lanes, 8);
+  p.put(table, 1);
+  p.put(table_index, 4);
+  p.put(table_shift, 4);
   p.word(1);
   for (uint32_t count : n) p.put(count, 16);
   p.put(static_cast<uint32_t>(imm1), 32);
@@ -163,7 +186,8 @@ std::string VectorInstr::text() const {
   field("op", op), field("reduce", reduce), field("reduce_loops", reduce_loops);
   field("lane_reduce", lane_reduce), field("scale", scale), field("shift", shift);
   field("clamp", clamp), field("zero_point", zero_point), field("lo", lo), field("hi", hi);
-  field("tail_lanes", tail_lanes);
+  field("tail_lanes", tail_lanes), field("table", table), field("table_index", table_index);
+  field("table_shift", table_shift);
   for (int j = 0; j < 4; ++j) field(("n" + std::to_string(j)).c_str(), n[j]);
   field("imm1", imm1), field("imm2", imm2), field("mult1", mult1), field("mult2", mult2);
   field("param", param);
@@ -182,6 +206,7 @@ Memories::Memories() {
   bytes[3].resize(kObufBytes);
   bytes[4].resize(kVmemBytes);
   bytes[5].resize(kParamBytes);
+  bytes[6].resize(kTableBytes);
 }
 
 uint32_t element_bytes(uint32_t dtype) { return dtype < 2 ? 1 : dtype < 4 ? 2 : 4; }
@@ -215,12 +240,12 @@ Error check(const VectorInstr& v) {
   const bool reduces = v.reduce_loops > 0 || v.lane_reduce;
   for (uint32_t count : v.n)
     if (count == 0) return Error::kIllegal;
-  if (v.op > kTranspose || v.reduce > 2 || v.scale > 2 || v.reduce_loops > 4) return Error::kIllegal;
+  if (v.op > kNorm || v.reduce > 2 || v.scale > 2 || v.reduce_loops > 4) return Error::kIllegal;
   if (!v.dst.present()) return Error::kIllegal;
   for (const Iterator* it : {&v.dst, &v.dst2, &v.src1, &v.src2})
     if (it->present() && it->dtype > 4) return Error::kIllegal;
   if ((v.op == kSadd || v.op == kLeaky) && v.scale == kOff) return Error::kIllegal;
-  if (v.op >= kSelect && reduces) return Error::kIllegal;
+  if (v.op >= kSelect && v.op <= kTranspose && reduces) return Error::kIllegal;
   if (v.op == kTranspose &&
       (v.n[0] != kL || v.scale != kOff || v.tail_lanes != 0 || v.src2.present()))
     return Error::kIllegal;
@@ -229,6 +254,7 @@ Error check(const VectorInstr& v) {
     const bool write = it == &v.dst || it == &v.dst2;
     if (it->present() && !reachable(it->buffer, it->dtype, write)) return Error::kLocalRange;
   }
+  if (v.table && v.table_index >= kTableRows) return Error::kLocalRange;
 
   std::vector<Access> reads, writes;
   accesses(v, reads, writes);
@@ -317,6 +343,7 @@ void run(const VectorInstr& v, Memories& m) {
         }
         y = wrap_add(y, v.zero_point);
         if (v.clamp) y = std::min<int64_t>(std::max<int64_t>(y, v.lo), v.hi);
+        if (v.table) y = look_up(v, m, y);
         for (const Iterator* it : {&v.dst, &v.dst2})
           if (it->present())
             m.store(it->buffer, address(*it, at, v.reduce_loops) + l * element_bytes(it->dtype),

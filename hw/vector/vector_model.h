@@ -23,6 +23,7 @@ struct VectorInstr {
   uint32_t op = 0, reduce = 0, reduce_loops = 0, lane_reduce = 0, scale = 0, shift = 0, clamp = 0;
   int32_t zero_point = 0, lo = 0, hi = 0;
   uint32_t tail_lanes = 0;
+  uint32_t table = 0, table_index = 0, table_shift = 0;
   std::array<uint32_t, 4> n{1, 1, 1, 1};
   int32_t imm1 = 0, mult1 = 0, imm2 = 0, mult2 = 0;
   uint32_t param = 0;
@@ -36,7 +37,7 @@ struct VectorInstr {
 
 // All memories that VECTOR reaches, by buffer number.
 struct Memories {
-  std::array<std::vector<uint8_t>, 6> bytes;
+  std::array<std::vector<uint8_t>, 7> bytes;
   Memories();
   int32_t load(uint32_t buffer, int64_t address, uint32_t dtype) const;
   void store(uint32_t buffer, int64_t address, uint32_t dtype, int32_t value);

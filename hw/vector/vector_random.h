@@ -130,8 +130,8 @@ class Generator {
 
   VectorInstr attempt() {
     VectorInstr v;
-    v.op = below(24);
-    const bool special = v.op >= 20;
+    v.op = below(26);
+    const bool special = v.op >= 20 && v.op < 24;
     for (auto& count : v.n) count = 1 + below(one_in(3) ? 6 : 3);
     if (one_in(10)) v.n[below(4)] = 1 + below(150);
     if (one_in(6)) v.n = {1, 1, 1, static_cast<uint32_t>(1 + below(2))};
@@ -148,6 +148,9 @@ class Generator {
     v.lo = static_cast<int16_t>(one_in(2) ? rng_() : -below(200));
     v.hi = static_cast<int16_t>(one_in(2) ? rng_() : below(300));
     v.tail_lanes = v.op == 23 || one_in(2) ? 0 : one_in(8) ? below(256) : below(kL + 1);
+    v.table = one_in(3);
+    v.table_index = v.table ? below(kTableRows) : below(16);
+    v.table_shift = below(16);
     v.imm1 = one_in(2) ? 0 : any32();
     v.imm2 = any32();
     v.mult1 = one_in(2) ? any32() : static_cast<int32_t>(rng_());
@@ -212,7 +215,7 @@ class Generator {
   void spoil(VectorInstr& v) {
     Iterator* iterators[] = {&v.dst, &v.src1, &v.src2, &v.dst2};
     Iterator& it = *iterators[below(4)];
-    switch (below(16)) {
+    switch (below(17)) {
       case 0: v.n[below(4)] = 0; break;
       case 1: v.op = below(64); break;
       case 2: v.reduce = below(4); break;
@@ -229,6 +232,7 @@ class Generator {
       case 13: v.n[below(4)] += below(400); break;
       case 14: v.param = kParamRows; break;
       case 15: to_the_end(v, it); break;
+      case 16: v.table = 1, v.table_index = kTableRows + below(16 - kTableRows); break;
     }
     it.base &= 0xffffff;
   }
