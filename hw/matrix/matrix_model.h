@@ -48,6 +48,7 @@ struct Machine {
   std::vector<uint8_t> wbuf = std::vector<uint8_t>(kWbufBytes);
   std::vector<uint8_t> vmem = std::vector<uint8_t>(kVmemBytes);
   std::vector<uint8_t> param = std::vector<uint8_t>(kParamBytes);
+  std::vector<uint8_t> table = std::vector<uint8_t>(kTableBytes);
   std::vector<int32_t> obuf = std::vector<int32_t>(kObufRows * kCols);
 
   void run(const MatrixInstr& m) {
@@ -63,7 +64,8 @@ struct Machine {
                 int64_t sum = pass == 0 && !m.accumulate ? 0 : acc[n];
                 for (uint32_t k = 0; k < kRows; ++k) {
                   const uint8_t a = ibuf[row * kRows + k];
-                  const uint8_t w = wbuf[(m.wbuf + pass * kRows + k) * kCols + n];
+                  const int64_t tile = (m.wbuf + pass * kRows) * kCols;
+                  const uint8_t w = wbuf[tile + (m.weight_transposed ? n * kCols + k : k * kCols + n)];
                   const int64_t act = (m.act_unsigned ? int64_t{a} : int64_t{int8_t(a)}) - m.act_zero;
                   const int64_t weight = (m.weight_unsigned ? int64_t{w} : int64_t{int8_t(w)}) - m.weight_zero;
                   sum += act * weight;
@@ -92,6 +94,7 @@ inline MatrixInstr random_matrix(std::mt19937& rng, int64_t ibuf_rows, int64_t m
     m.wbuf = pick(0, kWbufRows - m.passes() * kRows);
     m.obuf = pick(0, kObufRows - m.positions());
     m.accumulate = pick(0, 1), m.act_unsigned = pick(0, 1), m.weight_unsigned = pick(0, 1);
+    m.weight_transposed = kRows == kCols && pick(0, 2) == 0;
     m.act_zero = m.act_unsigned ? pick(0, 255) : pick(-128, 127);
     m.weight_zero = m.weight_unsigned ? pick(0, 255) : pick(-128, 127);
     return m;

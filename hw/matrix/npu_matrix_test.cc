@@ -48,12 +48,17 @@ class Bench {
 
   int64_t pick(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(rng_); }
 
-  // Fills IBUF, WBUF, VMEM and PARAM with random bytes through LOAD's port.
+  // Fills IBUF, WBUF, VMEM, PARAM and TABLE with random bytes through LOAD's port.
   void fill() {
     race_ = false;
-    for (Buffer buffer : {Buffer::kIbuf, Buffer::kWbuf, Buffer::kVmem, Buffer::kParam})
+    for (Buffer buffer : {Buffer::kIbuf, Buffer::kWbuf, Buffer::kVmem, Buffer::kParam, Buffer::kTable})
       for (uint32_t addr = 0; addr < bytes(buffer).size(); addr += kDramBytes) {
         drive_load(buffer, addr, ~0ull);
+        // TABLE takes a word a cycle.
+        for (uint32_t i = 1; i < (buffer == Buffer::kTable ? kDramBytes / 4 : 1); ++i) {
+          cycle();
+          CHECK(!load_done_, "TABLE has taken a beat in %u cycles", i);
+        }
         cycle();
         CHECK(load_done_, "LOAD alone was refused");
       }
@@ -65,16 +70,24 @@ class Bench {
     race_ = race;
     std::vector<bool> touched(kObufRows);
     std::deque<uint64_t> due;
-    uint64_t start = 0;  // issue of the first position, from the first handshake
+    // Cycles from the first handshake: a pass's first read of WBUF, and its first position.
+    uint64_t read = 0, start = 0, positions = 0;
     for (size_t i = 0; i < instrs.size(); ++i) {
       const MatrixInstr& m = instrs[i];
-      const uint64_t pass = std::max<uint64_t>(m.positions(), kRows);
-      if (i && m.accumulate) {  // the one case that costs a cycle: README.md, timing
-        const MatrixInstr& before = instrs[i - 1];
-        start += before.positions() >= kRows && before.obuf + before.positions() - 1 == m.obuf;
+      for (int64_t pass = 0; pass < m.passes(); ++pass) {
+        const bool very_first = i == 0 && pass == 0;
+        read = very_first ? 1 : std::max(start, read + kRows);
+        const uint64_t weights = read + (m.weight_transposed ? kRows : 1);
+        const uint64_t free = start + std::max<uint64_t>(positions, kRows);
+        const uint64_t before = start + positions;
+        start = very_first ? weights : std::max(weights, free);
+        // The one case that costs a cycle: README.md, timing.
+        if (i && pass == 0 && m.accumulate && start == before &&
+            instrs[i - 1].obuf + instrs[i - 1].positions() - 1 == m.obuf)
+          ++start;
+        positions = m.positions();
       }
-      due.push_back(start + 2 + (m.passes() - 1) * pass + m.positions() - 1 + kRows + 2);
-      start += m.passes() * pass;
+      due.push_back(start + positions - 1 + kRows + 2);
       for (int64_t t = 0; t < m.positions(); ++t) touched[m.obuf + t] = true;
       machine_.run(m);
     }
@@ -211,7 +224,7 @@ class Bench {
  private:
   std::vector<uint8_t>& bytes(Buffer buffer) {
     return buffer == Buffer::kIbuf ? machine_.ibuf : buffer == Buffer::kWbuf ? machine_.wbuf
-         : buffer == Buffer::kVmem ? machine_.vmem : machine_.param;
+         : buffer == Buffer::kVmem ? machine_.vmem : buffer == Buffer::kTable ? machine_.table : machine_.param;
   }
 
   // MATRIX reads the lower three quarters of IBUF in a race; the rest is LOAD's and VECTOR's to write.
@@ -226,6 +239,7 @@ class Bench {
   void quiet() {
     top_.instr_valid_i = 0, top_.load_wr_valid_i = 0, top_.store_rd_valid_i = 0;
     top_.vec_rd_valid_i = 0, top_.vec_wr_valid_i = 0, top_.vec_param_valid_i = 0;
+    top_.vec_table_valid_i = 0;
     race_ = false;
   }
 
@@ -246,7 +260,7 @@ class Bench {
   // Random requests at every port that is not held by a refused one.
   void drive_race() {
     if (!top_.load_wr_valid_i || load_done_) {
-      const Buffer buffer = pick(0, 1) ? Buffer::kIbuf : pick(0, 2) ? Buffer::kVmem : Buffer::kParam;
+      const Buffer buffer = pick(0, 1) ? Buffer::kIbuf : pick(0, 3) ? Buffer::kVmem : pick(0, 1) ? Buffer::kTable : Buffer::kParam;
       const uint32_t base = free_base(buffer);
       drive_load(buffer, base + pick(0, (bytes(buffer).size() - base) / kDramBytes - 1) * kDramBytes,
                  pick(0, 1) ? ~0ull : rng_());
@@ -273,6 +287,8 @@ class Bench {
     }
     top_.vec_param_valid_i = pick(0, 1);
     top_.vec_param_row_i = pick(0, kParamRows - 1);
+    top_.vec_table_valid_i = pick(0, 2) == 0;
+    for (uint32_t l = 0; l < kLanes; ++l) top_.vec_table_entry_i[l] = pick(0, kTableBytes / 4 - 1);
     top_.vec_wr_valid_i = pick(0, 3);
     top_.vec_wr_mask_i = pick(0, 1) ? ~0ull : rng_();
     const int ibuf_port = pick(0, 1);
@@ -297,6 +313,7 @@ class Bench {
     store_done_ = top_.store_rd_valid_i && top_.store_rd_ready_o;
     vector_done_ = top_.vec_rd_valid_i && top_.vec_rd_ready_o;
     const bool param = top_.vec_param_valid_i;
+    looked_up_ |= top_.vec_table_valid_i;
 
     // Reads first: a row read in the cycle in which it is written gives the old bytes.
     std::array<uint8_t, kDramBytes> stored{};
@@ -322,8 +339,22 @@ class Bench {
         for (uint32_t b = 0; b < 4; ++b)
           parameters[i] |= int32_t(uint32_t{machine_.param[top_.vec_param_row_i * kParamRowBytes + 4 * i + b]} << 8 * b);
 
-    if (load_done_)
-      for (uint32_t i = 0; i < kDramBytes; ++i)
+    if (top_.vec_table_valid_i)
+      for (uint32_t l = 0; l < kLanes; ++l)
+        for (uint32_t b = entries_[l] = 0; b < 4; ++b)
+          entries_[l] |= uint32_t{machine_.table[4 * top_.vec_table_entry_i[l] + b]} << 8 * b;
+
+    // TABLE: a word of the beat in every cycle in which VECTOR does not read.
+    uint32_t first = 0, last = load_done_ ? kDramBytes : 0;
+    if (top_.load_wr_valid_i && Buffer(top_.load_wr_buffer_i) == Buffer::kTable) {
+      const bool write = !top_.vec_table_valid_i;
+      first = 4 * table_word_, last = write ? first + 4 : first;
+      table_word_ += write;
+      CHECK(load_done_ == (write && table_word_ == kDramBytes / 4), "TABLE is ready after %u words", table_word_);
+    }
+    if (load_done_ || !top_.load_wr_valid_i) table_word_ = 0;
+    if (top_.rst_ni)
+      for (uint32_t i = first; i < last; ++i)
         if (uint64_t{top_.load_wr_strb_i} >> i & 1)
           bytes(Buffer(top_.load_wr_buffer_i))[top_.load_wr_addr_i + i] = top_.load_wr_data_i[i];
     for (int port = 0; port < 2; ++port) {
@@ -354,6 +385,9 @@ class Bench {
     for (uint32_t l = 0; param && l < kLanes; ++l)
       CHECK(int32_t(top_.vec_param_bias_o[l]) == parameters[l] && int32_t(top_.vec_param_mult_o[l]) == parameters[kLanes + l],
             "cycle %lu: PARAM row %u lane %u differs", now_, top_.vec_param_row_i, l);
+    for (uint32_t l = 0; l < kLanes && looked_up_; ++l)
+      CHECK(top_.vec_table_data_o[l] == entries_[l], "cycle %lu: TABLE gives %08x in lane %u, expected %08x", now_,
+            top_.vec_table_data_o[l], l, entries_[l]);
     contended_ += race_ && ((top_.vec_rd_valid_i && !vector_done_) || (top_.store_rd_valid_i && !store_done_) ||
                             (top_.load_wr_valid_i && !load_done_));
   }
@@ -367,6 +401,9 @@ class Bench {
   std::mt19937 rng_;
   Machine machine_;
   std::vector<bool> touched_;  // OBUF rows that MATRIX may be writing
+  std::array<uint32_t, kLanes> entries_{};  // the last that were read of TABLE, once looked_up_
+  bool looked_up_ = false;
+  uint32_t table_word_ = 0;    // of the beat that LOAD is writing
   uint64_t now_ = 0;           // clock edges so far
   bool race_ = false;
   bool instr_done_ = false, load_done_ = false, store_done_ = false, vector_done_ = false;
@@ -388,6 +425,13 @@ int main_(int instructions, uint32_t seed, uint64_t cycles) {
   bench.run({one, one, rows, onto, one, rows, rows, overwrite, onto}, false);
   one.n_c = 1;
   bench.run(std::vector<MatrixInstr>(20, one), false);
+  if (kRows == kCols) {  // no bubble between transposed tiles, in either direction of the change
+    MatrixInstr turned = rows;
+    turned.weight_transposed = 1;
+    bench.run({turned, turned, rows, turned, rows, rows, turned}, false);
+    one.weight_transposed = 1, one.wbuf = 3;
+    bench.run(std::vector<MatrixInstr>(20, one), false);
+  }
 
   for (int done = 0; done < instructions;) {
     std::vector<MatrixInstr> batch;
@@ -408,7 +452,12 @@ int main_(int instructions, uint32_t seed, uint64_t cycles) {
   MatrixInstr bad;
   for (auto field : {&MatrixInstr::n_x, &MatrixInstr::n_y, &MatrixInstr::n_kx, &MatrixInstr::n_ky, &MatrixInstr::n_c})
     bad = {}, bad.*field = 0, bench.fail(bad, Error::kIllegal, "a zero count");
-  bad = {}, bad.weight_transposed = 1, bench.fail(bad, Error::kIllegal, "weight_transposed");
+  if (kRows != kCols) {
+    bad = {}, bad.weight_transposed = 1, bench.fail(bad, Error::kIllegal, "weight_transposed");
+  } else {
+    bad = {}, bad.weight_transposed = 1, bad.n_kx = 2, bad.wbuf = kWbufRows - 2 * kRows + 1;
+    bench.fail(bad, Error::kLocalRange, "transposed tiles past the end");
+  }
   bad = {}, bad.ibuf = kIbufRows, bench.fail(bad, Error::kLocalRange, "ibuf past the end");
   bad = {}, bad.n_x = 3, bad.s_x = -1, bad.ibuf = 1, bench.fail(bad, Error::kLocalRange, "ibuf below 0");
   bad = {}, bad.n_c = 2, bad.s_c = 8388607, bench.fail(bad, Error::kLocalRange, "a far stride");
