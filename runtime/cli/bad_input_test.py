@@ -98,6 +98,20 @@ def test_bad_argument(argv, word, tmp_path, capsys):
     assert error.splitlines()[-1].startswith("error: ")
 
 
+def test_configuration_out_of_range_names_every_field(tmp_path, capsys):
+    text = pathlib.Path("proto/arch/nano4.textproto").read_text()
+    config = tmp_path / "mine.textproto"
+    config.write_text(text.replace("rows: 4 ", "rows: 12 ").replace("queue_depth: 8", "queue_depth: 0"))
+    (tmp_path / "m.onnx").write_bytes(GOOD)
+    status, error, written = run(
+        tmp_path, capsys, "compile", f"--model={tmp_path}/m.onnx", f"--config={config}",
+        f"--output={tmp_path}/p.npu",
+    )
+    assert (status, written) == (1, [])
+    assert "matrix.rows" in error and "12" in error
+    assert "queue_depth" in error
+
+
 def test_unknown_flag_and_command(tmp_path, capsys):
     assert run(tmp_path, capsys, "run", "--colour=red")[0] == 2
     status, error, _ = run(tmp_path, capsys, "fly")
@@ -129,6 +143,14 @@ def test_program_is_refused_when_corrupted_or_of_another_machine(tmp_path, capsy
         status, error, _ = run(tmp_path, capsys, "run", *arguments)
         assert status == 1
         assert "recompile" in error
+
+
+def test_dump_after_prints_the_pass(tmp_path, capsys):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(GOOD)
+    argv = ["compile", f"--model={path}", f"--output={tmp_path}/m.npu", "--dump-after=import"]
+    assert guarded(main.main, argv) == 0
+    assert "# after import" in capsys.readouterr().out
 
 
 def test_a_good_model_runs(tmp_path, capsys):

@@ -20,6 +20,10 @@ def main(argv: list[str]) -> int:
     options.add_model_flags(values)
     flags.DEFINE_string("output", None, "program file to write", flag_values=values)
     flags.DEFINE_string("times", None, "JSON file for the compile time in seconds", flag_values=values)
+    flags.DEFINE_multi_string(
+        "dump_after", [], "passes (compiler/passes/pipeline.py) after which the program is printed as text",
+        flag_values=values,
+    )
     options.parse(values, "compile", argv)
     if not values["output"].value:
         raise UserError("--output: a file for the program must be given")
@@ -28,7 +32,12 @@ def main(argv: list[str]) -> int:
     qdq, _ = options.load_quantized(values)
     started = time.monotonic()
     with screen.status("compiling"):
-        program = compile_model(qdq, arch, CompileOptions(model_name=options.model_name(values)))
+        wanted = CompileOptions(
+            model_name=options.model_name(values),
+            dump_after=tuple(values["dump_after"].value),
+            dump=lambda name, text: screen.print_line(f"# after {name}\n{text}"),
+        )
+        program = compile_model(qdq, arch, wanted)
     seconds = time.monotonic() - started
     try:
         programs.save(program, output)

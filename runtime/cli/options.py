@@ -14,7 +14,7 @@ from absl import flags
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
-from jacquard.proto.lib.arch import Arch, load_config
+from jacquard.proto.lib.arch import Arch, load_arch, load_config
 from jacquard.proto.lib.errors import UserError
 
 CALIBRATION_SAMPLES = 4
@@ -46,7 +46,7 @@ def _underscored(arg: str) -> str:
 def add_model_flags(values: flags.FlagValues) -> None:
     """--model, --config, --calibration, --shape, --seed."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
-    flags.DEFINE_string("config", "edge16", "configuration, by name", flag_values=values)
+    flags.DEFINE_string("config", "edge16", "configuration: a name, or a .textproto file (without RTL)", flag_values=values)
     flags.DEFINE_string(
         "calibration", None, "folder of .npz files, an array per input, to calibrate a float model",
         flag_values=values,
@@ -58,7 +58,9 @@ def add_model_flags(values: flags.FlagValues) -> None:
 
 
 def arch_of(name: str) -> Arch:
-    """Configuration by name. Raises UserError naming the known ones."""
+    """Configuration by name, or a .textproto of the user's own. Raises UserError."""
+    if name.endswith(".textproto"):
+        return load_arch(name)
     return load_config(name)
 
 
