@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.compiler.codelets.base import Case
 from jacquard.compiler.codelets.case_model import model_of
-from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model
+from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model, parse_override
 from jacquard.compiler.passes.pipeline import GRAPH_PASSES
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch, load_config
@@ -107,6 +107,34 @@ def test_overrides_that_do_not_fit_are_refused() -> None:
     )
     with pytest.raises(UserError, match="layer Conv_case: the tile sizes given do not fit nano4"):
         compile_model(model, NANO4, options)
+
+
+def test_overrides_from_text() -> None:
+    assert parse_override("a:b:tile_height=4,fuse=false") == (
+        "a:b", LayerOverride(tile_height=4, fuse=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tile_height=4", "must be LAYER:FIELD=VALUE,..., got no layer"),
+        ("conv:height=4", "field must be one of tile_height, tile_width, channel_tiles"),
+        ("conv:tile_height=-4", "tile_height must be a positive number, got '-4'"),
+        ("conv:fuse=no", "fuse must be true or false, got 'no'"),
+    ],
+)
+def test_overrides_that_are_not_understood(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_override(text)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UserError, match="override of layer cnov: must name one of the model's 2"):
+        compile_model(residual_model(), EDGE16,
+                      CompileOptions(overrides={"cnov": LayerOverride(fuse=False)}))
+    with pytest.raises(UserError, match="--dump-after tiles: must be one of import, legalize"):
+        compile_model(residual_model(), EDGE16, CompileOptions(dump_after=("tiles",)))
 
 
 def test_dump_after_gives_the_text_of_each_stage() -> None:
