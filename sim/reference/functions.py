@@ -26,7 +26,7 @@ class Function:
 
 
 def _elementwise(f: Callable[[float], float]) -> RealFunction:
-    return lambda x: np.frompyfunc(f, 1, 1)(x).astype(np.float64)
+    return lambda x: np.asarray(np.frompyfunc(f, 1, 1)(x), np.float64)
 
 
 erf = _elementwise(math.erf)

@@ -276,8 +276,8 @@ def constant_of_shape(node: Node, inputs: list[Operand | None]) -> list[Operand]
 
 
 def range_(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    start, limit, delta = (_plain(node, x).reshape(()) for x in inputs)
-    return [np.arange(start, limit, delta, dtype=start.dtype)]
+    start, limit, delta = (_plain(node, x) for x in inputs)
+    return [np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)]
 
 
 def trilu(node: Node, inputs: list[Operand | None]) -> list[Operand]:

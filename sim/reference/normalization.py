@@ -75,9 +75,8 @@ def _normalization(node: Node, inputs: list[Operand | None], centred: bool) -> l
         raise UserError(
             f"{node.place}: rows must have 1 to {LONGEST_ROW} elements, got {n}; split the model"
         )
-    gamma, beta = (None if x is None else np.broadcast_to(x.reshape(-1), (n,))
-                   for x in (gamma, beta))
-    assert gamma is not None
+    gamma = np.broadcast_to(gamma.reshape(-1), (n,))
+    beta = None if beta is None else np.broadcast_to(beta.reshape(-1), (n,))
     scale = float(term.scale)
     if not np.isfinite(gamma).all() or (beta is not None and not np.isfinite(beta).all()):
         raise UserError(f"{node.place}: gains must be finite, got inf or NaN; mend the weights")
@@ -90,7 +89,7 @@ def _normalization(node: Node, inputs: list[Operand | None], centred: bool) -> l
     def exact() -> Float64Array:
         x = term.q * scale
         d = x - x.mean(axis=-1, keepdims=True) if centred else x
-        y = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + epsilon) * gamma
+        y: Float64Array = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + epsilon) * gamma
         return y if beta is None else y + beta
 
     cache: list[tuple[Int64Array, float]] = []

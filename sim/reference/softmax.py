@@ -42,7 +42,7 @@ def _operands(
     if bad.any():
         raise UserError(
             f"{node.place}: an additive mask must be 0 or at most {MASKED:g}, got "
-            f"{offset[bad].flat[0]!r}; quantize the sum before it instead"
+            f"{offset[bad].flat[0]:g}; quantize the sum before it instead"
         )
     return operand.terms[0], offset != 0, offset
 

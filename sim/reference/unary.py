@@ -33,7 +33,8 @@ def unary(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     function = FUNCTIONS[node.op](node)
     if not isinstance(inputs[0], (Value, Pending)):
         with np.errstate(all="ignore"):
-            return [function.of(np.asarray(inputs[0], np.float64)).astype(np.float32)]
+            x: Float64Array = np.asarray(inputs[0]).astype(np.float64)
+            return [function.of(x).astype(np.float32)]
     return [_by_table(node, inputs[0], function)]
 
 
