@@ -97,7 +97,7 @@ def _same_grid(a: Term, b: Term) -> bool:
 
 
 def where(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    """A choice element by element; a constant of at most -10^4 is a mask for a softmax behind it."""
+    """A choice element by element; a constant of at most -10^4 masks for a softmax."""
     condition = _plain(node, inputs[0]).astype(np.bool_)
     a, b = inputs[1], inputs[2]
     assert a is not None and b is not None

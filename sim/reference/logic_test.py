@@ -21,7 +21,8 @@ INPUTS: dict[str, AnyArray] = {
 }
 DECLARED = "int16[2,3,6,8] a, int8[2,3,6,8] b, int64[2,8] keep, int64[2,3] ids"
 CONSTANTS: dict[str, AnyArray | np.generic] = {
-    "sa": np.float32(0.005), "za": np.int16(0), "sb": np.float32(0.07), "zb": np.int8(-4),
+    "sa": np.float32(0.005), "za": np.int16(0), "z16": np.int16(5),
+    "sb": np.float32(0.07), "zb": np.int8(-4),
     "sy": np.float32(1 / 255), "zy": np.uint8(0), "so": np.float32(0.05), "zo": np.int8(3),
     "zero": np.float32(0), "low": np.float32(-3.4028235e38), "inf": np.float32("-inf"),
     "third": np.float32(1 / 3), "half": np.float32(0.5), "minus": np.float32(-1.25),
@@ -30,7 +31,8 @@ CONSTANTS: dict[str, AnyArray | np.generic] = {
     "table": np.rint(RNG.normal(size=(7, 16)) * 9000).astype(np.int16), "st": np.float32(2e-4),
     "zt": np.int16(0), "i0": np.array(0, np.int64), "s16": np.float32(1e-3), "z32": np.int32(0),
     "zu16": np.uint16(0), "gain": np.ones(8, np.float32), "gain6": np.ones(6, np.float32),
-    "cols": RNG.normal(size=4).astype(np.float32), "w": RNG.integers(-99, 99, (8, 4)).astype(np.int8),
+    "cols": RNG.normal(size=4).astype(np.float32),
+    "w": RNG.integers(-99, 99, (8, 4)).astype(np.int8),
     "sw": np.array([0.01, 0.02, 0.015, 0.007], np.float32), "zw": np.zeros(4, np.int8),
     "bias": RNG.integers(-9000, 9000, 4).astype(np.int32), "zbias": np.zeros(4, np.int32),
     "sbias": np.float32(0.07) * np.array([0.01, 0.02, 0.015, 0.007], np.float32),
@@ -85,14 +87,16 @@ SOFTMAX = {
              f"{PROBABILITIES}",
     "causal": f"{A} t = Transpose<perm = [0,1,3,2]>(x) g = MatMul(x, t) "
               "h = QuantizeLinear(g, sa, za) j = DequantizeLinear(h, sa, za) "
-              "n = Constant<value_ints = [6,6]>() f = ConstantOfShape<value = float[1] {-30000.0}>(n)"
+              "n = Constant<value_ints = [6,6]>() "
+              "f = ConstantOfShape<value = float[1] {-30000.0}>(n)"
               f" u = Trilu<upper = 1>(f, one) s = Add(j, u) p = Softmax(s) {PROBABILITIES}",
 }
 
 
 def model_of(body: str, dtype: int | None = None) -> onnx.ModelProto:
     """A model in onnx.parser's notation with the inputs and constants that it names."""
-    model: onnx.ModelProto = parser.parse_model(f"{HEADER} g ({DECLARED}) => (int8[] y) {{ {body} }}")
+    text = f"{HEADER} g ({DECLARED}) => (int8[] y) {{ {body} }}"
+    model: onnx.ModelProto = parser.parse_model(text)
     used = {name for node in model.graph.node for name in node.input}
     for i in reversed(range(len(model.graph.input))):
         if model.graph.input[i].name not in used:
@@ -155,12 +159,15 @@ NORM = "p = LayerNormalization({0}, gain)"
         (f"{A} {MASK} m = Where(r, zero, small_mask) s = Add(x, m) p = Softmax(s) {PROBABILITIES}",
          "an additive mask must be 0 or at most -10000, got -100"),
         (f"{A} {B} s = Add(x, v) p = Softmax(s) {PROBABILITIES}", "sum that no QuantizeLinear"),
-        (f"{A} q = Softmax(x) p = MatMul(q, x) {PROBABILITIES}", "must be quantized, got the result "
-         "of a nonlinear operator that no QuantizeLinear has read"),
+        (f"{A} q = Softmax(x) p = MatMul(q, x) {PROBABILITIES}", "must be quantized, got the "
+         "result of a nonlinear operator that no QuantizeLinear has read"),
         (f"{A} y = Softmax(x)", "output y: must be quantized"),
         (f"{A} {B} s = Mul(x, v) p = Gelu(s) {PROBABILITIES}", "8- or 16-bit tensor of one scale"),
         (f"{A} p = Sigmoid(x) y = QuantizeLinear(p, sy, zu16)", "must have an 8-bit type or int16"),
-        (f"{A} {B} s = Mul(x, v) {NORM.format('s')} {OUT.format('p')}", "8- or 16-bit tensor of one"),
+        (f"{A} {B} s = Mul(x, v) {NORM.format('s')} {OUT.format('p')}",
+         "8- or 16-bit tensor of one"),
+        (f"u = DequantizeLinear(a, sa, z16) {NORM.format('u')} {OUT.format('p')}",
+         "must have its zero point in the middle of its type, got 5 beside it"),
         (f"{A} p = LayerNormalization(x, gain6) {OUT.format('p')}", "must run over the last axis"),
         (f"{A} p = LayerNormalization<epsilon = 1.0e9>(x, gain) {OUT.format('p')}",
          "epsilon must be below"),

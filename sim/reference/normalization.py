@@ -66,10 +66,10 @@ def _normalization(node: Node, inputs: list[Operand | None], centred: bool) -> l
             f"{term.bits or 'no'} bits and scales of shape {term.scale.shape}; quantize its "
             "operand to 16 bits"
         )
-    if term.bits == 16 and np.abs(term.q).max(initial=0) > 2**15:
+    if term.bits == 16 and term.zero:
         raise UserError(
-            f"{node.place}: 16-bit operands must lie within 32768 of their zero point, got "
-            f"{np.abs(term.q).max()}; quantize the operand symmetrically"
+            f"{node.place}: a 16-bit operand must have its zero point in the middle of its type, "
+            f"got {term.zero} beside it; quantize the operand symmetrically"
         )
     if not 1 <= n <= LONGEST_ROW:
         raise UserError(
@@ -121,9 +121,10 @@ class Steps:
 
 def row_steps(n: int, bits: int, centred: bool) -> Steps:
     """The scaling of rows of n elements of 8 or 16 bits."""
-    b = 24 - bits
-    if not centred:
+    if not centred:  # an unsigned byte needs a bit more than a centred one
+        b = 8 if bits == 16 else 15
         return Steps(2.0**b, 1 << b, 0, 15 + (n + n // 8).bit_length())
+    b = 24 - bits
     length = n.bit_length() - 1
     cube = n**3
     k = 15 - 2 * length + (cube + cube // 8).bit_length()

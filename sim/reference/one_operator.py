@@ -39,7 +39,7 @@ class Errors:
     """In output steps, over the elements that the output's type can hold.
 
     Attributes:
-      largest, rms: distance of the integers from the unrounded float result (0.5 and 0.289 at best).
+      largest, rms: distance of the integers from the unrounded float result (0.5, 0.289 at best).
       beyond: share of elements further than 0.6 away.
       far: share of elements that differ by more than 1 from the rounded float result.
     """

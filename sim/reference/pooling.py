@@ -84,7 +84,7 @@ def _mean(node: Node, operand: Operand, axes: tuple[int, ...], keepdims: bool) -
 
 
 def reduce(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    """ReduceSum, ReduceMax, ReduceMin over `axes` (all where absent): integers of the same scale."""
+    """ReduceSum, ReduceMax, ReduceMin over `axes` (all where absent), in the same scale."""
     functions: dict[str, Callable[..., AnyArray]] = {
         "ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min,
     }
