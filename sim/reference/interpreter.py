@@ -18,16 +18,15 @@ from jacquard.sim.reference import (
     elementwise,
     linear,
     logic,
-    normalization,
     pooling,
     quantization,
     shape,
-    unary,
 )
-from jacquard.sim.reference.functions import FUNCTIONS
 from jacquard.sim.reference.node import Node, parse
+from jacquard.sim.reference.nonlinear import normalization, unary
+from jacquard.sim.reference.nonlinear.functions import FUNCTIONS
+from jacquard.sim.reference.nonlinear.softmax import softmax
 from jacquard.sim.reference.pending import Pending
-from jacquard.sim.reference.softmax import softmax
 from jacquard.sim.reference.value import AnyArray, Operand, Value
 
 Operator = Callable[[Node, list[Operand | None]], list[Operand]]

@@ -13,9 +13,9 @@ import onnx
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Int64Array, quantize_constant
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.softmax import MASKED
 from jacquard.sim.reference.pending import Pending, Target
 from jacquard.sim.reference.quantization import rounded
-from jacquard.sim.reference.softmax import MASKED
 from jacquard.sim.reference.value import (
     AnyArray,
     Operand,

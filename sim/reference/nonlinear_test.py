@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jacquard.sim.reference.interpreter import run_reference
+from jacquard.sim.reference.nonlinear.softmax import EXP
 from jacquard.sim.reference.one_operator import Errors, Grid, errors, float_result, qdq_model
-from jacquard.sim.reference.softmax import EXP
 from jacquard.sim.reference.value import AnyArray
 
 EVERY: dict[str, AnyArray] = {

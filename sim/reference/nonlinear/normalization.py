@@ -14,9 +14,9 @@ from jacquard.proto.lib.fixed_point import (
     rounding_shift,
 )
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.rows import exponent, held, norm, product
+from jacquard.sim.reference.nonlinear.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.pending import Pending, Target
-from jacquard.sim.reference.rows import exponent, held, norm, product
-from jacquard.sim.reference.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.value import Operand, Term, real_constant, single
 
 LONGEST_ROW = 32768

@@ -11,12 +11,12 @@ from jacquard.proto.lib.fixed_point import (
     quantize_multipliers,
     rounding_shift,
 )
-from jacquard.sim.reference.functions import FUNCTIONS, Function, power
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.functions import FUNCTIONS, Function, power
+from jacquard.sim.reference.nonlinear.reduced import logarithm, reciprocal, square_root
+from jacquard.sim.reference.nonlinear.rows import product
+from jacquard.sim.reference.nonlinear.table import interpolated, stepped
 from jacquard.sim.reference.pending import Pending, Target
-from jacquard.sim.reference.reduced import logarithm, reciprocal, square_root
-from jacquard.sim.reference.rows import product
-from jacquard.sim.reference.table import interpolated, stepped
 from jacquard.sim.reference.value import (
     AnyArray,
     Operand,

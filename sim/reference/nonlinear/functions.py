@@ -9,7 +9,7 @@ import numpy as np
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Float64Array
 from jacquard.sim.reference.node import Node
-from jacquard.sim.reference.table import RealFunction
+from jacquard.sim.reference.nonlinear.table import RealFunction
 
 
 @dataclass(frozen=True)

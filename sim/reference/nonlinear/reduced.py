@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from jacquard.proto.lib.fixed_point import Int64Array, quantize_multipliers, rounding_shift
+from jacquard.sim.reference.nonlinear.rows import exponent, held, norm, product
+from jacquard.sim.reference.nonlinear.softmax import RECIPROCAL
+from jacquard.sim.reference.nonlinear.table import T_MAX, T_MIN, Table, interpolated
 from jacquard.sim.reference.pending import Target
-from jacquard.sim.reference.rows import exponent, held, norm, product
-from jacquard.sim.reference.softmax import RECIPROCAL
-from jacquard.sim.reference.table import T_MAX, T_MIN, Table, interpolated
 
 
 def _table(function: np.ufunc) -> Table:
