@@ -218,8 +218,9 @@ def _calibrate(
     calibrator.select_tensors_to_calibrate = lambda _: (wanted, kinds)
     calibrator.augment_graph()
     calibrator.create_inference_session()
-    for batch in batches:  # one at a time: a histogram keeps what it was given
-        calibrator.collect_data(_One(batch))
+    # Ranges merge exactly, so memory for one sample is enough; histograms merge into others.
+    for group in ([batch] for batch in batches) if method == "minmax" else [list(batches)]:
+        calibrator.collect_data(_Samples(group))
     found = {}
     for name, data in calibrator.compute_data().items():
         lo, hi = (float(np.asarray(bound).reshape(())) for bound in data.range_value)
@@ -229,14 +230,15 @@ def _calibrate(
     return found
 
 
-class _One(calibrate.CalibrationDataReader):  # type: ignore[misc]
-    """One sample, once."""
+class _Samples(calibrate.CalibrationDataReader):  # type: ignore[misc]
+    """Some samples, once."""
 
-    def __init__(self, batch: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        self._rest = [dict(batch)]
+    def __init__(self, samples: Iterable[Mapping[str, npt.NDArray[np.generic]]]) -> None:
+        self._samples = iter(samples)
 
     def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
-        return self._rest.pop() if self._rest else None
+        sample = next(self._samples, None)
+        return None if sample is None else dict(sample)
 
 
 class _Writer:

@@ -5,6 +5,7 @@ on one thread, and the result is the same bytes each time.
 """
 
 import contextlib
+import io
 import logging
 import pathlib
 import tempfile
@@ -220,11 +221,12 @@ def _strip(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """onnxruntime.quantization logs advice through the root logger."""
+    """onnxruntime.quantization logs advice through the root logger, and its histograms print."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(previous)
 
