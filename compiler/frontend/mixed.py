@@ -21,6 +21,7 @@ from onnxruntime.quantization import calibrate
 
 from jacquard.compiler.frontend.patterns.movement import MOVEMENTS
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
+from jacquard.proto.lib.errors import raise_if_any
 
 PRODUCTS = ("MatMul", "Gemm", "Conv")
 # Of one activation operand, whose values they do not change.
@@ -30,6 +31,7 @@ _NARROW, _WIDE = 8, 16
 _HEADROOM = 1.25
 LARGEST_LOGIT_SCALE = 0.01
 _MASKING = -1e4
+_LARGEST = 3e10  # what a scale of 1e6 reaches in 16 bits
 _CALIBRATORS = {
     "minmax": calibrate.MinMaxCalibrater,
     "entropy": calibrate.EntropyCalibrater,
@@ -227,6 +229,13 @@ def _calibrate(
         edges = getattr(data, "hist_edges", None)
         whole = (lo, hi) if edges is None else (float(edges[0]), float(edges[-1]))
         found[name] = _Range(lo, hi, *whole)
+    raise_if_any(
+        f"tensor {name}: must be finite and below {_LARGEST:.0e} in calibration, got "
+        f"{at.lowest:g} .. {at.highest:g}; calibrate with data in its normal range, or keep a "
+        "mask's constant out of the quantized part"
+        for name, at in sorted(found.items())
+        if not max(abs(at.lowest), abs(at.highest)) < _LARGEST
+    )
     return found
 
 

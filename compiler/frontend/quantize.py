@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -191,6 +191,16 @@ def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]])
         for value in model.graph.input
         if value.name not in constants
     }
+    types = {
+        value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        for value in model.graph.input
+    }
+    tables = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
+    rows: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[0] in tables and node.input[1] in wanted:
+            name = node.input[1]
+            rows[name] = min(tables[node.input[0]], rows.get(name, tables[node.input[0]]))
     problems = []
     for index, batch in enumerate(batches):
         for name in sorted(set(batch) ^ set(wanted)):
@@ -204,6 +214,17 @@ def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]])
                 problems.append(
                     f"calibration sample {index}: {name} must have shape {wanted[name]}, got "
                     f"{list(batch[name].shape)}; reshape it"
+                )
+            elif batch[name].dtype != types[name]:
+                problems.append(
+                    f"calibration sample {index}: {name} must be {types[name]}, got "
+                    f"{batch[name].dtype}; convert it"
+                )
+            elif name in rows and not ((0 <= batch[name]) & (batch[name] < rows[name])).all():
+                outside = batch[name][(batch[name] < 0) | (batch[name] >= rows[name])]
+                problems.append(
+                    f"calibration sample {index}: {name} must lie in [0, {rows[name]}), got "
+                    f"{outside.flat[0]}; use the model's own vocabulary"
                 )
             elif not np.isfinite(batch[name]).all():
                 problems.append(
