@@ -132,7 +132,7 @@ def test_a_qdq_file_is_imported_as_it_is(name: str) -> None:
 
 
 def same_weights(source: onnx.ModelProto, target: onnx.ModelProto) -> onnx.ModelProto:
-    """`target` with the weights of `source`; only the position table has another name and length."""
+    """`target` with the weights of `source`; the position table alone has another name, length."""
     given = {t.name: numpy_helper.to_array(t) for t in source.graph.initializer}
     (positions,) = [v for n, v in given.items() if n.endswith("position_embeddings.weight")]
     given["embedding_2"] = positions[None, :32]

@@ -8,7 +8,8 @@ from onnx import helper, numpy_helper, parser
 
 from jacquard.benchmarks.models.seeded import SeededStream, calibration_batches, seeded_inputs
 from jacquard.compiler.frontend.import_model import import_model
-from jacquard.compiler.frontend.mixed import LARGEST_LOGIT_SCALE, wants_mixed
+from jacquard.compiler.frontend.mixed import LARGEST_LOGIT_SCALE
+from jacquard.compiler.frontend.mixed_plan import wants_mixed
 from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.proto.lib.errors import UserError
 
@@ -22,7 +23,8 @@ def normal(*shape: int, seed: int = 1) -> np.ndarray:
 
 
 def parsed(text: str, **tensors: np.ndarray) -> onnx.ModelProto:
-    model: onnx.ModelProto = parser.parse_model(f'<ir_version: 10, opset_import: ["" : 20]> g {text}')
+    head = '<ir_version: 10, opset_import: ["" : 20]>'
+    model: onnx.ModelProto = parser.parse_model(f"{head} g {text}")
     model.graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in tensors.items())
     return import_model(model.SerializeToString())
 
@@ -251,7 +253,8 @@ def test_infinite_activations_are_refused() -> None:
                    w=normal(16, 16))
     with pytest.raises(UserError) as error:
         quantized(model)
-    assert [line.split(":")[0] for line in error.value.lines] == ["tensor a", "tensor b", "tensor y"]
+    places = [line.split(":")[0] for line in error.value.lines]
+    assert places == ["tensor a", "tensor b", "tensor y"]
     assert error.value.lines[1] == (
         "tensor b: must be finite and below 3e+10 in calibration, got -inf .. inf; calibrate with "
         "data in its normal range, or keep a mask's constant out of the quantized part"

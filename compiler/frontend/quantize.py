@@ -26,7 +26,8 @@ from onnxruntime.quantization.operators.activation import QDQRemovableActivation
 from onnxruntime.quantization.registry import QDQRegistry
 
 from jacquard.compiler.frontend.fold import infer_shapes
-from jacquard.compiler.frontend.mixed import quantize_mixed, wants_mixed
+from jacquard.compiler.frontend.mixed import quantize_mixed
+from jacquard.compiler.frontend.mixed_plan import wants_mixed
 from jacquard.compiler.frontend.patterns.pipeline import raised
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
@@ -220,7 +221,7 @@ def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]])
                     f"calibration sample {index}: {name} must be {types[name]}, got "
                     f"{batch[name].dtype}; convert it"
                 )
-            elif name in rows and not ((0 <= batch[name]) & (batch[name] < rows[name])).all():
+            elif name in rows and not ((batch[name] >= 0) & (batch[name] < rows[name])).all():
                 outside = batch[name][(batch[name] < 0) | (batch[name] >= rows[name])]
                 problems.append(
                     f"calibration sample {index}: {name} must lie in [0, {rows[name]}), got "

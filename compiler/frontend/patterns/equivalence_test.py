@@ -1,4 +1,4 @@
-"""What the tests of the rewrites share: a model from text, and before against after in onnxruntime."""
+"""What the rewrites' tests share: a model from text; before against after in onnxruntime."""
 
 import numpy as np
 import onnx
@@ -32,7 +32,7 @@ def run(model: onnx.ModelProto, inputs: Arrays) -> list[np.ndarray]:
 
 
 def assert_same(model: onnx.ModelProto, inputs: Arrays | None = None) -> onnx.ModelProto:
-    """Imports and compares results on seeded inputs of twice the usual size; the imported model."""
+    """Imports and compares results, on seeded inputs if none are given; the imported model."""
     imported = import_model(model.SerializeToString())
     trials = [inputs] if inputs is not None else [seeded_inputs(imported, seed) for seed in (1, 2)]
     for trial in trials:

@@ -76,13 +76,15 @@ def _skip_norm(parts: _Parts) -> str | None:
         total = parts.add("Add", [inner, bias], total)
     else:
         total = parts.add("Add", [parts.operand(0), parts.operand(1)], total)
-    return _norm(parts, total, parts.operand(2), "" if simple else parts.operand(3), simple)
+    _norm(parts, total, parts.operand(2), "" if simple else parts.operand(3), simple)
+    return None
 
 
 def _simple_norm(parts: _Parts) -> str | None:
     if parts.output(1):
         return "without an output of the inverse deviation"
-    return _norm(parts, parts.operand(0), parts.operand(1), "", True)
+    _norm(parts, parts.operand(0), parts.operand(1), "", True)
+    return None
 
 
 def _norm(parts: _Parts, source: str, gamma: str, beta: str, simple: bool) -> None:
@@ -265,7 +267,8 @@ def _expand_one(view: View, parts: _Parts, shapes: list[tuple[int, ...]]) -> Non
         mask = constant if not mask else parts.add(
             "Max", [parts.add("Add", [mask, constant]),
                     parts.constant(np.array(np.finfo(np.float32).min, np.float32))])
-    result = _attend(parts, *names, mask)
+    query, key, value = names
+    result = _attend(parts, query, key, value, mask)
     if flat:
         parts.from_heads(result, parts.output(0))
     else:

@@ -79,7 +79,7 @@ def test_forms_without_an_expansion_are_named() -> None:
     model = attention("", "padding", num_heads=4)
     model.graph.initializer.append(
         onnx.numpy_helper.from_array(np.array([6, 6], np.int32), "padding"))
-    with pytest.raises(UserError, match=r"node mha \(MultiHeadAttention\): must be without key_pad"):
+    with pytest.raises(UserError, match=r"mha \(MultiHeadAttention\): must be without key_pad"):
         import_model(model.SerializeToString())
 
 

@@ -113,7 +113,7 @@ def _one_plus(view: View, name: str) -> str | None:
         return None
     for constant, other in (add.input, tuple(add.input)[::-1]):
         if view.is_scalar(constant, 1.0):
-            return other
+            return str(other)
     return None
 
 
