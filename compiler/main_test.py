@@ -9,7 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.compiler.codelets.base import Case
 from jacquard.compiler.codelets.case_model import model_of
+from jacquard.compiler.dram import plan as dram
 from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model, parse_override
+from jacquard.compiler.passes import storage
 from jacquard.compiler.passes.pipeline import GRAPH_PASSES
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch, load_config
@@ -57,6 +59,17 @@ def test_same_input_same_bytes(arch: Arch) -> None:
         for _ in range(2)
     )
     assert first == second
+
+
+def test_every_dram_plan_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stacked(tensors: list[tuple[str, int, int, int]], alignment: int) -> dram.Plan:
+        plan = dram.plan(tensors, alignment)
+        same = tuple(a._replace(offset_bytes=0) for a in plan.allocations)
+        return dataclasses.replace(plan, allocations=same)
+
+    monkeypatch.setattr(storage, "plan_dram", stacked)
+    with pytest.raises(AssertionError, match="must not overlap"):
+        compile_model(residual_model(), EDGE16)
 
 
 def test_fusion_is_one_layer_and_can_be_switched_off() -> None:
