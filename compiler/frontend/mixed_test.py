@@ -13,7 +13,6 @@ from jacquard.compiler.frontend.mixed_plan import wants_mixed
 from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.proto.lib.errors import UserError
 
-
 # 8-bit operands of few channels; a mistaken scale or zero point costs far more.
 NEAR_DB = 27
 
