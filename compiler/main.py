@@ -14,6 +14,7 @@ import onnx
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,33 @@ class CompileOptions:
     dump_after: tuple[str, ...] = ()
     dump: Callable[[str, str], None] | None = None
     fuse: bool = True
+
+
+def parse_override(text: str) -> tuple[str, LayerOverride]:
+    """`conv1:tile_height=4,fuse=false` -> ("conv1", LayerOverride(...)), for command lines.
+
+    Raises:
+      UserError: a field that does not exist, or a value that is not one of its kind.
+    """
+    name, colon, rest = text.rpartition(":")
+    place = f"--override {text}"
+    if not colon or not name:
+        raise UserError(f"{place}: must be LAYER:FIELD=VALUE,..., got no layer; name one")
+    fields = [field.name for field in dataclasses.fields(LayerOverride)]
+    found: dict[str, int | bool] = {}
+    for part in rest.split(","):
+        field, _, value = part.partition("=")
+        if field not in fields:
+            raise UserError(f"{place}: field must be one of {', '.join(fields)}, got {field!r}")
+        if field == "fuse":
+            if value not in ("true", "false"):
+                raise UserError(f"{place}: fuse must be true or false, got {value!r}")
+            found[field] = value == "true"
+        elif value.isdecimal() and int(value) > 0:
+            found[field] = int(value)
+        else:
+            raise UserError(f"{place}: {field} must be a positive number, got {value!r}")
+    return name, LayerOverride(**found)  # type: ignore[arg-type]
 
 
 def compile_model(

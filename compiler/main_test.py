@@ -9,7 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.compiler.codelets.base import Case
 from jacquard.compiler.codelets.case_model import model_of
-from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model
+from jacquard.compiler.dram import plan as dram
+from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model, parse_override
+from jacquard.compiler.passes import storage
 from jacquard.compiler.passes.pipeline import GRAPH_PASSES
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch, load_config
@@ -57,6 +59,17 @@ def test_same_input_same_bytes(arch: Arch) -> None:
         for _ in range(2)
     )
     assert first == second
+
+
+def test_every_dram_plan_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stacked(tensors: list[tuple[str, int, int, int]], alignment: int) -> dram.Plan:
+        plan = dram.plan(tensors, alignment)
+        same = tuple(a._replace(offset_bytes=0) for a in plan.allocations)
+        return dataclasses.replace(plan, allocations=same)
+
+    monkeypatch.setattr(storage, "plan_dram", stacked)
+    with pytest.raises(AssertionError, match="must not overlap"):
+        compile_model(residual_model(), EDGE16)
 
 
 def test_fusion_is_one_layer_and_can_be_switched_off() -> None:
@@ -107,6 +120,34 @@ def test_overrides_that_do_not_fit_are_refused() -> None:
     )
     with pytest.raises(UserError, match="layer Conv_case: the tile sizes given do not fit nano4"):
         compile_model(model, NANO4, options)
+
+
+def test_overrides_from_text() -> None:
+    assert parse_override("a:b:tile_height=4,fuse=false") == (
+        "a:b", LayerOverride(tile_height=4, fuse=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tile_height=4", "must be LAYER:FIELD=VALUE,..., got no layer"),
+        ("conv:height=4", "field must be one of tile_height, tile_width, channel_tiles"),
+        ("conv:tile_height=-4", "tile_height must be a positive number, got '-4'"),
+        ("conv:fuse=no", "fuse must be true or false, got 'no'"),
+    ],
+)
+def test_overrides_that_are_not_understood(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parse_override(text)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UserError, match="override of layer cnov: must name one of the model's 2"):
+        compile_model(residual_model(), EDGE16,
+                      CompileOptions(overrides={"cnov": LayerOverride(fuse=False)}))
+    with pytest.raises(UserError, match="--dump-after tiles: must be one of import, legalize"):
+        compile_model(residual_model(), EDGE16, CompileOptions(dump_after=("tiles",)))
 
 
 def test_dump_after_gives_the_text_of_each_stage() -> None:

@@ -1,7 +1,7 @@
 """yowasp's Yosys, whose slang front end reads modern SystemVerilog, as two actions.
 
 slang.py CACHE                         fills the folder CACHE with the compiled WebAssembly
-slang.py CACHE OUT COMMANDS FILE...    runs COMMANDS on copies of FILEs; they write OUT as netlist.v
+slang.py CACHE OUT COMMANDS FILE...    runs COMMANDS on copies of FILEs; they write OUT as netlist.il
 """
 
 import os
@@ -35,7 +35,7 @@ def main(cache: Path, out: Path | None = None, commands: str = "", files: tuple[
         try:
             status = _run(cache, commands)
             if status == 0:
-                shutil.copyfile("netlist.v", out)
+                shutil.copyfile("netlist.il", out)
         finally:
             os.chdir(back)
     return status

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
 
 from jacquard.benchmarks.models.fill import fill, load_graph
 from jacquard.benchmarks.models.seeded import (
@@ -19,6 +20,7 @@ from jacquard.benchmarks.models.seeded import (
     seeded_inputs,
     weights_digest,
 )
+from jacquard.benchmarks.models.sqnr import products_quantized, sqnr_table
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.sim.reference.against_ort import compare
@@ -26,7 +28,13 @@ from jacquard.sim.reference.interpreter import run_reference
 
 HERE = pathlib.Path(__file__).parent
 DIGESTS = json.loads((HERE / "digests.json").read_text())
-MACS = {"lenet": 416_520, "tinyresnet": 1_930_496, "mixnet": 254_336, "resnet50": 4_089_184_256}
+# BERT: layers (4 h^2 + 2 h f) s + 2 s^2 h each, and the pooler's h^2; 11,174,215,680 for the base.
+MACS = {
+    "lenet": 416_520, "tinyresnet": 1_930_496, "mixnet": 254_336, "resnet50": 4_089_184_256,
+    "bert_base": 12 * ((4 * 768**2 + 2 * 768 * 3072) * 128 + 2 * 128**2 * 768) + 768**2,
+    "bert_tiny2": 2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64**2,
+    "bert_tiny2_torchscript": 2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64**2,
+}
 SMALL = ("lenet", "tinyresnet", "mixnet")
 _FILLED: dict[str, onnx.ModelProto] = {}
 
@@ -38,11 +46,16 @@ def filled(name: str) -> onnx.ModelProto:
 
 
 def macs_of(model: onnx.ModelProto) -> int:
-    """Of Conv and Gemm at batch 1."""
+    """Of Conv, Gemm and MatMul at batch 1."""
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
               for v in (*model.graph.value_info, *model.graph.output)}
     weights = {t.name: list(t.dims) for t in model.graph.initializer}
+    sizes = {**shapes, **weights}
     return sum(
+        int(np.prod(shapes[node.output[0]])) * sizes[node.input[1]][-2]
+        for node in model.graph.node
+        if node.op_type == "MatMul"
+    ) + sum(
         int(np.prod(weights[node.input[1]])) * int(np.prod(shapes[node.output[0]][2:]))
         for node in model.graph.node
         if node.op_type in ("Conv", "Gemm")
@@ -80,8 +93,16 @@ def test_resnet50_is_version_one_point_five() -> None:
 def test_activations_keep_unit_variance(name: str) -> None:
     model = onnx.ModelProto()
     model.CopyFrom(filled(name))
+    constants = {tensor.name for tensor in model.graph.initializer}
     added = {i for node in model.graph.node if node.op_type == "Add" for i in node.input}
-    names = [node.output[0] for node in model.graph.node if node.op_type in ("Conv", "Gemm")]
+    residual = ("attention.output.dense.product", "output.dense.product")
+    added = {name for name in added if ".product" not in name or name.endswith(residual)}
+    names = [
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type in ("Conv", "Gemm")
+        or (node.op_type == "MatMul" and node.input[1] in constants)
+    ]
     for output in names:
         if output not in {o.name for o in model.graph.output}:
             model.graph.output.append(onnx.helper.make_empty_tensor_value_info(output))
@@ -108,6 +129,86 @@ def test_a_qdq_file_is_imported_as_it_is(name: str) -> None:
     again = import_model(quantized.SerializeToString())
     inputs = seeded_inputs(model, 1)
     assert run_reference(again, inputs).digests == run_reference(quantized, inputs).digests
+
+
+def same_weights(source: onnx.ModelProto, target: onnx.ModelProto) -> onnx.ModelProto:
+    """`target` with the weights of `source`; the position table alone has another name, length."""
+    given = {t.name: numpy_helper.to_array(t) for t in source.graph.initializer}
+    (positions,) = [v for n, v in given.items() if n.endswith("position_embeddings.weight")]
+    given["embedding_2"] = positions[None, :32]
+    filled_in = onnx.ModelProto()
+    filled_in.CopyFrom(target)
+    for tensor in filled_in.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims:
+            assert list(given[tensor.name].shape) == list(tensor.dims)
+            tensor.CopyFrom(numpy_helper.from_array(given[tensor.name], tensor.name))
+    return filled_in
+
+
+def test_both_exporters_forms_give_the_same_graph_and_results() -> None:
+    scripted = filled("bert_tiny2_torchscript")
+    exported = same_weights(scripted, filled("bert_tiny2"))
+    models = [import_model(m.SerializeToString()) for m in (scripted, exported)]
+    first, second = (Counter(node.op_type for node in m.graph.node) for m in models)
+    # TorchScript masks by -inf, so its guards against a row masked whole stay.
+    assert first - second == Counter({"IsNaN": 2, "Where": 2}) and not second - first
+    for seed in range(3):
+        inputs = seeded_inputs(models[0], seed)
+        results = [
+            ort.InferenceSession(m.SerializeToString()).run(None, inputs)
+            for m in (scripted, exported, *models)
+        ]
+        for other in results[1:]:
+            for left, right in zip(results[0], other, strict=True):
+                np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_bert_comes_down_to_canonical_nodes() -> None:
+    model = import_model(filled("bert_tiny2").SerializeToString())
+    assert Counter(node.op_type for node in model.graph.node) == {
+        "MatMul": 16, "Add": 19, "Reshape": 9, "Transpose": 8, "LayerNormalization": 5,
+        "Softmax": 2, "Gelu": 2, "Gather": 2, "Cast": 1, "Where": 1, "Gemm": 1, "Tanh": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["bert_tiny2", "bert_tiny2_torchscript"])
+@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+def test_mixed_precision_is_no_worse_than_products_alone(name: str, method: str) -> None:
+    model = import_model(filled(name).SerializeToString())
+    inputs = [seeded_inputs(model, seed) for seed in range(8)]
+    ours = quantize_model(model, calibration_batches(model, 0, 8), method)
+    theirs = products_quantized(model, calibration_batches(model, 0, 8), method)
+    levels = [
+        {row.tensor: row.sqnr_db for row in sqnr_table(model, quantized, inputs)}
+        for quantized in (ours, theirs)
+    ]
+    print(name, method, [level["hidden_states"] for level in levels])
+    assert levels[0]["hidden_states"] > levels[1]["hidden_states"] - 1.0
+    assert levels[0]["hidden_states"] > 25
+
+
+def test_sqnr_table_names_where_noise_comes_in() -> None:
+    model = import_model(filled("tinyresnet").SerializeToString())
+    quantized = quantize_model(model, calibration_batches(model, 0, 4))
+    rows = sqnr_table(model, quantized, [seeded_inputs(model, 1)])
+    assert {row.bits for row in rows} == {8} and rows[-1].operator == "output"
+    assert rows[0].sqnr_db > rows[-1].sqnr_db > 10
+    exact = sqnr_table(model, model, [seeded_inputs(model, 1)])
+    assert [row.sqnr_db for row in exact] == [float("inf")]
+
+
+def test_seeded_ids_and_masks() -> None:
+    model = import_model(filled("bert_tiny2").SerializeToString())
+    quantized = quantize_model(model, calibration_batches(model, 0, 2))
+    drawn = [seeded_inputs(model, seed) for seed in range(32)]
+    ids = np.stack([inputs["input_ids"] for inputs in drawn])
+    masks = np.stack([inputs["attention_mask"] for inputs in drawn])
+    assert ids.dtype == np.int64 and ids.min() >= 0 and 500 < ids.max() < 512
+    assert set(np.unique(masks)) == {0, 1} and (np.diff(masks, axis=-1) <= 0).all()
+    lengths = masks.sum(-1)
+    assert lengths.min() >= 16 and lengths.max() == 32 and len(np.unique(lengths)) > 5
+    for name, value in seeded_inputs(quantized, 3).items():
+        assert (value == drawn[3][name]).all()
 
 
 def test_quantizing_twice_gives_the_same_bytes_in_any_process(tmp_path: pathlib.Path) -> None:

@@ -93,7 +93,7 @@ def table_rows(graph: onnx.GraphProto, name: str) -> int | None:
 
 
 def _padded(stream: SeededStream, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Ones followed by zeros along the last axis; at least half of each row, rounded up, is ones."""
+    """Ones, then zeros along the last axis; at least half of each row is ones."""
     length = shape[-1] if shape else 1
     zeros = stream.integers((*shape[:-1], 1), length // 2 + 1)
     return (np.arange(length) < length - zeros).astype(np.int64).reshape(shape)

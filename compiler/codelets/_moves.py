@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Case, Node, Parsed, bounds, clamped
+from jacquard.compiler.codelets.base import Array, Node, Parsed, bounds, clamped
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.move import Finish, Source, byte_offsets, emit_move
@@ -86,7 +86,3 @@ def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
     elements = op.attrs["maps"][op.attrs.get("output_index", 0)]
     flat = np.concatenate([x.reshape(-1) for x in inputs])
     return [np.where(elements == FILL, op.attrs["fill"], flat[np.maximum(elements, 0)])]
-
-
-def no_cases() -> Sequence[Case]:
-    return []

@@ -20,7 +20,7 @@ def window_of(node: Node, size: tuple[int, ...], kernel: tuple[int, ...]) -> Win
     if not len(kernel) == len(strides) == len(dilations) == len(size) == 2:
         raise UserError(
             f"{node.place}: must be two-dimensional, got kernel {kernel}, strides {strides}, "
-            f"dilations {dilations} over {tuple(size)}; run this node on the host"
+            f"dilations {dilations} over {tuple(size)}; reshape the model to images"
         )
     auto = node.get("auto_pad", "NOTSET")
     pads = [int(n) for n in node.get("pads", (0, 0, 0, 0))]

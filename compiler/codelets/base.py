@@ -99,7 +99,7 @@ class Node:
         if isinstance(operand, Activation):
             raise UserError(
                 f"{self.place}: input {index} must be a constant, got an activation; "
-                "fold the model, or run this node on the host"
+                "fold it into the model"
             )
         return operand.real if isinstance(operand, QuantizedConstant) else operand.value
 

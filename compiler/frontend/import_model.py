@@ -19,7 +19,8 @@ from jacquard.compiler.frontend.fold import (
     without_weights,
 )
 from jacquard.compiler.frontend.load import keep_real_inputs, name_nodes, read, set_shapes
-from jacquard.compiler.frontend.patterns.pipeline import normalize
+from jacquard.compiler.frontend.patterns.fused import expand_microsoft, opset_of_parts
+from jacquard.compiler.frontend.patterns.pipeline import normalize, raised
 from jacquard.compiler.frontend.quantize import is_quantized
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
@@ -62,6 +63,8 @@ def import_model(
     keep_real_inputs(graph)
     set_shapes(graph, shapes or {})
     rewrite.drop_copies(graph)
+    model = _without_fused(model)
+    graph = model.graph
     _check_operators_known(model, supported)
     raise_if_any(_disagreeing(graph, shapes_of(_inferred_loosely(model).graph)))
     model = fold_constants(model)
@@ -85,6 +88,17 @@ def import_model(
         raise UserError(
             f"model: must be valid ONNX, got: {' '.join(str(error).split())}; export it again"
         ) from error
+    return model
+
+
+def _without_fused(model: onnx.ModelProto) -> onnx.ModelProto:
+    """onnxruntime's fused operators expanded, at an opset that has their parts."""
+    opset = opset_of_parts(model)
+    if not opset:
+        return model
+    model = raised(model, opset)
+    name_nodes(model.graph)
+    expand_microsoft(model)
     return model
 
 

@@ -1,12 +1,12 @@
 """Mixed-precision QDQ for transformers.
 
-Operands of matrix products have 8 bits; what else crosses between operators (residual stream, norms,
-logits, inputs of activation functions) has 16, symmetric. Weights have 8 bits per output channel,
-biases 32 on the accumulator's grid, tables of embeddings 16. A mask is never quantized: it and the
-Softmax that reads it lie between one DequantizeLinear and one QuantizeLinear.
+Operands of matrix products have 8 bits; what else crosses between operators (residual stream,
+norms, logits, inputs of activation functions) has 16, symmetric. Weights have 8 per output channel,
+biases 32 on the accumulator's grid, tables of embeddings 16. A mask is never quantized: it and
+the Softmax that reads it lie between one DequantizeLinear and one QuantizeLinear.
 
-Ranges come from onnxruntime.quantization's calibrators. Its QDQ quantizer is not used here: it turns
-biases behind MatMul into 8-bit activations, quantizes gammas, and puts the mask into a scale.
+Ranges come from onnxruntime.quantization's calibrators. Its QDQ quantizer is not used here: it
+turns biases behind MatMul into 8-bit activations, quantizes gammas, and puts the mask into a scale.
 """
 
 import pathlib
@@ -19,33 +19,19 @@ import onnx
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import calibrate
 
-from jacquard.compiler.frontend.patterns.movement import MOVEMENTS
+from jacquard.compiler.frontend.mixed_plan import NARROW, PRODUCTS, WIDE, Bits, Plan
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
+from jacquard.proto.lib.errors import raise_if_any
 
-PRODUCTS = ("MatMul", "Gemm", "Conv")
-# Of one activation operand, whose values they do not change.
-_CARRIES = (*MOVEMENTS, "Gather", "GatherND", "Slice", "Split", "Expand", "Identity")
-_NARROW, _WIDE = 8, 16
 # 16 bits have room for what calibration has not seen; logits are exponents and need fine steps.
 _HEADROOM = 1.25
 LARGEST_LOGIT_SCALE = 0.01
-_MASKING = -1e4
+_LARGEST = 3e10  # what a scale of 1e6 reaches in 16 bits
 _CALIBRATORS = {
     "minmax": calibrate.MinMaxCalibrater,
     "entropy": calibrate.EntropyCalibrater,
     "percentile": calibrate.PercentileCalibrater,
 }
-Bits = int
-
-
-def wants_mixed(model: onnx.ModelProto) -> bool:
-    """Whether the model has what 8 bits throughout do not survive: norms or products of activations."""
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return any(
-        node.op_type in ("LayerNormalization", "RMSNormalization")
-        or (node.op_type == "MatMul" and not constants & set(node.input))
-        for node in model.graph.node
-    )
 
 
 @dataclass(frozen=True)
@@ -55,105 +41,6 @@ class _Parameters:
     scale: str
     zero_point: str
     axis: int | None = None
-
-
-class _Plan:
-    """Which tensors are quantized, and to which widths their readers need them."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self.kept: set[str] = set()  # float between two nodes of one group, or a mask
-        self.needs: dict[str, set[Bits]] = {}
-        self._unquantized()
-        for node in reversed(view.nodes):
-            for position, name in enumerate(node.input):
-                if self.is_activation(name) and name not in self.kept:
-                    self.needs.setdefault(name, set()).update(self.bits(node, position))
-        for name in view.outputs:
-            if self.is_activation(name):
-                self.needs.setdefault(name, set()).add(_WIDE)
-
-    def is_activation(self, name: str) -> bool:
-        """A float tensor that depends on data; masks made from integers do not count."""
-        return (
-            bool(name)
-            and name not in self.view.tensors
-            and self.view.types.get(name) == onnx.TensorProto.FLOAT
-        )
-
-    def bits(self, node: onnx.NodeProto, position: int) -> set[Bits]:
-        """In which widths `node` may read its operand at `position`."""
-        if node.op_type in PRODUCTS:
-            return {_NARROW}
-        if node.op_type in _CARRIES and position == 0:
-            widths: set[Bits] = set()
-            for name in node.output:
-                widths |= self.needs.get(name, set())
-            return widths or {_WIDE}
-        return {_WIDE}
-
-    def carries(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in _CARRIES and self.is_activation(node.input[0])
-
-    def _unquantized(self) -> None:
-        view = self.view
-        data = {name for name in view.inputs if self.is_activation(name)}
-        for node in view.nodes:
-            table = node.op_type == "Gather" and node.input[0] in view.tensors
-            if data & set(node.input) or table:
-                data.update(node.output)
-            else:
-                self.kept.update(n for n in node.output if self.is_activation(n))
-        for node in view.nodes:
-            result = node.output[0]
-            reader = view.readers(result)[0] if view.read_once(result) else None
-            if reader is not None and node.op_type in PRODUCTS and self._completes(reader, result):
-                self.kept.add(result)
-            if node.op_type == "Softmax":
-                self._keep_mask_and_guard(node)
-
-    def _completes(self, reader: onnx.NodeProto, result: str) -> bool:
-        """Whether `reader` adds a bias to a product, or scales it by a constant."""
-        constant = reader.input[1] if len(reader.input) == 2 else ""
-        if reader.input[0] != result or constant not in self.view.tensors:
-            return False
-        size = int(np.prod(self.view.tensors[constant].dims))
-        if reader.op_type == "Add":
-            return size == self.view.shapes[result][-1]
-        return reader.op_type == "Mul" and size == 1
-
-    def _keep_mask_and_guard(self, softmax: onnx.NodeProto) -> None:
-        view, logits = self.view, softmax.input[0]
-        front = view.producer(logits, "Add", "Where")
-        if front is not None and view.read_once(logits):
-            operands = front.input if front.op_type == "Add" else front.input[1:]
-            masks = [name for name in operands if self._is_mask(name)]
-            if masks:
-                self.kept.add(logits)
-                self.kept.update(name for name in masks if name not in view.tensors)
-        result = softmax.output[0]
-        readers = view.readers(result)
-        if readers and all(reader.op_type in ("IsNaN", "Where") for reader in readers):
-            self.kept.add(result)
-
-    def _is_mask(self, name: str) -> bool:
-        """Made from integers or constants alone, an input as it is, or a constant that masks."""
-        values = self.view.constant(name)
-        if values is not None:
-            return bool(values.min() <= _MASKING)
-        node = self.view.producer(name, *MOVEMENTS)
-        source = name if node is None else node.input[0]
-        return name in self.kept or source in self.view.inputs
-
-    def logits(self) -> set[str]:
-        """Quantized tensors that a Softmax reads, through its mask."""
-        found = set()
-        for node in self.view.nodes:
-            if node.op_type == "Softmax":
-                name = node.input[0]
-                front = self.view.producer(name) if name in self.kept else None
-                found.update([name] if front is None else front.input)
-        return found
 
 
 def quantize_mixed(
@@ -173,7 +60,7 @@ def quantize_mixed(
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     view = View(quantized.graph)
-    plan = _Plan(view)
+    plan = Plan(view)
     ranges = _calibrate(model, plan, batches, method, directory)
     writer = _Writer(plan, ranges)
     writer.write()
@@ -198,7 +85,7 @@ class _Range:
 
 def _calibrate(
     model: onnx.ModelProto,
-    plan: _Plan,
+    plan: Plan,
     batches: Iterable[Mapping[str, npt.NDArray[np.generic]]],
     method: str,
     directory: pathlib.Path,
@@ -218,31 +105,40 @@ def _calibrate(
     calibrator.select_tensors_to_calibrate = lambda _: (wanted, kinds)
     calibrator.augment_graph()
     calibrator.create_inference_session()
-    for batch in batches:  # one at a time: a histogram keeps what it was given
-        calibrator.collect_data(_One(batch))
+    # Ranges merge exactly, so memory for one sample is enough; histograms merge into others.
+    for group in ([batch] for batch in batches) if method == "minmax" else [list(batches)]:
+        calibrator.collect_data(_Samples(group))
     found = {}
     for name, data in calibrator.compute_data().items():
         lo, hi = (float(np.asarray(bound).reshape(())) for bound in data.range_value)
         edges = getattr(data, "hist_edges", None)
         whole = (lo, hi) if edges is None else (float(edges[0]), float(edges[-1]))
         found[name] = _Range(lo, hi, *whole)
+    raise_if_any(
+        f"tensor {name}: must be finite and below {_LARGEST:.0e} in calibration, got "
+        f"{at.lowest:g} .. {at.highest:g}; calibrate with data in its normal range, or keep a "
+        "mask's constant out of the quantized part"
+        for name, at in sorted(found.items())
+        if not max(abs(at.lowest), abs(at.highest)) < _LARGEST
+    )
     return found
 
 
-class _One(calibrate.CalibrationDataReader):  # type: ignore[misc]
-    """One sample, once."""
+class _Samples(calibrate.CalibrationDataReader):  # type: ignore[misc]
+    """Some samples, once."""
 
-    def __init__(self, batch: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        self._rest = [dict(batch)]
+    def __init__(self, samples: Iterable[Mapping[str, npt.NDArray[np.generic]]]) -> None:
+        self._samples = iter(samples)
 
     def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
-        return self._rest.pop() if self._rest else None
+        sample = next(self._samples, None)
+        return None if sample is None else dict(sample)
 
 
 class _Writer:
     """Writes the nodes of a plan with QuantizeLinear and DequantizeLinear between them."""
 
-    def __init__(self, plan: _Plan, ranges: Mapping[str, _Range]) -> None:
+    def __init__(self, plan: Plan, ranges: Mapping[str, _Range]) -> None:
         self._plan, self._view, self._ranges = plan, plan.view, ranges
         self._logits = plan.logits()
         self.nodes: list[onnx.NodeProto] = []
@@ -263,7 +159,7 @@ class _Writer:
             for position, name in enumerate(original.input):
                 if plan.is_activation(name) and name not in plan.kept:
                     wanted = plan.bits(original, position)
-                    width = _WIDE if _WIDE in wanted else _NARROW
+                    width = WIDE if WIDE in wanted else NARROW
                     node.input[position] = self._dequantized[name, width]
             self._constants(original, node)
             self.nodes.append(node)
@@ -281,15 +177,15 @@ class _Writer:
         needs = self._plan.needs.get(name, set())
         if not needs:
             return
-        first = _WIDE if _WIDE in needs else _NARROW
+        first = WIDE if WIDE in needs else NARROW
         target = name if name in self._view.outputs else f"{name}_DequantizeLinear_Output"
         self._pair(name, produced, self._of(name, first), target, name)
         self._dequantized[name, first] = target
-        if needs == {_NARROW, _WIDE}:
+        if needs == {NARROW, WIDE}:
             narrow = f"{name}.narrow"
             result = f"{narrow}_DequantizeLinear_Output"
-            self._pair(narrow, target, self._of(name, _NARROW), result, narrow)
-            self._dequantized[name, _NARROW] = result
+            self._pair(narrow, target, self._of(name, NARROW), result, narrow)
+            self._dequantized[name, NARROW] = result
 
     def _pair(self, name: str, source: str, at: _Parameters, target: str, base: str) -> None:
         middle = f"{base}_QuantizeLinear_Output"
@@ -303,13 +199,13 @@ class _Writer:
     def _of(self, name: str, width: Bits) -> _Parameters:
         """Scale and zero point of `name` in a width; movements share those of what they move."""
         root = self._root.get(name, name)
-        if root in self._view.tensors and width == _NARROW:
+        if root in self._view.tensors and width == NARROW:
             root = name  # a table has 16 bits alone
         key = (root, width)
         if key not in self._parameters:
             found = self._ranges[root]
-            if width == _NARROW:
-                suffix = ".narrow" if _WIDE in self._plan.needs.get(root, set()) else ""
+            if width == NARROW:
+                suffix = ".narrow" if WIDE in self._plan.needs.get(root, set()) else ""
                 scale, zero_point = _asymmetric(found.lo, found.hi)
             else:
                 suffix = ""
@@ -370,7 +266,7 @@ class _Writer:
             zeros = np.zeros(scale.shape, np.int8)
             self._constant_pair(name, steps, self._store(name, scale, zeros, axis))
         node.input[1] = f"{name}_DequantizeLinear_Output"
-        operand = self.tensors[self._of(original.input[0], _NARROW).scale]
+        operand = self.tensors[self._of(original.input[0], NARROW).scale]
         return numpy_helper.to_array(operand).astype(np.float64) * scale
 
     def _bias(self, name: str, step: npt.NDArray[np.float64]) -> str:
@@ -390,7 +286,7 @@ class _Writer:
         if f"{name}_quantized" not in self.tensors:
             scale = np.float32(float(np.abs(values).max(initial=0)) / 32767 or 1.0)
             at = self._store(name, scale, np.zeros((), np.int16))
-            self._parameters[name, _WIDE] = at
+            self._parameters[name, WIDE] = at
             steps = np.rint(values / scale).clip(-32767, 32767).astype(np.int16)
             self._constant_pair(name, steps, at)
         return f"{name}_DequantizeLinear_Output"
@@ -400,10 +296,12 @@ class _Writer:
     ) -> None:
         quantized = f"{name}_quantized"
         self.tensors[quantized] = numpy_helper.from_array(integers, quantized)
-        axis = {} if at.axis is None else {"axis": at.axis}
-        self.nodes.append(helper.make_node(
+        node = helper.make_node(
             "DequantizeLinear", [quantized, at.scale, at.zero_point],
-            [f"{name}_DequantizeLinear_Output"], name=f"{name}_DequantizeLinear", **axis))
+            [f"{name}_DequantizeLinear_Output"], name=f"{name}_DequantizeLinear")
+        if at.axis is not None:
+            node.attribute.append(helper.make_attribute("axis", at.axis))
+        self.nodes.append(node)
 
 
 def _plain(node: onnx.NodeProto) -> bool:

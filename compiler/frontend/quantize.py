@@ -5,6 +5,7 @@ on one thread, and the result is the same bytes each time.
 """
 
 import contextlib
+import io
 import logging
 import pathlib
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -25,7 +26,8 @@ from onnxruntime.quantization.operators.activation import QDQRemovableActivation
 from onnxruntime.quantization.registry import QDQRegistry
 
 from jacquard.compiler.frontend.fold import infer_shapes
-from jacquard.compiler.frontend.mixed import quantize_mixed, wants_mixed
+from jacquard.compiler.frontend.mixed import quantize_mixed
+from jacquard.compiler.frontend.mixed_plan import wants_mixed
 from jacquard.compiler.frontend.patterns.pipeline import raised
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
@@ -190,6 +192,16 @@ def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]])
         for value in model.graph.input
         if value.name not in constants
     }
+    types = {
+        value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        for value in model.graph.input
+    }
+    tables = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
+    rows: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type == "Gather" and node.input[0] in tables and node.input[1] in wanted:
+            name = node.input[1]
+            rows[name] = min(tables[node.input[0]], rows.get(name, tables[node.input[0]]))
     problems = []
     for index, batch in enumerate(batches):
         for name in sorted(set(batch) ^ set(wanted)):
@@ -203,6 +215,17 @@ def _check_batches(model: onnx.ModelProto, batches: list[dict[str, np.ndarray]])
                 problems.append(
                     f"calibration sample {index}: {name} must have shape {wanted[name]}, got "
                     f"{list(batch[name].shape)}; reshape it"
+                )
+            elif batch[name].dtype != types[name]:
+                problems.append(
+                    f"calibration sample {index}: {name} must be {types[name]}, got "
+                    f"{batch[name].dtype}; convert it"
+                )
+            elif name in rows and not ((batch[name] >= 0) & (batch[name] < rows[name])).all():
+                outside = batch[name][(batch[name] < 0) | (batch[name] >= rows[name])]
+                problems.append(
+                    f"calibration sample {index}: {name} must lie in [0, {rows[name]}), got "
+                    f"{outside.flat[0]}; use the model's own vocabulary"
                 )
             elif not np.isfinite(batch[name]).all():
                 problems.append(
@@ -220,11 +243,12 @@ def _strip(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """onnxruntime.quantization logs advice through the root logger."""
+    """onnxruntime.quantization logs advice through the root logger, and its histograms print."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(previous)
 

@@ -83,7 +83,7 @@ class _Importer:
                                    "Dropout"}
         raise_if_any(
             f"node {node.name or node.output[0]} ({node.op_type}): operator is not supported by "
-            "the compiler; run this node on the host or rewrite the model"
+            "the compiler; rewrite the model without it"
             for node in self.graph.node
             if node.op_type not in known
         )

@@ -14,7 +14,7 @@ from jacquard.compiler.passes import fuse, legalize, link, lower, order, tokens
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
-from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.errors import UserError, raise_if_any
 
 GraphPass = Callable[[Graph, CompileOptions, Arch], Graph]
 
@@ -36,12 +36,25 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
             f"{arch.rows}, {arch.cols} and {arch.lanes}; choose another configuration"
         )
 
+    stages = ("import", *(name for name, _, _ in GRAPH_PASSES), "lower", "order")
+    raise_if_any(
+        f"--dump-after {name}: must be one of {', '.join(stages)}; correct the name"
+        for name in options.dump_after
+        if name not in stages
+    )
+
     def dump(name: str, text: Callable[[], str]) -> None:
         if options.dump is not None and name in options.dump_after:
             options.dump(name, text())
 
     graph = import_qdq(qdq, options.model_name)
     verify(graph, "import")
+    layers = {op.name for op in graph.ops}
+    raise_if_any(
+        f"override of layer {name}: must name one of the model's {len(layers)} layers; see "
+        "--dump-after=import"
+        for name in sorted(set(options.overrides) - layers)
+    )
     dump("import", graph.text)
     for name, graph_pass, _ in GRAPH_PASSES:
         graph = graph_pass(graph, options, arch)

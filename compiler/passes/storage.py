@@ -6,6 +6,7 @@ import dataclasses
 
 from jacquard.compiler.codelets.base import clamped
 from jacquard.compiler.dram.plan import plan as plan_dram
+from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.tile.ir import SCRATCH_ARG
 from jacquard.compiler.tile.lowering import Packed, Stored, blocked
@@ -87,10 +88,11 @@ def store(graph: Graph, arch: Arch) -> Storage:
             sizes[name] = _packed(tensor, graph, 0).size_bytes
         else:
             sizes[name] = blocked(SCRATCH_ARG, 0, tensor, arch.rows).size_bytes
-    plan = plan_dram(
-        [(name, sizes[name], first[name], last.get(name, first[name]) + 1) for name in first],
-        alignment=64,
-    )
+    live = [(name, sizes[name], first[name], last.get(name, first[name]) + 1) for name in first]
+    plan = plan_dram(live, alignment=64)
+    mistakes = validate(plan, live)
+    if mistakes:  # ours, not the user's
+        raise AssertionError("\n".join(mistakes))
     offsets = plan.offsets()
     places: dict[str, Stored | Packed] = {}
     for name in (*first, *roots):

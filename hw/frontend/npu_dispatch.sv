@@ -59,9 +59,7 @@ module npu_dispatch
   logic [3:0] some_q [NumEngines];               // [to]: from which engines there is one
   logic [3:0] none_left_q [NumEngines];          // [from]: to which engines the counter is full
 
-  // Instructions in flight, oldest first.
-  logic [3:0]           order_push_q [NumEngines][InFlight];
-  logic [31:0]          order_index_q [NumEngines][InFlight];
+  // Instructions in flight, oldest first (the entries: g_issue).
   logic [OrderBits-1:0] order_wr_q [NumEngines], order_rd_q [NumEngines];
   logic [OrderBits-1:0] late_q [NumEngines];     // done by the engine, its push not yet made
   logic [3:0]           flying_q, order_full_q, late_some_q;
@@ -73,8 +71,17 @@ module npu_dispatch
   for (genvar e = 0; e < NumEngines; e++) begin : g_issue
     assign missing_o[e] = head_pop[e] & ~some_q[e];
     assign instr_valid_o[e] = waiting[e] && missing_o[e] == '0 && !order_full_q[e] && !halt_i;
-    assign oldest_push[e] = order_push_q[e][order_rd_q[e]];
-    assign oldest_index[e] = order_index_q[e][order_rd_q[e]];
+    // A memory per engine: as one with four writers they would be flip-flops.
+    logic [3:0]  order_push_q [InFlight];
+    logic [31:0] order_index_q [InFlight];
+    always_ff @(posedge clk_i) begin
+      if (issue[e]) begin
+        order_push_q[order_wr_q[e]] <= head_push[e];
+        order_index_q[order_wr_q[e]] <= instr_index_o[e];
+      end
+    end
+    assign oldest_push[e] = order_push_q[order_rd_q[e]];
+    assign oldest_index[e] = order_index_q[order_rd_q[e]];
     assign oldest_o[e] = flying_q[e] ? oldest_index[e] : instr_index_o[e];
   end
   assign issue = instr_valid_o & instr_ready_i;
@@ -124,11 +131,7 @@ module npu_dispatch
         wr = order_wr_q[e];
         rd = order_rd_q[e];
         late = late_q[e] + OrderBits'(done_i[e]) - OrderBits'(retire[e]);
-        if (issue[e]) begin
-          order_push_q[e][wr] <= head_push[e];
-          order_index_q[e][wr] <= instr_index_o[e];
-          wr = wr + OrderBits'(1);
-        end
+        if (issue[e]) wr = wr + OrderBits'(1);
         if (retire[e]) rd = rd + OrderBits'(1);
         order_wr_q[e] <= wr;
         order_rd_q[e] <= rd;

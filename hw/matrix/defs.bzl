@@ -31,6 +31,7 @@ def npu_matrix_bench(config, suffix = "", vopts = [], sv = None, cc = None):
         name = "npu_matrix_test_%s%s" % (config, suffix),
         size = "small",
         srcs = [
+            "matrix_bench.h",
             "matrix_model.h",
             "npu_matrix_test.cc",
         ],

@@ -35,7 +35,8 @@ struct MatrixInstr {
     put(accumulate, 1), put(act_unsigned, 1), put(weight_unsigned, 1), put(weight_transposed, 1);
     put(act_zero, 16), put(weight_zero, 16);
     at = 128;
-    put(n_x, 16), put(n_y, 16), put(n_kx, 8), put(n_ky, 8), put(n_c, 16), put(s_x, 24), put(s_y, 24);
+    put(n_x, 16), put(n_y, 16), put(n_kx, 8), put(n_ky, 8), put(n_c, 16), put(s_x, 24),
+        put(s_y, 24);
     at = 256;
     put(s_kx, 24), put(s_ky, 24), put(s_c, 24);
     return words;
@@ -58,16 +59,20 @@ struct Machine {
         for (int64_t kx = 0; kx < m.n_kx; ++kx, ++pass)
           for (int64_t y = 0; y < m.n_y; ++y)
             for (int64_t x = 0; x < m.n_x; ++x) {
-              const int64_t row = m.ibuf + y * m.s_y + x * m.s_x + c * m.s_c + ky * m.s_ky + kx * m.s_kx;
+              const int64_t row =
+                  m.ibuf + y * m.s_y + x * m.s_x + c * m.s_c + ky * m.s_ky + kx * m.s_kx;
               int32_t* acc = &obuf[(m.obuf + y * m.n_x + x) * kCols];
               for (uint32_t n = 0; n < kCols; ++n) {
                 int64_t sum = pass == 0 && !m.accumulate ? 0 : acc[n];
                 for (uint32_t k = 0; k < kRows; ++k) {
                   const uint8_t a = ibuf[row * kRows + k];
                   const int64_t tile = (m.wbuf + pass * kRows) * kCols;
-                  const uint8_t w = wbuf[tile + (m.weight_transposed ? n * kCols + k : k * kCols + n)];
-                  const int64_t act = (m.act_unsigned ? int64_t{a} : int64_t{int8_t(a)}) - m.act_zero;
-                  const int64_t weight = (m.weight_unsigned ? int64_t{w} : int64_t{int8_t(w)}) - m.weight_zero;
+                  const uint8_t w =
+                      wbuf[tile + (m.weight_transposed ? n * kCols + k : k * kCols + n)];
+                  const int64_t act =
+                      (m.act_unsigned ? int64_t{a} : int64_t{int8_t(a)}) - m.act_zero;
+                  const int64_t weight =
+                      (m.weight_unsigned ? int64_t{w} : int64_t{int8_t(w)}) - m.weight_zero;
                   sum += act * weight;
                 }
                 acc[n] = int32_t(uint32_t(sum));
@@ -78,7 +83,9 @@ struct Machine {
 
 // A random legal instruction whose IBUF rows lie below ibuf_rows; T is between 1 and max_positions.
 inline MatrixInstr random_matrix(std::mt19937& rng, int64_t ibuf_rows, int64_t max_positions) {
-  auto pick = [&](int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(rng); };
+  auto pick = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(rng);
+  };
   for (;;) {
     MatrixInstr m;
     m.n_x = pick(1, pick(0, 3) ? max_positions : 3);
@@ -87,7 +94,11 @@ inline MatrixInstr random_matrix(std::mt19937& rng, int64_t ibuf_rows, int64_t m
     m.s_x = pick(-2, 3), m.s_y = pick(-40, 40), m.s_kx = pick(-3, 3), m.s_ky = pick(-40, 40);
     m.s_c = pick(-100, 100);
     int64_t low = 0, high = 0;
-    for (auto [n, s] : {std::pair{m.n_x, m.s_x}, {m.n_y, m.s_y}, {m.n_kx, m.s_kx}, {m.n_ky, m.s_ky}, {m.n_c, m.s_c}})
+    for (auto [n, s] : {std::pair{m.n_x, m.s_x},
+                        {m.n_y, m.s_y},
+                        {m.n_kx, m.s_kx},
+                        {m.n_ky, m.s_ky},
+                        {m.n_c, m.s_c}})
       (s < 0 ? low : high) += (n - 1) * s;
     if (high - low >= ibuf_rows || m.passes() * kRows > kWbufRows) continue;
     m.ibuf = pick(-low, ibuf_rows - 1 - high);

@@ -1,10 +1,12 @@
-// The weight-stationary systolic array: Rows x Cols multipliers, each with an active and a shadow weight.
+// The weight-stationary systolic array: Rows x Cols multipliers, each with an active and a shadow
+// weight.
 //
-// In: one activation row and one weight row a cycle, raw bytes and zero points. Out: one row of sums.
-// An activation row given in cycle n (act_i) is multiplied by row r in cycle n+1+r, everywhere along the
-// row at once; sums move down one row a cycle, so psum_o holds its result in cycle n+1+Rows. Row r of
-// the shadow weights is written by load_i; swap_i makes the shadow of swap_row_i active for the cycles
-// after. A wave of activations thus meets new weights if row r is swapped in cycle n+r.
+// In: one activation row and one weight row a cycle, raw bytes and zero points. Out: one row of
+// sums. An activation row given in cycle n (act_i) is multiplied by row r in cycle n+1+r,
+// everywhere along the row at once; sums move down one row a cycle, so psum_o holds its result in
+// cycle n+1+Rows. Row r of the shadow weights is written by load_i; swap_i makes the shadow of
+// swap_row_i active for the cycles after. A wave of activations thus meets new weights if row r is
+// swapped in cycle n+r.
 //
 // A weight row that is a column of the weights (turn_i with load_i; Rows == Cols only) goes in sideways:
 // its element r takes the place of the last column of row r, r cycles later, and the row moves on by one
@@ -38,8 +40,8 @@ module npu_array
   output logic signed [AccBits-1:0]  psum_o [Cols]
 );
   // A value less its zero point has one bit more than the value; that the difference fits is the
-  // compiler's duty. In simulation the active weights are kept sign-extended, which saves an extension
-  // per multiplier (README.md has the numbers); the values are the same.
+  // compiler's duty. In simulation the active weights are kept sign-extended, which saves an
+  // extension per multiplier (README.md has the numbers); the values are the same.
   localparam int unsigned ActDiffBits = ActBits + 1;
   localparam int unsigned WeightDiffBits = WeightBits + 1;
 `ifdef NPU_FAST_MODEL
@@ -117,7 +119,9 @@ module npu_array
     if (load_i && !turn_i) begin
       `NPU_FOR_ONLY(r, Rows, load_row_i)
         if (weight_unsigned_i) begin
-          `NPU_FOR(c, Cols) shadow[r][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i; `NPU_END_FOR
+          `NPU_FOR(c, Cols)
+            shadow[r][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i;
+          `NPU_END_FOR
         end else begin
           `NPU_FOR(c, Cols)
             shadow[r][c] = WeightDiffBits'(signed'(weight_i[c])) - weight_zero_i;

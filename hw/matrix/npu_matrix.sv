@@ -1,9 +1,10 @@
 // The MATRIX engine: sequencer and systolic array. Ports: hw/README.md.
 //
-// npu_matrix_weights takes instructions and loads weights one pass ahead; npu_matrix_positions issues one
-// position a cycle; a pipe of tags as long as the array is deep tells OBUF where the sums go. For a
-// position issued in cycle t: IBUF data in t+1, tag at OBUF in t+1+Rows, sums at OBUF in t+2+Rows, where
-// done_o is raised if it was the last of its instruction. README.md has the timing in full.
+// npu_matrix_weights takes instructions and loads weights one pass ahead; npu_matrix_positions
+// issues one position a cycle; a pipe of tags as long as the array is deep tells OBUF where the
+// sums go. For a position issued in cycle t: IBUF data in t+1, tag at OBUF in t+1+Rows, sums at
+// OBUF in t+2+Rows, where done_o is raised if it was the last of its instruction. README.md has the
+// timing in full.
 `include "npu_macros.svh"
 
 module npu_matrix
@@ -110,7 +111,8 @@ module npu_matrix
     .error_index_o
   );
 
-  // Tags on their way, oldest last; drain_q counts the cycles until the last one has left the array.
+  // Tags on their way, oldest last; drain_q counts the cycles until the last one has left the
+  // array.
   typedef struct packed {
     logic        valid;
     logic        first;

@@ -1,9 +1,9 @@
 // The activation side of the MATRIX sequencer: the positions of a pass, one a cycle.
 //
-// Starts a pass that the weight side offers when the pass before has issued its last position and is at
-// least Rows cycles old; the decision falls in the cycle before the first position, so passes follow
-// each other without a bubble. For each position: a read of IBUF and a tag for OBUF. Every row is checked
-// in the cycle of its access, so no product of counts and strides is ever needed.
+// Starts a pass that the weight side offers when the pass before has issued its last position and
+// is at least Rows cycles old; the decision falls in the cycle before the first position, so passes
+// follow each other without a bubble. For each position: a read of IBUF and a tag for OBUF. Every
+// row is checked in the cycle of its access, so no product of counts and strides is ever needed.
 `include "npu_macros.svh"
 
 module npu_matrix_positions
@@ -62,8 +62,8 @@ module npu_matrix_positions
     in_range = unsigned'(addr_q) < AddrBits'(IbufRows) && obuf_row_q < 20'(ObufRows);
     issue_o = run_q && in_range && !stop_i;
     pass_end = x_left_q == 16'd1 && y_left_q == 16'd1;
-    // An instruction that accumulates onto the very row that the one before has just issued would read
-    // the row while it is written: it waits one cycle.
+    // An instruction that accumulates onto the very row that the one before has just issued would
+    // read the row while it is written: it waits one cycle.
     reuse = run_q && pass_i.step == StepFirst && instr_i.accumulate && instr_i.obuf == obuf_row_q;
     start = pass_valid_i && !stop_i && (!run_q || (in_range && pass_end)) &&
             slot_q == RowBits'(Rows - 1) && !reuse;

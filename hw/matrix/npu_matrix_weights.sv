@@ -1,11 +1,12 @@
-// The weight side of the MATRIX sequencer: takes instructions and runs one pass ahead of the activations.
+// The weight side of the MATRIX sequencer: takes instructions and runs one pass ahead of the
+// activations.
 //
-// Holds one instruction. Reads the Rows weight rows of a pass from WBUF, one a cycle, into the shadow
-// weights; offers the pass to the activation side from the cycle of the first row on (pass_valid_o); and
-// begins the next pass when the rows are read and the activation side has taken the pass (take_i). Row r
-// is written behind the wave that swaps row r, so reading may start with the pass before: a pass of
-// T <= Rows positions costs Rows cycles. A transposed tile is offered with its last row: the first of them
-// after others starts up to Rows - 1 cycles later.
+// Holds one instruction. Reads the Rows weight rows of a pass from WBUF, one a cycle, into the
+// shadow weights; offers the pass to the activation side from the cycle of the first row on
+// (pass_valid_o); and begins the next pass when the rows are read and the activation side has taken
+// the pass (take_i). Row r is written behind the wave that swaps row r, so reading may start with
+// the pass before: a pass of T <= Rows positions costs Rows cycles. A transposed tile is offered with
+// its last row: the first of them after others starts up to Rows - 1 cycles later.
 `include "npu_macros.svh"
 
 module npu_matrix_weights

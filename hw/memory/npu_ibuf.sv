@@ -1,8 +1,8 @@
 // IBUF: activations. Written by VECTOR (8-bit) and LOAD, read by MATRIX, VECTOR and STORE.
 //
 // A physical row holds Width = max(Rows, Lanes) bytes, so that one access serves a MATRIX row or a
-// vector; MATRIX takes its slice behind the read register. The caller arbitrates: at most one read, and
-// VECTOR before LOAD on the write port.
+// vector; MATRIX takes its slice behind the read register. The caller arbitrates: at most one read,
+// and VECTOR before LOAD on the write port.
 `include "npu_macros.svh"
 
 module npu_ibuf

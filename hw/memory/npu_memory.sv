@@ -1,8 +1,8 @@
 // All on-chip memories with their ports and arbitration. Ports: hw/README.md.
 //
-// Reads: MATRIX before VECTOR before STORE; writes: VECTOR before LOAD. Requests are valid/ready in one
-// cycle; read data follows exactly one cycle after the request was granted. A byte written is read by
-// whoever reads in a later cycle.
+// Reads: MATRIX before VECTOR before STORE; writes: VECTOR before LOAD. Requests are valid/ready in
+// one cycle; read data follows exactly one cycle after the request was granted. A byte written is
+// read by whoever reads in a later cycle.
 `include "npu_macros.svh"
 
 module npu_memory
@@ -80,8 +80,9 @@ module npu_memory
   logic vec_rd, obuf_ready, table_ready, store_rd, load_wr;
   assign vec_rd_ready_o = !(|vec_rd_ibuf && mat_ibuf_valid_i) && !(|vec_rd_obuf && !obuf_ready);
   assign vec_rd = |vec_rd_valid_i && vec_rd_ready_o;
-  assign store_rd_ready_o = store_rd_buffer_i == BufferIbuf ? !mat_ibuf_valid_i && !(vec_rd && |vec_rd_ibuf)
-                                                            : !(vec_rd && |vec_rd_vmem);
+  assign store_rd_ready_o = store_rd_buffer_i == BufferIbuf
+      ? !mat_ibuf_valid_i && !(vec_rd && |vec_rd_ibuf)
+      : !(vec_rd && |vec_rd_vmem);
   assign store_rd = store_rd_valid_i && store_rd_ready_o;
   assign vec_wr_ready_o = 1'b1;
   assign load_wr_ready_o = !(load_wr_buffer_i == BufferIbuf && |vec_wr_ibuf) &&
@@ -135,7 +136,8 @@ module npu_memory
 
   // OBUF
   logic [31:0]        obuf_vec_row;
-  logic [AccBits-1:0] obuf_data [2][Cols];
+  logic [AccBits-1:0] obuf_lower [Cols];
+  logic [AccBits-1:0] obuf_upper [Cols];
   assign obuf_vec_row = 32'(vec_rd_addr_i[vec_rd_obuf[1]]) / ObufRowBytes;
 
   npu_obuf u_obuf (
@@ -148,7 +150,8 @@ module npu_memory
     .vec_rd_i(vec_rd && |vec_rd_obuf),
     .vec_row_i(obuf_vec_row[19:0]),
     .vec_ready_o(obuf_ready),
-    .rd_data_o(obuf_data)
+    .lower_o(obuf_lower),
+    .upper_o(obuf_upper)
   );
 
   // VMEM
@@ -240,10 +243,11 @@ module npu_memory
       .buffer_i(vec_buffer_q[p]),
       .dtype_i(vec_dtype_q[p]),
       .addr_i(vec_addr_q[p]),
-      .obuf_upper_i(obuf_upper_q),
       .ibuf_i(ibuf_data),
       .vmem_i(vmem_data),
-      .obuf_i(obuf_data),
+      .obuf_upper_i(obuf_upper_q),
+      .lower_i(obuf_lower),
+      .upper_i(obuf_upper),
       .data_o(vec_rd_data_o[p])
     );
   end

@@ -1,5 +1,5 @@
-// OBUF: accumulators, in two halves with ports of their own, so that VECTOR drains one while MATRIX fills
-// the other. A tag names a row; psum_i holds its sums one cycle later (npu_obuf_half).
+// OBUF: accumulators, in two halves with ports of their own, so that VECTOR drains one while MATRIX
+// fills the other. A tag names a row; psum_i holds its sums one cycle later (npu_obuf_half).
 `include "npu_macros.svh"
 
 module npu_obuf
@@ -16,7 +16,8 @@ module npu_obuf
   input  logic                      vec_rd_i,
   input  logic [19:0]               vec_row_i,
   output logic                      vec_ready_o,  // MATRIX does not read the half of vec_row_i now
-  output logic [AccBits-1:0]        rd_data_o  [2][Cols]
+  output logic [AccBits-1:0]        lower_o    [Cols],  // what was read of either half
+  output logic [AccBits-1:0]        upper_o    [Cols]
 );
   localparam int unsigned RowBits = $clog2(ObufHalfRows);
 
@@ -37,7 +38,7 @@ module npu_obuf
     .psum_i,
     .vec_rd_i(vec_rd_i && !vec_upper),
     .vec_row_i(vec_row[RowBits-1:0]),
-    .rd_data_o(rd_data_o[0])
+    .rd_data_o(lower_o)
   );
 
   npu_obuf_half u_upper (
@@ -49,7 +50,7 @@ module npu_obuf
     .psum_i,
     .vec_rd_i(vec_rd_i && vec_upper),
     .vec_row_i(vec_row[RowBits-1:0]),
-    .rd_data_o(rd_data_o[1])
+    .rd_data_o(upper_o)
   );
 
   logic unused;

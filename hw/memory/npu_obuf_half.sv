@@ -1,9 +1,9 @@
 // One half of OBUF: accumulators with one read and one write port.
 //
-// MATRIX: in the cycle of a tag (mat_i) the row is read, unless the tag says `first`; in the next cycle
-// psum_i holds the sums of that tag, and row + psum_i (or psum_i alone) is written. Two tags that follow
-// each other at once never name the same row (the sequencer sees to that), so nothing is forwarded.
-// VECTOR reads when the caller says so, in cycles in which MATRIX does not.
+// MATRIX: in the cycle of a tag (mat_i) the row is read, unless the tag says `first`; in the next
+// cycle psum_i holds the sums of that tag, and row + psum_i (or psum_i alone) is written. Two tags
+// that follow each other at once never name the same row (the sequencer sees to that), so nothing
+// is forwarded. VECTOR reads when the caller says so, in cycles in which MATRIX does not.
 `include "npu_macros.svh"
 
 module npu_obuf_half

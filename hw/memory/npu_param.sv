@@ -44,7 +44,7 @@ module npu_param
     end
     if (load_wr_i) begin
       row = RowBits'(32'(load_wr_addr_i) / ParamRowBytes);
-      word = 32'(load_wr_addr_i) % ParamRowBytes / 4;  // of the row; the bus brings BusWords from here
+      word = 32'(load_wr_addr_i) % ParamRowBytes / 4;  // the bus brings BusWords from here
       `NPU_FOR(i, Lanes)
         data[i] = {load_wr_data_i[4*(i%BusWords)+3], load_wr_data_i[4*(i%BusWords)+2],
                    load_wr_data_i[4*(i%BusWords)+1], load_wr_data_i[4*(i%BusWords)]};

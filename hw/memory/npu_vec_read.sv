@@ -1,7 +1,9 @@
-// What VECTOR reads: a vector out of the row that a memory's read register holds, extended to 32 bits.
+// What VECTOR reads: a vector out of the row that a memory's read register holds, extended to 32
+// bits.
 //
-// Combinational, one per VECTOR port; valid_i, buffer_i, dtype_i and addr_i are of the request granted in
-// the cycle before. The output is meaningless where valid_i is 0 (kept at zero: cheap, and stable).
+// Combinational, one per VECTOR port; valid_i, buffer_i, dtype_i and addr_i are of the request
+// granted in the cycle before. The output is meaningless where valid_i is 0 (kept at zero: cheap,
+// and stable).
 `include "npu_macros.svh"
 
 module npu_vec_read
@@ -17,7 +19,8 @@ module npu_vec_read
   input  logic               obuf_upper_i,
   input  logic [7:0]         ibuf_i [IbufWidth],
   input  logic [7:0]         vmem_i [4][Lanes],
-  input  logic [AccBits-1:0] obuf_i [2][Cols],
+  input  logic [AccBits-1:0] lower_i [Cols],  // halves of OBUF
+  input  logic [AccBits-1:0] upper_i [Cols],
   output logic signed [31:0] data_o [Lanes]
 );
   /*verilator inline_module*/
@@ -32,7 +35,11 @@ module npu_vec_read
     if (!valid_i) begin
       `NPU_FOR(l, Lanes) data_o[l] = 32'sd0; `NPU_END_FOR
     end else if (buffer_i == BufferObuf) begin
-      `NPU_FOR(l, Lanes) data_o[l] = signed'(obuf_i[obuf_upper_i][l]); `NPU_END_FOR
+      if (obuf_upper_i) begin
+        `NPU_FOR(l, Lanes) data_o[l] = signed'(upper_i[l]); `NPU_END_FOR
+      end else begin
+        `NPU_FOR(l, Lanes) data_o[l] = signed'(lower_i[l]); `NPU_END_FOR
+      end
     end else if (buffer_i == BufferIbuf) begin
       if (dtype_i == DtypeS8) begin
         `NPU_FOR(l, Lanes) data_o[l] = 32'(signed'(ibuf_i[ibuf_first+l])); `NPU_END_FOR

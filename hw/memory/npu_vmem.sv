@@ -1,8 +1,10 @@
-// VMEM: the vector scratchpad. Written by VECTOR (8, 16, 32 bits) and LOAD, read by VECTOR and STORE.
+// VMEM: the vector scratchpad. Written by VECTOR (8, 16, 32 bits) and LOAD, read by VECTOR and
+// STORE.
 //
-// A row holds 4 Lanes bytes, one vector of int32, in four banks of Lanes bytes; narrower vectors take an
-// aligned half or quarter of it. Elements are little-endian. The caller arbitrates: at most one read, and
-// VECTOR before LOAD on the write port. rd_dtype_i and rd_addr_i say which banks are read.
+// A row holds 4 Lanes bytes, one vector of int32, in four banks of Lanes bytes; narrower vectors
+// take an aligned half or quarter of it. Elements are little-endian. The caller arbitrates: at most
+// one read, and VECTOR before LOAD on the write port. rd_dtype_i and rd_addr_i say which banks are
+// read.
 `include "npu_macros.svh"
 
 module npu_vmem

@@ -1,7 +1,8 @@
 // One of VMEM's four banks: bytes Bank*Lanes .. (Bank+1)*Lanes-1 of every row.
 //
-// A vector of 8-bit elements lies in one bank, of 16-bit elements in two, of 32-bit elements in all; LOAD
-// writes DramBytes <= Lanes bytes in one bank. The caller says which banks an access names.
+// A vector of 8-bit elements lies in one bank, of 16-bit elements in two, of 32-bit elements in
+// all; LOAD writes DramBytes <= Lanes bytes in one bank. The caller says which banks an access
+// names.
 `include "npu_macros.svh"
 
 module npu_vmem_bank

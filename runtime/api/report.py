@@ -9,7 +9,6 @@ from __future__ import annotations
 import pathlib
 import resource
 
-import numpy as np
 from google.protobuf import json_format
 
 from jacquard.proto import program_pb2 as pb
@@ -116,8 +115,3 @@ def _numbers(tree: object, key: str = "") -> object:
     if isinstance(tree, str) and key not in TEXT_FIELDS and tree.isdigit():
         return int(tree)
     return tree
-
-
-def counters_add_up(result: DeviceResult) -> bool:
-    """Every engine's buckets add up to the run's cycles."""
-    return bool(np.all(result.counters.sum(axis=1) == result.cycles))

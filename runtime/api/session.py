@@ -119,7 +119,8 @@ def check_inputs(
         elif value.dtype == wanted:
             checked[name] = value
         elif value.dtype != np.float32:
-            problems.append(f"input {name}: dtype must be float32 or {wanted}, got {value.dtype}")
+            problems.append(f"input {name}: dtype must be float32 or {wanted}, got {value.dtype}; "
+                            "convert it with .astype")
         elif not np.isfinite(value).all():
             problems.append(f"input {name}: values must be finite, got NaN or infinity")
         else:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from jacquard.runtime.cli import main
+from jacquard.compiler.main import LayerOverride
+from jacquard.runtime.cli import command_run, main, options
 from jacquard.runtime.cli.entry import guarded
 
 
@@ -85,8 +86,20 @@ def test_missing_model(tmp_path, capsys):
         (["run", "--config=edge17"], "edge17"),
         (["run", "--input=x=missing.npy"], "missing.npy"),
         (["run", "--input=z=missing.npy"], "z must be an input"),
+        (["run", "--input=x=x.npy", "--input=x=y.npy"], "x must be given once, got it 2 times"),
         (["run", "--shape=x"], "NAME=VALUE"),
+        (["run", "--override=product:tile=4"], "field must be one of tile_height"),
+        (["run", "--override=prodcut:fuse=false"], "prodcut: must name one of the model's"),
+        (["run", "--nofuse", "--program=p.npu"], "must be given to `compile`"),
+        (["run", "--calibration=nowhere"], "--calibration nowhere: must be a folder"),
+        (["run", "--float-model=none.onnx"], "none.onnx: must be an ONNX file"),
+        (["run", "--report=nowhere/r.json"], "must be a file that can be written, got no folder nowhere"),
+        (["run", "--report=."], "must be a file that can be written, got a folder"),
+        (["run", "--compile-times=none.json"], "none.json: No such file"),
+        (["run", "--backend=rtl", "--simulator=none"], "none: must be a program, got none"),
         (["compile"], "--output"),
+        (["compile", "--output=nowhere/p.npu"], "got no folder nowhere"),
+        (["compile", "--output=p.npu", "--times=nowhere/t"], "got no folder nowhere"),
     ],
 )
 def test_bad_argument(argv, word, tmp_path, capsys):
@@ -98,6 +111,20 @@ def test_bad_argument(argv, word, tmp_path, capsys):
     assert error.splitlines()[-1].startswith("error: ")
 
 
+def test_configuration_out_of_range_names_every_field(tmp_path, capsys):
+    text = pathlib.Path("proto/arch/nano4.textproto").read_text()
+    config = tmp_path / "mine.textproto"
+    config.write_text(text.replace("rows: 4 ", "rows: 12 ").replace("queue_depth: 8", "queue_depth: 0"))
+    (tmp_path / "m.onnx").write_bytes(GOOD)
+    status, error, written = run(
+        tmp_path, capsys, "compile", f"--model={tmp_path}/m.onnx", f"--config={config}",
+        f"--output={tmp_path}/p.npu",
+    )
+    assert (status, written) == (1, [])
+    assert "matrix.rows" in error and "12" in error
+    assert "queue_depth" in error
+
+
 def test_unknown_flag_and_command(tmp_path, capsys):
     assert run(tmp_path, capsys, "run", "--colour=red")[0] == 2
     status, error, _ = run(tmp_path, capsys, "fly")
@@ -105,14 +132,102 @@ def test_unknown_flag_and_command(tmp_path, capsys):
     assert "run, compile" in error
 
 
-def test_wrong_shape_and_dtype_of_an_input(tmp_path, capsys):
-    path = tmp_path / "m.onnx"
+@pytest.mark.parametrize(
+    "array,message",
+    [
+        (np.ones((2, 2), np.float32), "shape must be [1, 4], got [2, 2]"),
+        (np.ones((1, 4), np.float64), "dtype must be float32 or uint8, got float64"),
+        (np.full((1, 4), np.nan, np.float32), "values must be finite"),
+        (None, "must be a NumPy .npy file"),
+    ],
+    ids=["shape", "dtype", "nan", "empty file"],
+)
+def test_wrong_arrays_for_an_input(array, message, tmp_path, capsys):
+    path, file = tmp_path / "m.onnx", tmp_path / "x.npy"
     path.write_bytes(GOOD)
-    np.save(tmp_path / "x.npy", np.ones((2, 2), np.float32))
-    argv = ["run", f"--model={path}", f"--input=x={tmp_path}/x.npy"]
+    file.write_bytes(b"")
+    if array is not None:
+        np.save(file, array)
+    argv = ["run", f"--model={path}", f"--input=x={file}", f"--report={tmp_path}/r.json"]
+    status, error, written = run(tmp_path, capsys, *argv)
+    assert (status, written) == (1, [])
+    assert message in error
+
+
+@pytest.mark.parametrize(
+    "arrays,message",
+    [
+        ({"x": np.ones((1, 4), np.int64)}, None),
+        ({"x": np.ones((1, 4), np.complex64)}, "x must be float32, got complex64"),
+        ({"x": np.ones((1, 5), np.float32)}, "x must have shape [1, 4], got [1, 5]"),
+        ({"z": np.ones((1, 4), np.float32)}, "got x missing"),
+        ({}, "x missing"),
+        (None, "must be a NumPy .npz file"),
+    ],
+    ids=["integers are converted", "dtype", "shape", "name", "no arrays", "no archive"],
+)
+def test_calibration_files(arrays, message, tmp_path, capsys):
+    (tmp_path / "m.onnx").write_bytes(GOOD)
+    folder = tmp_path / "calibration"
+    folder.mkdir()
+    if arrays is None:
+        (folder / "a.npz").write_bytes(b"no archive")
+    else:
+        np.savez(folder / "a.npz", **arrays)
+    argv = ["run", f"--model={tmp_path}/m.onnx", f"--calibration={folder}"]
+    status, error, _ = run(tmp_path, capsys, *argv)
+    assert status == (1 if message else 0)
+    assert (message or "") in error
+    assert "random data" not in error
+
+
+def test_integers_are_not_drawn_at_random(tmp_path, capsys):
+    node = helper.make_node("Add", ["i", "i"], ["y"], name="add")
+    tensor = [helper.make_tensor_value_info(n, TensorProto.INT32, (1, 4)) for n in ("i", "y")]
+    graph = helper.make_graph([node], "g", tensor[:1], tensor[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    status, error, _ = run(tmp_path, capsys, "run", f"--model={tmp_path}/m.onnx")
+    assert status == 1
+    assert "input i: must be given, int32 cannot be drawn at random" in error
+
+
+def test_the_float_model_must_be_of_the_same_network(tmp_path, capsys):
+    (tmp_path / "m.onnx").write_bytes(GOOD)
+    other = helper.make_node("MatMul", ["x", "w"], ["z"], name="product")
+    weights = [("w", np.ones((4, 4), np.float32))]
+    (tmp_path / "f.onnx").write_bytes(model([other], weights, outputs=("z",)))
+    argv = ["run", f"--model={tmp_path}/m.onnx", f"--float-model={tmp_path}/f.onnx"]
     status, error, _ = run(tmp_path, capsys, *argv)
     assert status == 1
-    assert "shape must be [1, 4], got [2, 2]" in error
+    assert "must have the outputs of the quantized model, y, got z" in error
+
+
+def test_program_of_another_model_differs_and_says_so(tmp_path, capsys):
+    good, other, program = tmp_path / "m.onnx", tmp_path / "o.onnx", tmp_path / "m.npu"
+    good.write_bytes(GOOD)
+    other.write_bytes(matmul(np.arange(16, dtype=np.float32).reshape(4, 4)))
+    assert guarded(main.main, ["compile", f"--model={good}", f"--output={program}"]) == 0
+    status, error, _ = run(tmp_path, capsys, "run", f"--model={other}", f"--program={program}")
+    assert status == 1
+    assert "outputs differ from the integer reference; was " in error
+
+
+def test_overrides_of_one_layer_add_up(tmp_path):
+    values = command_run.define_flags()
+    values(["jacquard", "--model=m.onnx", "--override=a:b:tile_height=4", "--override=a:b:fuse=false",
+            "--nofuse"])
+    found = options.compile_options(values)
+    assert found.overrides == {"a:b": LayerOverride(tile_height=4, fuse=False)}
+    assert (found.model_name, found.fuse) == ("m", False)
+
+
+def test_a_full_disk_is_no_traceback(capsys):
+    def full(_: list[str]) -> int:
+        raise OSError(28, "No space left on device", "out/y.npy")
+
+    assert guarded(full, []) == 1
+    assert capsys.readouterr().err == "error: out/y.npy: No space left on device\n"
 
 
 def test_program_is_refused_when_corrupted_or_of_another_machine(tmp_path, capsys):
@@ -129,6 +244,14 @@ def test_program_is_refused_when_corrupted_or_of_another_machine(tmp_path, capsy
         status, error, _ = run(tmp_path, capsys, "run", *arguments)
         assert status == 1
         assert "recompile" in error
+
+
+def test_dump_after_prints_the_pass(tmp_path, capsys):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(GOOD)
+    argv = ["compile", f"--model={path}", f"--output={tmp_path}/m.npu", "--dump-after=import"]
+    assert guarded(main.main, argv) == 0
+    assert "# after import" in capsys.readouterr().out
 
 
 def test_a_good_model_runs(tmp_path, capsys):

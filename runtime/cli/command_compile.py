@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import time
 
 from absl import flags
 
-from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.compiler.main import compile_model
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
 from jacquard.runtime.cli import options, screen
@@ -20,20 +21,28 @@ def main(argv: list[str]) -> int:
     options.add_model_flags(values)
     flags.DEFINE_string("output", None, "program file to write", flag_values=values)
     flags.DEFINE_string("times", None, "JSON file for the compile time in seconds", flag_values=values)
+    flags.DEFINE_multi_string(
+        "dump_after", [], "passes (compiler/passes/pipeline.py) after which the program is printed as text",
+        flag_values=values,
+    )
     options.parse(values, "compile", argv)
     if not values["output"].value:
         raise UserError("--output: a file for the program must be given")
     output = pathlib.Path(values["output"].value)
+    options.check_writable(values["output"].value, "output")
+    options.check_writable(values["times"].value, "times")
     arch = options.arch_of(values["config"].value)
     qdq, _ = options.load_quantized(values)
     started = time.monotonic()
     with screen.status("compiling"):
-        program = compile_model(qdq, arch, CompileOptions(model_name=options.model_name(values)))
+        wanted = dataclasses.replace(
+            options.compile_options(values),
+            dump_after=tuple(values["dump_after"].value),
+            dump=lambda name, text: screen.print_line(f"# after {name}\n{text}"),
+        )
+        program = compile_model(qdq, arch, wanted)
     seconds = time.monotonic() - started
-    try:
-        programs.save(program, output)
-    except OSError as error:
-        raise UserError(f"{output}: must be a file that can be written, {error.strerror}") from error
+    programs.save(program, output)
     if values["times"].value:
         pathlib.Path(values["times"].value).write_text(json.dumps({"seconds": seconds}) + "\n")
     screen.print_line(

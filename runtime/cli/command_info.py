@@ -1,7 +1,8 @@
-"""Describes a program file, a model or a configuration."""
+"""Describes a program file or a configuration."""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 from absl import flags
@@ -19,7 +20,10 @@ def main(argv: list[str]) -> int:
     if not values["program"].value and not values["config"].value:
         raise UserError("info: give --program FILE or --config NAME")
     if values["config"].value:
-        screen.print_line(str(options.arch_of(values["config"].value)))
+        arch = options.arch_of(values["config"].value)
+        for field in dataclasses.fields(arch):
+            screen.print_line(f"{field.name}: {getattr(arch, field.name)}")
+        screen.print_line(f"fingerprint: {arch.fingerprint:016x}")
     if values["program"].value:
         program = programs.load(pathlib.Path(values["program"].value))
         screen.print_program(program)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
 import time
 
 import numpy as np
-import onnx
 from absl import flags
 
-from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.compiler.main import compile_model
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
@@ -47,16 +47,18 @@ def main(argv: list[str]) -> int:
     values = define_flags()
     options.parse(values, "run", argv)
     arch = options.arch_of(values["config"].value)
+    wanted = options.compile_options(values)
+    check_flags(values)
     qdq, float_model = options.load_quantized(values)
     if values["float_model"].value:
-        float_model = onnx.load(values["float_model"].value)
+        float_model = options.load_float(values["float_model"].value, qdq)
     inputs = options.load_inputs(qdq, values["input"].value, values["seed"].value)
     started = time.monotonic()
     if values["program"].value:
         program = programs.load(pathlib.Path(values["program"].value))
     else:
         with screen.status("compiling"):
-            program = compile_model(qdq, arch, CompileOptions(model_name=options.model_name(values)))
+            program = compile_model(qdq, arch, wanted)
     compile_seconds = time.monotonic() - started
     if values["compile_times"].value:
         compile_seconds = json.loads(pathlib.Path(values["compile_times"].value).read_text())["seconds"]
@@ -94,10 +96,23 @@ def main(argv: list[str]) -> int:
         report.error = "outputs differ from the integer reference"
         for line in verify.describe_mismatch(program, session.last, reference):
             screen.print_line(line)
+        print(f"error: {program.model}: {report.error}" + (
+            f"; was {values['program'].value} compiled from this model?" if values["program"].value
+            else ""
+        ), file=sys.stderr)
     if values["report"].value:
         write_report(report, pathlib.Path(values["report"].value))
     screen.print_summary(report, values["report"].value)
     return 0 if report.bit_exact or values["report_failure"].value else 1
+
+
+def check_flags(values: flags.FlagValues) -> None:
+    """What can be refused before any work. Raises UserError."""
+    options.check_writable(values["report"].value, "report")
+    if values["program"].value and (values["override"].value or not values["fuse"].value):
+        raise UserError(
+            "--override, --nofuse: must be given to `compile` when --program is; the program is fixed"
+        )
 
 
 def save_outputs(

@@ -7,6 +7,7 @@ import sys
 
 from absl import flags
 
+from jacquard.proto import npu_isa
 from jacquard.proto.lib import asm
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
@@ -29,7 +30,12 @@ def assemble_main(argv: list[str]) -> int:
     source, target = _file(values, "input"), _file(values, "output")
     if not source.is_file():
         raise UserError(f"{source}: file does not exist")
-    target.write_bytes(asm.assemble(source.read_text(), str(source)))
+    options.check_writable(str(target), "output")
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{source}: must be text, got byte {error.start} that is none") from error
+    target.write_bytes(npu_isa.encode_program(asm.assemble(text, str(source))))
     return 0
 
 
@@ -41,13 +47,17 @@ def disassemble_main(argv: list[str]) -> int:
     flags.DEFINE_bool("raw", False, "input holds encoded instructions, not a program", flag_values=values)
     options.parse(values, "disasm", argv)
     source = _file(values, "input")
+    options.check_writable(values["output"].value, "output")
     if values["raw"].value:
         if not source.is_file():
             raise UserError(f"{source}: file does not exist")
         code = source.read_bytes()
     else:
         code = programs.load(source).code
-    text = asm.disassemble(code)
+    try:
+        text = asm.disassemble_program(npu_isa.decode_program(code))
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{source}: must hold encoded instructions, got {error}") from error
     if values["output"].value:
         pathlib.Path(values["output"].value).write_text(text)
     else:

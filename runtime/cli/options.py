@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import onnx
@@ -13,9 +15,11 @@ from absl import flags
 
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.frontend.import_model import import_model
+from jacquard.compiler.frontend.load import keep_real_inputs, read
 from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
-from jacquard.proto.lib.arch import Arch, load_config
-from jacquard.proto.lib.errors import UserError
+from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
+from jacquard.proto.lib.arch import Arch, load_arch, load_config
+from jacquard.proto.lib.errors import UserError, raise_if_any
 
 CALIBRATION_SAMPLES = 4
 SUPPORTED = frozenset({*codelets(), "QuantizeLinear", "DequantizeLinear"})
@@ -44,9 +48,9 @@ def _underscored(arg: str) -> str:
 
 
 def add_model_flags(values: flags.FlagValues) -> None:
-    """--model, --config, --calibration, --shape, --seed."""
+    """--model, --config, --calibration, --shape, --seed, --override, --fuse."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
-    flags.DEFINE_string("config", "edge16", "configuration, by name", flag_values=values)
+    flags.DEFINE_string("config", "edge16", "configuration: a name, or a .textproto file (without RTL)", flag_values=values)
     flags.DEFINE_string(
         "calibration", None, "folder of .npz files, an array per input, to calibrate a float model",
         flag_values=values,
@@ -55,23 +59,68 @@ def add_model_flags(values: flags.FlagValues) -> None:
         "shape", [], "NAME=1,3,224,224: size of an input with dynamic dimensions", flag_values=values
     )
     flags.DEFINE_integer("seed", 0, "seed of random inputs", flag_values=values)
+    flags.DEFINE_multi_string(
+        "override", [], "LAYER:FIELD=VALUE,...: fixes a layer's tiling (docs/overrides.md)",
+        flag_values=values,
+    )
+    flags.DEFINE_bool("fuse", True, "--nofuse keeps every operator a layer of its own", flag_values=values)
+
+
+def compile_options(values: flags.FlagValues) -> CompileOptions:
+    """What the shared flags say about compiling. Raises UserError for every bad --override."""
+    problems: list[str] = []
+    overrides: dict[str, LayerOverride] = {}
+    for text in values["override"].value:
+        try:
+            layer, wanted = parse_override(text)
+        except UserError as error:
+            problems += error.lines
+            continue
+        fixed = {k: v for k, v in dataclasses.asdict(wanted).items() if v is not None}
+        overrides[layer] = dataclasses.replace(overrides.get(layer, LayerOverride()), **fixed)
+    raise_if_any(problems)
+    return CompileOptions(
+        model_name=model_name(values), overrides=overrides, fuse=values["fuse"].value
+    )
+
+
+def check_writable(path: str | None, flag: str) -> None:
+    """Before long work: a file can be written at `path`, if one is given. Raises UserError."""
+    if path is None:
+        return
+    folder = os.path.dirname(path) or "."
+    got = None
+    if os.path.isdir(path):
+        got = "a folder"
+    elif not os.path.isdir(folder):
+        got = f"no folder {folder}"
+    elif not os.access(folder, os.W_OK):
+        got = f"folder {folder} that is not writable"
+    if got:
+        raise UserError(f"--{flag} {path}: must be a file that can be written, got {got}")
 
 
 def arch_of(name: str) -> Arch:
-    """Configuration by name. Raises UserError naming the known ones."""
+    """Configuration by name, or a .textproto of the user's own. Raises UserError."""
+    if name.endswith(".textproto"):
+        return load_arch(name)
     return load_config(name)
 
 
 def model_name(values: flags.FlagValues) -> str:
-    """lenet of some/lenet.qdq.onnx."""
+    """lenet of some/lenet.qdq.onnx. Raises UserError where no model is given."""
+    if not values["model"].value:
+        raise UserError("--model: an ONNX file must be given")
     return pathlib.Path(values["model"].value).name.partition(".")[0]
 
 
 def split_pairs(pairs: list[str], flag: str) -> dict[str, str]:
     """["a=b"] -> {"a": "b"}. Raises UserError naming every malformed one."""
-    bad = [pair for pair in pairs if "=" not in pair]
-    if bad:
-        raise UserError("\n".join(f"--{flag}: must be NAME=VALUE, got {pair}" for pair in bad))
+    problems = [f"--{flag}: must be NAME=VALUE, got {pair}" for pair in pairs if "=" not in pair]
+    names = [pair.partition("=")[0] for pair in pairs]
+    again = sorted({name for name in names if names.count(name) > 1})
+    problems += [f"--{flag}: {name} must be given once, got it {names.count(name)} times" for name in again]
+    raise_if_any(problems)
     return dict(pair.split("=", 1) for pair in pairs)
 
 
@@ -88,8 +137,7 @@ def shapes(pairs: list[str]) -> dict[str, list[int]]:
 
 def load_quantized(values: flags.FlagValues) -> tuple[onnx.ModelProto, onnx.ModelProto | None]:
     """The QDQ model, and the float model that it was made from if that was given."""
-    if not values["model"].value:
-        raise UserError("--model: an ONNX file must be given")
+    model_name(values)  # refuses a missing --model
     model = import_model(
         pathlib.Path(values["model"].value),
         supported=SUPPORTED,
@@ -98,6 +146,21 @@ def load_quantized(values: flags.FlagValues) -> tuple[onnx.ModelProto, onnx.Mode
     if is_quantized(model):
         return model, None
     return quantize_model(model, list(calibration(model, values))), model
+
+
+def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
+    """The float model that `qdq` was made from. Raises UserError if its inputs or outputs differ."""
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in qdq.graph.input}
+    graph = read(path).graph
+    keep_real_inputs(graph)
+    for kind in ("input", "output"):
+        theirs, ours = ([v.name for v in getattr(g, kind)] for g in (graph, qdq.graph))
+        if sorted(theirs) != sorted(ours):
+            raise UserError(
+                f"--float-model {path}: must have the {kind}s of the quantized model, "
+                f"{', '.join(ours)}, got {', '.join(theirs)}"
+            )
+    return import_model(pathlib.Path(path), shapes=sizes)
 
 
 def calibration(model: onnx.ModelProto, values: flags.FlagValues) -> Iterator[dict[str, np.ndarray]]:
@@ -112,41 +175,82 @@ def calibration(model: onnx.ModelProto, values: flags.FlagValues) -> Iterator[di
         for sample in range(CALIBRATION_SAMPLES):
             yield random_inputs(model, values["seed"].value + 1000 + sample)
         return
+    if not os.path.isdir(folder):
+        raise UserError(f"--calibration {folder}: must be a folder of .npz files, got no such folder")
     files = sorted(pathlib.Path(folder).glob("*.npz"))
     if not files:
         raise UserError(f"{folder}: must hold .npz files, found none; one array per input in each")
+    wanted = dtypes(model)
     for file in files:
         try:
             with np.load(file) as arrays:
-                yield {name: arrays[name] for name in arrays.files}
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{file}: must be a NumPy .npz file, {error}") from error
+                sample = {name: arrays[name] for name in arrays.files}
+        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+            raise UserError(f"{file}: must be a NumPy .npz file of numbers") from error
+        for name, array in sample.items():
+            dtype = wanted.get(name, array.dtype)
+            if not np.can_cast(array.dtype, dtype, "same_kind"):
+                raise UserError(f"{file}: {name} must be {dtype}, got {array.dtype}; convert it")
+            sample[name] = array.astype(dtype)
+        yield sample
 
 
-def random_inputs(model: onnx.ModelProto, seed: int) -> dict[str, np.ndarray]:
-    """Standard normal float32 arrays, one per graph input."""
+def dtypes(model: onnx.ModelProto) -> dict[str, np.dtype]:
+    """NumPy dtype of every graph input."""
+    return {
+        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        for value in model.graph.input
+    }
+
+
+def random_inputs(
+    model: onnx.ModelProto, seed: int, given: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """An array per graph input: standard normal float32, bytes over their whole range.
+
+    Raises UserError for an input of another type that is not among `given`: what ids or masks
+    mean is the model's.
+    """
     generator = np.random.Generator(np.random.PCG64(seed))
-    arrays = {}
+    arrays, problems = {}, []
+    kinds = dtypes(model)
     for value in model.graph.input:
         dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        arrays[value.name] = generator.standard_normal(dims, dtype=np.float32)
+        dtype = kinds[value.name]
+        if dtype == np.float32:
+            arrays[value.name] = generator.standard_normal(dims, dtype=np.float32)
+        elif dtype in (np.int8, np.uint8):
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            arrays[value.name] = generator.integers(low, high, dims, dtype, endpoint=True)
+        elif value.name not in given:
+            problems.append(
+                f"input {value.name}: must be given, {dtype} cannot be drawn at random; use "
+                f"--input {value.name}=FILE.npy, and --calibration DIR for a float model"
+            )
+    raise_if_any(problems)
     return arrays
 
 
 def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str, np.ndarray]:
     """--input NAME=FILE.npy, random where none is given. Raises UserError for every bad one."""
-    arrays = random_inputs(model, seed)
+    files = split_pairs(pairs, "input")
+    arrays = random_inputs(model, seed, files)
+    known = [value.name for value in model.graph.input]
     problems = []
-    for name, path in split_pairs(pairs, "input").items():
-        if name not in arrays:
-            problems.append(f"--input: {name} must be an input of the model; it has {', '.join(arrays)}")
+    for name, path in files.items():
+        if name not in known:
+            problems.append(f"--input: {name} must be an input of the model; it has {', '.join(known)}")
             continue
         try:
-            arrays[name] = np.load(path, allow_pickle=False)
+            array = np.load(path, allow_pickle=False)
         except FileNotFoundError:
             problems.append(f"{path}: input file for {name} does not exist")
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             problems.append(f"{path}: must be a NumPy .npy file, {error}")
-    if problems:
-        raise UserError("\n".join(problems))
+        else:
+            if isinstance(array, np.ndarray):
+                arrays[name] = array
+            else:
+                problems.append(f"{path}: must be a NumPy .npy file, got an .npz archive of {array.files}")
+    raise_if_any(problems)
     return arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import tempfile
 from collections.abc import Callable
@@ -30,12 +31,16 @@ class RtlDevice:
         """simulator: path of the binary; by default the one built for this configuration."""
         self._arch = arch
         try:
-            self._binary = pathlib.Path(simulator or repo_file(f"sim/rtl/npu_sim_{arch.name}"))
+            self._binary = pathlib.Path(
+                simulator or repo_file(f"sim/rtl/npu_sim_{arch.name}")
+            ).absolute()
         except UserError as error:
             raise UserError(
                 f"config {arch.name}: has no RTL simulator in this build; use --backend func, or add "
                 "the configuration to proto/configs.bzl"
             ) from error
+        if not os.access(self._binary, os.X_OK) or self._binary.is_dir():
+            raise UserError(f"--simulator {self._binary}: must be a program, got none; check the path")
 
     def fingerprint(self) -> int:
         """Read from the chip's register, after a program of one `end`."""

@@ -39,8 +39,9 @@ def _offset(value: Value, constant: AnyArray) -> Value:
 
 
 def _negated(operand: Operand) -> Operand:
-    if not isinstance(operand, Value):
+    if isinstance(operand, np.ndarray):
         return -operand
+    assert isinstance(operand, Value)
     terms = tuple(replace(term, q=-term.q) for term in operand.terms)
     return Value(terms, None if operand.offset is None else -operand.offset)
 
@@ -48,7 +49,7 @@ def _negated(operand: Operand) -> Operand:
 def add(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     """The operands keep their own scales; a float constant is an offset."""
     a, b = (_unclamped(x, node.place) if isinstance(x, Value) else x for x in inputs)
-    assert a is not None and b is not None
+    assert isinstance(a, (Value, np.ndarray)) and isinstance(b, (Value, np.ndarray))
     if isinstance(a, Value) and isinstance(b, Value):
         offset = None
         if a.offset is not None or b.offset is not None:
@@ -74,7 +75,7 @@ def sub(node: Node, inputs: list[Operand | None]) -> list[Operand]:
 def mul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     """(a - za)(b - zb) with scale sa * sb; a float constant c has |c| as scale and its sign."""
     a, b = inputs
-    assert a is not None and b is not None
+    assert isinstance(a, (Value, np.ndarray)) and isinstance(b, (Value, np.ndarray))
     if isinstance(a, Value) and isinstance(b, Value):
         x, y = single(a, node.place), single(b, node.place)
         scale, divisor = np.asarray(x.scale * y.scale), np.asarray(x.divisor * y.divisor)

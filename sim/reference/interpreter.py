@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
@@ -19,16 +18,15 @@ from jacquard.sim.reference import (
     elementwise,
     linear,
     logic,
-    normalization,
     pooling,
     quantization,
     shape,
-    unary,
 )
-from jacquard.sim.reference.functions import FUNCTIONS
 from jacquard.sim.reference.node import Node, parse
+from jacquard.sim.reference.nonlinear import normalization, unary
+from jacquard.sim.reference.nonlinear.functions import FUNCTIONS
+from jacquard.sim.reference.nonlinear.softmax import softmax
 from jacquard.sim.reference.pending import Pending
-from jacquard.sim.reference.softmax import softmax
 from jacquard.sim.reference.value import AnyArray, Operand, Value
 
 Operator = Callable[[Node, list[Operand | None]], list[Operand]]
@@ -154,7 +152,7 @@ def digest(array: AnyArray) -> str:
 
 
 def run_reference(
-    model: onnx.ModelProto, inputs: Mapping[str, npt.NDArray[np.float32]]
+    model: onnx.ModelProto, inputs: Mapping[str, AnyArray]
 ) -> ReferenceResult:
     """Runs a QDQ model on one set of inputs.
 
@@ -202,7 +200,7 @@ def run_reference(
 
 def steps(
     model: onnx.ModelProto,
-    inputs: Mapping[str, npt.NDArray[np.float32]],
+    inputs: Mapping[str, AnyArray],
     forced: Mapping[str, AnyArray] | None = None,
 ) -> Iterator[Step]:
     """Evaluates node after node. Where `forced` has a tensor, the nodes after it read that one,
@@ -228,7 +226,9 @@ def steps(
                 f"{node.place}: its operand must be quantized, got the result of a nonlinear "
                 "operator that no QuantizeLinear has read; quantize that operator too"
             )
-        results = OPERATORS[node.op](node, operands)
+        fixed = [name in constant for name in node.inputs]
+        biased = linear.biased_product(node, operands, fixed) if node.op == "Add" else None
+        results = biased or OPERATORS[node.op](node, operands)
         is_constant = all(name in constant for name in node.inputs if name)
         if is_constant:
             constant.update(node.outputs)
@@ -243,7 +243,7 @@ def steps(
 def _checked_inputs(
     graph: onnx.GraphProto,
     constants: Mapping[str, AnyArray],
-    inputs: Mapping[str, npt.NDArray[np.float32]],
+    inputs: Mapping[str, AnyArray],
 ) -> dict[str, AnyArray]:
     """The graph's inputs, all complaints at once."""
     problems = []

@@ -1,5 +1,7 @@
 """Graphs that a quantizer of ours never makes but others do, and what the reference refuses."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +15,7 @@ from jacquard.sim.reference.interpreter import digest, run_reference
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 X = "float[1,8,14,14] x"
 QUANTIZE_X = "qx = QuantizeLinear(x, sx, zx) dx = DequantizeLinear(qx, sx, zx)"
-CONSTANTS = {
+CONSTANTS: dict[str, Any] = {
     "sx": np.float32(0.02), "zx": np.uint8(120),
     "sb": np.float32(0.031), "zb": np.int8(-9),
     "sy": np.float32(0.043), "zy": np.uint8(77), "z0": np.uint8(0), "zi": np.int8(3),
@@ -79,13 +81,13 @@ CASES = {
 }
 
 
-BROKEN = {
+BROKEN: dict[str, Any] = {
     "fw": np.ones((8, 8, 1, 1), np.float32), "nan": np.float32("nan"), "tiny": np.float32(1e-30),
 }
 
 
 def model_of(
-    body: str, output: str = "uint8[] y", constants: dict[str, np.ndarray] = CONSTANTS
+    body: str, output: str = "uint8[] y", constants: dict[str, Any] = CONSTANTS
 ) -> onnx.ModelProto:
     """A model of opset 21 in onnx.parser's notation, with the constants that it names."""
     text = f"{HEADER} g ({X}) => ({output}) {{ {body} }}"

@@ -13,6 +13,7 @@ from jacquard.sim.reference.value import (
     Operand,
     Term,
     Value,
+    move,
     real_constant,
     single,
     uniform_over,
@@ -21,6 +22,7 @@ from jacquard.sim.reference.windows import Window, window_of
 
 EXACT_FLOAT64 = 2**53
 INT32_LIMIT = 2**31
+ACCUMULATOR = 64  # bits of a Term that holds the sums of a MatMul
 # A bias whose scale equals sx * sw but for float32 rounding is already on the accumulator's grid.
 SAME_SCALE = 2.0**-20
 
@@ -160,7 +162,29 @@ def matmul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     step = np.asarray(a_scale * b_scale)
     if step.ndim and a.q.ndim == 1:
         step = step[..., 0, :]
-    return [Value((Term(acc, step),))]
+    return [Value((Term(acc, step, bits=ACCUMULATOR),))]
+
+
+def biased_product(
+    node: Node, inputs: list[Operand | None], constant: list[bool]
+) -> list[Operand] | None:
+    """Add of a constant per column directly behind MatMul: Gemm's bias. None for any other Add."""
+    for product, bias, fixed in ((0, 1, constant[1]), (1, 0, constant[0])):
+        x, c = inputs[product], inputs[bias]
+        if not fixed or not isinstance(x, Value) or c is None or len(x.terms) != 1:
+            continue
+        term = x.terms[0]
+        columns = term.q.shape[-1:]
+        if term.bits != ACCUMULATOR or int(np.prod(c.shape)) != (c.shape or (1,))[-1]:
+            continue
+        if len(c.shape) > term.q.ndim or c.shape[-1:] not in ((), (1,), columns):
+            continue
+        if not uniform_over(term.scale, tuple(range(term.q.ndim - 1))):
+            continue
+        step = term.scale if term.scale.ndim == 0 else term.scale.reshape(-1)
+        flat = move(c, lambda array: array.reshape(-1)) if c.shape else c
+        return [Value((Term(term.q + _bias(flat, step), term.scale),))]
+    return None
 
 
 def _given(node: Node, inputs: list[Operand | None], index: int) -> Operand:

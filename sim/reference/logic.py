@@ -13,9 +13,9 @@ import onnx
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Int64Array, quantize_constant
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.softmax import MASKED
 from jacquard.sim.reference.pending import Pending, Target
 from jacquard.sim.reference.quantization import rounded
-from jacquard.sim.reference.softmax import MASKED
 from jacquard.sim.reference.value import (
     AnyArray,
     Operand,
@@ -97,7 +97,7 @@ def _same_grid(a: Term, b: Term) -> bool:
 
 
 def where(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    """A choice element by element; a constant of at most -10^4 is a mask for a softmax behind it."""
+    """A choice element by element; a constant of at most -10^4 masks for a softmax."""
     condition = _plain(node, inputs[0]).astype(np.bool_)
     a, b = inputs[1], inputs[2]
     assert a is not None and b is not None
@@ -276,8 +276,8 @@ def constant_of_shape(node: Node, inputs: list[Operand | None]) -> list[Operand]
 
 
 def range_(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    start, limit, delta = (_plain(node, x).reshape(()) for x in inputs)
-    return [np.arange(start, limit, delta, dtype=start.dtype)]
+    start, limit, delta = (_plain(node, x) for x in inputs)
+    return [np.arange(start.item(), limit.item(), delta.item(), dtype=start.dtype)]
 
 
 def trilu(node: Node, inputs: list[Operand | None]) -> list[Operand]:

@@ -30,7 +30,8 @@ class Grid:
     def quantize(self, x: AnyArray) -> AnyArray:
         lo, hi = self.limits
         steps = np.rint(np.asarray(x) / np.float64(np.float32(self.scale))) + self.zero
-        return np.clip(steps, lo, hi).astype(self.dtype)
+        q: AnyArray = np.clip(steps, lo, hi).astype(self.dtype)
+        return q
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Errors:
     """In output steps, over the elements that the output's type can hold.
 
     Attributes:
-      largest, rms: distance of the integers from the unrounded float result (0.5 and 0.289 at best).
+      largest, rms: distance of the integers from the unrounded float result (0.5, 0.289 at best).
       beyond: share of elements further than 0.6 away.
       far: share of elements that differ by more than 1 from the rounded float result.
     """
@@ -75,7 +76,7 @@ def qdq_model(
             values.append(helper.make_tensor_value_info(f"q{i}", kind, q.shape))
             nodes.append(helper.make_node(
                 "DequantizeLinear",
-                [f"q{i}", constant(f"s{i}", np.float32(grid.scale)),
+                [f"q{i}", constant(f"s{i}", np.array(grid.scale, np.float32)),
                  constant(f"z{i}", np.array(grid.zero, grid.dtype))], [f"x{i}"]))
             names.append(f"x{i}")
         else:
@@ -83,7 +84,7 @@ def qdq_model(
     nodes.append(helper.make_node(op, names, ["f"], name=op.lower(), **(attributes or {})))
     nodes.append(helper.make_node(
         "QuantizeLinear",
-        ["f", constant("sy", np.float32(output.scale)),
+        ["f", constant("sy", np.array(output.scale, np.float32)),
          constant("zy", np.array(output.zero, output.dtype))], ["y"]))
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(output.dtype))
     graph = helper.make_graph(

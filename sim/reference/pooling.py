@@ -84,8 +84,10 @@ def _mean(node: Node, operand: Operand, axes: tuple[int, ...], keepdims: bool) -
 
 
 def reduce(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    """ReduceSum, ReduceMax, ReduceMin over `axes` (all where absent): integers of the same scale."""
-    functions = {"ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min}
+    """ReduceSum, ReduceMax, ReduceMin over `axes` (all where absent), in the same scale."""
+    functions: dict[str, Callable[..., AnyArray]] = {
+        "ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min,
+    }
     operand = inputs[0]
     assert operand is not None
     rank = len(operand.shape)

@@ -32,7 +32,7 @@ def _first(inputs: Sequence[Operand | None]) -> Operand:
 
 def _argument(inputs: Sequence[Operand | None], index: int) -> AnyArray | None:
     operand = inputs[index] if index < len(inputs) else None
-    assert not isinstance(operand, Value)
+    assert operand is None or isinstance(operand, np.ndarray)
     return operand
 
 
@@ -129,7 +129,7 @@ def pad(node: Node, inputs: list[Operand | None]) -> list[Operand]:
         return [move(operand, lambda array: np.pad(array[keep], grow, mode=mode))]
     fill = inputs[2] if len(inputs) > 2 else None
     constant = float(node.get("value", 0.0)) if fill is None else real_constant(fill).item()
-    if not isinstance(operand, Value):
+    if isinstance(operand, np.ndarray):
         return [np.pad(operand[keep], grow, constant_values=constant)]
     term = single(operand, node.place)
     step = term.scale / term.divisor

@@ -28,7 +28,8 @@ class Term:
       q: int64, the zero point taken out.
       scale: float64, 0-d or broadcastable to `q` with the same number of dimensions; not negative.
       divisor: like `scale`, whole numbers: how many elements were averaged.
-      bits: 8, 16 or 32 where `q` is a stored tensor less its zero point, 0 where it was computed.
+      bits: 8, 16 or 32 where `q` is a stored tensor less its zero point, 64 for the sums of a
+        MatMul that nothing has touched, 0 for anything else that was computed.
       zero: the zero point that was taken out, less the middle of its type (0 for signed types).
     """
 
@@ -79,7 +80,7 @@ def move(operand: Operand, function: Callable[[AnyArray], AnyArray]) -> Operand:
             function(np.broadcast_to(term.q, shape)).astype(np.int64, copy=False),
             moved(term.scale).astype(np.float64, copy=False),
             moved(term.divisor).astype(np.float64, copy=False),
-            term.bits,
+            term.bits if term.bits <= 32 else 0,
             term.zero,
         )
         for term in operand.terms

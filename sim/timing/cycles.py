@@ -135,6 +135,8 @@ def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
     run = instr.n0 - instr.before0 - instr.after0
     runs_read = instr.n1 - instr.before1 - instr.after1
     words = load_words(instr, arch)
+    if instr.buffer == isa.Buffer.TABLE:  # all copies at once, 4 bytes a cycle
+        words *= width // 4
     if run <= 0 or runs_read <= 0:
         return words
     counts = (runs_read, instr.n2, instr.n3)

@@ -1,8 +1,8 @@
 """Exports BERT graphs with torch.onnx from the transformers reference and strips their weights.
 
-Run by hand, never by the build; needs torch==2.13.0, transformers==5.23.0 and onnxscript beside onnx
-(../README.md). Every parameter is random before the export: equal initializers, such as biases of
-0 and gammas of 1, would be merged into one.
+Run by hand, never by the build; needs torch==2.13.0, transformers==5.23.0 and onnxscript beside
+onnx (../README.md). Every parameter is random before the export: equal initializers, such as
+biases of 0 and gammas of 1, would be merged into one.
 
     python -m jacquard.benchmarks.models.export.export_bert --output_dir benchmarks/models/graphs
 """

@@ -32,7 +32,7 @@ def parse(node: Node) -> Parsed:
     if len(x.shape) != 4 or q.ndim != 4 or x.shape[0] != 1:
         raise UserError(
             f"{node.place}: must be two-dimensional with batch 1, got input {x.shape} and weights "
-            f"{q.shape}; reshape the model or run this node on the host"
+            f"{q.shape}; export with batch 1 and images"
         )
     if x.shape[1] != q.shape[1] * groups or q.shape[0] % groups:
         raise UserError(

@@ -26,7 +26,7 @@ def parse(node: Node) -> Parsed:
     if node.get("mode", "nearest") != "nearest" or mode not in MODES:
         raise UserError(
             f"{node.place}: mode must be nearest with one of {', '.join(MODES)}, got "
-            f"{node.get('mode', 'nearest')} with {mode}; run this node on the host"
+            f"{node.get('mode', 'nearest')} with {mode}; export the model with one of these"
         )
     if node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise UserError(

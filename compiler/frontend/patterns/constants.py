@@ -1,4 +1,4 @@
-"""Constants come second, and two that are added in a row are one."""
+"""Constants come second, divide nothing, and two that are added in a row are one."""
 
 import numpy as np
 import onnx
@@ -17,6 +17,22 @@ def constants_second(view: View) -> bool:
         if node.input[0] in view.tensors and node.input[1] not in view.tensors:
             node.input[:] = [node.input[1], node.input[0]]
             changed = True
+    return changed
+
+
+def quotients_to_products(view: View) -> bool:
+    """Div by a number is Mul by its reciprocal: one form of a scale."""
+    changed = False
+    for node in list(view.nodes):
+        divisor = view.scalar(node.input[1]) if node.op_type == "Div" else None
+        if divisor is None or divisor == 0.0 or not np.isfinite(divisor):
+            continue
+        value = view.constant(node.input[1])
+        assert value is not None
+        name = view.add_constant(f"{node.name}.reciprocal", (1.0 / value).astype(value.dtype))
+        made = view.make("Mul", [node.input[0], name], node.output[0], node.name)
+        view.replace(node, [made])
+        changed = True
     return changed
 
 

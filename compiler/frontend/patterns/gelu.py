@@ -11,6 +11,7 @@ from jacquard.compiler.frontend.patterns.view import View, attributes_of
 
 _CUBIC = 0.044715
 _DEPTH = 6
+_WITHIN = ("Add", "Mul", "Div", "Pow")
 
 
 def fold_gelu(view: View) -> bool:
@@ -19,10 +20,9 @@ def fold_gelu(view: View) -> bool:
     for node in list(view.nodes):
         if node.op_type not in ("Mul", "Div"):
             continue
-        for scale, factors in _brackets(view, node.output[0]):
-            found = _gelu_of(view, scale, factors)
-            if found is not None:
-                source, form = found
+        for source in _sources(view, node):
+            form = _form(view, *_product(view, node.output[0], source), source)
+            if form:
                 made = view.make("Gelu", [source], node.output[0], node.name, approximate=form)
                 view.replace(node, [made])
                 changed = True
@@ -46,9 +46,7 @@ def fold_gated(view: View) -> bool:
                 if abs(slope - 1 / 6) < 1e-6 and abs(offset - 0.5) < 1e-6:
                     made = view.make("HardSwish", [source], node.output[0], node.name)
             elif soft is not None:
-                scale, factors = _product(view, soft.input[0])
-                if soft.input[0] == source:
-                    scale, factors = 1.0, [source]
+                scale, factors = _product(view, soft.input[0], source)
                 if factors == [source]:
                     given = {} if scale == 1.0 else {"alpha": scale}
                     made = view.make("Swish", [source], node.output[0], node.name, **given)
@@ -59,26 +57,37 @@ def fold_gated(view: View) -> bool:
     return changed
 
 
-def _gelu_of(view: View, scale: float, factors: list[str]) -> tuple[str, str] | None:
-    if abs(scale - 0.5) > 1e-4 or len(factors) != 2:
-        return None
-    for source, gate in (factors, factors[::-1]):
-        inner = _one_plus(view, gate)
-        node = None if inner is None else view.producer(inner, "Erf", "Tanh")
-        if node is None:
-            continue
-        if node.op_type == "Erf":
-            step, rest = _product(view, node.input[0])
-            if rest == [source] and abs(step - math.sqrt(0.5)) < 1e-4:
-                return source, "none"
-        elif _is_tanh_argument(view, node.input[0], source):
-            return source, "tanh"
-    return None
+def _sources(view: View, node: onnx.NodeProto) -> list[str]:
+    """What x may be: the names below the Erf or Tanh of a product, few steps deep."""
+    found: dict[str, None] = {}
+    for factor in _product(view, node.output[0])[1]:
+        inner = _one_plus(view, factor)
+        gate = None if inner is None else view.producer(inner, "Erf", "Tanh")
+        level = [] if gate is None else [gate.input[0]]
+        for _ in range(_DEPTH):
+            above = [n for name in level if (n := view.producer(name, *_WITHIN)) is not None]
+            level = [name for n in above for name in n.input if name not in view.tensors]
+            found.update(dict.fromkeys(level))
+    return list(found)
+
+
+def _form(view: View, scale: float, factors: list[str], source: str) -> str:
+    """Of 0.5 * x * (1 + gate): "none" or "tanh"; empty if the product is something else."""
+    if abs(scale - 0.5) > 1e-4 or len(factors) != 2 or source not in factors:
+        return ""
+    gate = _one_plus(view, factors[1 - factors.index(source)])
+    node = None if gate is None else view.producer(gate, "Erf", "Tanh")
+    if node is None:
+        return ""
+    if node.op_type == "Tanh":
+        return "tanh" if _is_tanh_argument(view, node.input[0], source) else ""
+    step, rest = _product(view, node.input[0], source)
+    return "none" if rest == [source] and abs(step - math.sqrt(0.5)) < 1e-4 else ""
 
 
 def _is_tanh_argument(view: View, name: str, source: str) -> bool:
     """sqrt(2 / pi) * (x + c x^3), or sqrt(2 / pi) * x * (1 + c x^2)."""
-    step, factors = _product(view, name)
+    step, factors = _product(view, name, source)
     if abs(step - math.sqrt(2 / math.pi)) > 1e-4:
         return False
     if len(factors) == 1:
@@ -88,14 +97,13 @@ def _is_tanh_argument(view: View, name: str, source: str) -> bool:
             for left, right in (add.input, tuple(add.input)[::-1])
         )
     if len(factors) == 2 and source in factors:
-        other = factors[1 - factors.index(source)]
-        square = _one_plus(view, other)
+        square = _one_plus(view, factors[1 - factors.index(source)])
         return square is not None and _is_power(view, square, source, 2)
     return False
 
 
 def _is_power(view: View, name: str, source: str, exponent: int) -> bool:
-    scale, factors = _product(view, name)
+    scale, factors = _product(view, name, source)
     return abs(scale - _CUBIC) < 1e-5 and factors == [source] * exponent
 
 
@@ -105,33 +113,33 @@ def _one_plus(view: View, name: str) -> str | None:
         return None
     for constant, other in (add.input, tuple(add.input)[::-1]):
         if view.is_scalar(constant, 1.0):
-            return other
+            return str(other)
     return None
 
 
-def _brackets(view: View, name: str) -> list[tuple[float, list[str]]]:
-    """The product taken apart; Muls within x itself are x, so less deep readings come too."""
-    return [_product(view, name, depth) for depth in range(1, _DEPTH)]
+def _product(
+    view: View, name: str, source: str = "", depth: int = _DEPTH
+) -> tuple[float, list[str]]:
+    """Constant factor and the other factors of a tree of Mul, Div by constants and Pow.
 
-
-def _product(view: View, name: str, depth: int = _DEPTH) -> tuple[float, list[str]]:
-    """Constant factor and the other factors of a tree of Mul, Div by constants and Pow."""
+    `source` is not taken apart, though it may be a product itself.
+    """
     value = view.scalar(name)
     if value is not None:
         return value, []
-    node: onnx.NodeProto | None = view.producer(name, "Mul", "Div", "Pow") if depth else None
+    node = view.producer(name, "Mul", "Div", "Pow") if depth and name != source else None
     if node is None:
         return 1.0, [name]
     if node.op_type == "Mul":
-        left, first = _product(view, node.input[0], depth - 1)
-        right, second = _product(view, node.input[1], depth - 1)
+        left, first = _product(view, node.input[0], source, depth - 1)
+        right, second = _product(view, node.input[1], source, depth - 1)
         return left * right, first + second
     constant = _number(view, node.input[1])
     if node.op_type == "Div" and constant:
-        scale, factors = _product(view, node.input[0], depth - 1)
+        scale, factors = _product(view, node.input[0], source, depth - 1)
         return scale / constant, factors
     if node.op_type == "Pow" and constant in (2.0, 3.0):
-        scale, factors = _product(view, node.input[0], 0)
+        scale, factors = _product(view, node.input[0], source, depth - 1)
         return float(scale**constant), factors * int(constant)
     return 1.0, [name]
 

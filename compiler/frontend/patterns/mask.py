@@ -10,10 +10,12 @@ from collections.abc import Hashable
 import numpy as np
 import onnx
 
+from jacquard.compiler.frontend.patterns.movement import VIEWS, reshape
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 
 _BROADCASTING = ("Add", "Sub", "Mul", "Div", "And", "Or", "Where", "Equal", "Min", "Max")
 _SHARED = ("And", "Cast", "Equal", "Expand", "Less", "Greater", "Not", "Or", "Reshape", "Where")
+_INTEGERS = (onnx.TensorProto.BOOL, onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 _SMALL = 64
 
 
@@ -48,6 +50,30 @@ def drop_casts(view: View) -> bool:
         same = node.op_type == "Cast" and view.types.get(node.input[0]) == attributes_of(node)["to"]
         if same:
             changed |= view.bypass(node, node.input[0])
+    return changed
+
+
+def casts_first(view: View) -> bool:
+    """A Cast of a reshaped mask becomes a reshaped Cast; every view of a mask is a Reshape."""
+    changed = False
+    for node in list(view.nodes):
+        if node.op_type not in VIEWS or view.types.get(node.input[0]) not in _INTEGERS:
+            continue
+        result = node.output[0]
+        shape = view.shapes.get(result)
+        cast = view.readers(result)[0] if view.read_once(result) else None
+        if shape is None:
+            continue
+        if cast is not None and cast.op_type == "Cast":
+            inner = f"{cast.output[0]}.flat"
+            to = attributes_of(cast)["to"]
+            view.shapes[inner], view.types[inner] = view.shapes[node.input[0]], to
+            first = view.make("Cast", [node.input[0]], inner, cast.name, to=to)
+            view.replace(cast, [first, reshape(view, node, inner, shape, cast.output[0])])
+            changed = True
+        elif node.op_type != "Reshape":
+            view.replace(node, [reshape(view, node, node.input[0], shape, result)])
+            changed = True
     return changed
 
 
@@ -91,9 +117,8 @@ def share(view: View) -> bool:
     for node in list(view.nodes):
         if node.op_type not in _SHARED or node.domain or node.output[0] in view.outputs:
             continue
-        if node.op_type in ("Cast", "Reshape") and view.types.get(node.output[0]) not in (
-            onnx.TensorProto.BOOL, onnx.TensorProto.INT64, onnx.TensorProto.INT32,
-        ):
+        reshapes = node.op_type in ("Cast", "Reshape")
+        if reshapes and view.types.get(node.output[0]) not in _INTEGERS:
             continue
         key = (node.op_type, tuple(_identity(view, name) for name in node.input),
                tuple(a.SerializeToString(deterministic=True) for a in node.attribute))

@@ -41,7 +41,7 @@ def selections_to_views(view: View, model: onnx.ModelProto) -> bool:
         except UserError:
             continue  # it is somebody else's to complain
         if (found.reshape(-1) == numbers.reshape(-1)).all():
-            view.replace(node, [_reshape(view, node, node.input[0], result)])
+            view.replace(node, [reshape(view, node, node.input[0], result, node.output[0])])
             changed = True
     return changed
 
@@ -60,7 +60,7 @@ def merge_views(view: View) -> bool:
         if shape == result and view.bypass(node, source):
             changed = True
         elif before is not None:
-            view.replace(node, [_reshape(view, node, source, result)])
+            view.replace(node, [reshape(view, node, source, result, node.output[0])])
             changed = True
     return changed
 
@@ -120,8 +120,9 @@ def _permutation(view: View, node: onnx.NodeProto) -> list[int] | None:
     return None if shape is None else list(range(len(shape)))[::-1]
 
 
-def _reshape(
-    view: View, node: onnx.NodeProto, source: str, shape: tuple[int, ...]
+def reshape(
+    view: View, node: onnx.NodeProto, source: str, shape: tuple[int, ...], result: str
 ) -> onnx.NodeProto:
+    """A Reshape of `source` to `shape` under the name of `node`."""
     sizes = view.add_constant(f"{node.name}.shape", np.asarray(shape, np.int64))
-    return view.make("Reshape", [source, sizes], node.output[0], node.name)
+    return view.make("Reshape", [source, sizes], result, node.name)

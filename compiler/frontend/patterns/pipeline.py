@@ -8,10 +8,12 @@ from collections.abc import Callable
 import onnx
 from onnx import version_converter
 
-from jacquard.compiler.frontend.fold import fold_constants, infer_shapes, without_weights
+from jacquard.compiler.frontend.fold import fold_constants, without_weights
+from jacquard.compiler.frontend.load import name_nodes
 from jacquard.compiler.frontend.patterns import (
     attention,
     constants,
+    fused,
     gelu,
     mask,
     movement,
@@ -24,9 +26,12 @@ Rule = Callable[[View], bool]
 
 # In this order, again and again until none applies.
 RULES: tuple[tuple[Rule, str], ...] = (
+    (fused.expand_attention, "one form for the rules below"),
     (constants.constants_second, "the rules below look for a constant in one place"),
+    (constants.quotients_to_products, "a scale is a factor"),
     (mask.drop_neutral_logic, "leaves an Expand, which the next but one takes away"),
     (mask.drop_casts, "of booleans to boolean, between two views of a mask"),
+    (mask.casts_first, "before merge_views: the views of a mask meet behind its Cast"),
     (mask.sink_expands, "scores broadcast the mask themselves"),
     (movement.transposes_of_last_axes, "before merge_views, which would take its Reshape apart"),
     (movement.merge_views, "several steps of a mask's new axes, and of heads"),
@@ -46,6 +51,7 @@ _ROUNDS = 16
 _SIGNS = {
     "Erf": 21, "Gelu": 21, "LayerNormalization": 21, "Softmax": 21, "Tanh": 21, "Gather": 21,
     "RMSNormalization": 23, "Sqrt": 24, "Pow": 24, "Sigmoid": 24, "HardSigmoid": 21, "Swish": 24,
+    "Attention": 23,
 }
 _IR_VERSIONS = {21: 10, 23: 11, 24: 11}
 
@@ -61,7 +67,8 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
     opset = max((_SIGNS.get(node.op_type, 0) for node in model.graph.node), default=0)
     if not opset:
         return model
-    model = infer_shapes(raised(model, opset))
+    model = fold_constants(raised(model, opset))  # the converter leaves Constant nodes
+    name_nodes(model.graph)
     for _ in range(_ROUNDS):
         view = View(model.graph)
         changed = movement.selections_to_views(view, model)

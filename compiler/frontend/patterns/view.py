@@ -1,7 +1,7 @@
 """What the rewrites read and change: a graph with producers, readers, constants and shapes.
 
-`View` holds the nodes in a list of its own; `commit` puts them back. Names of tensors that a rewrite
-keeps stay, so that outputs, overrides and reports find them.
+`View` holds the nodes in a list of its own; `commit` puts them back. Names of tensors that a
+rewrite keeps stay, so that outputs, overrides and reports find them.
 """
 
 from collections.abc import Iterable, Sequence

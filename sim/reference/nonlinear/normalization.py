@@ -14,9 +14,9 @@ from jacquard.proto.lib.fixed_point import (
     rounding_shift,
 )
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.rows import exponent, held, norm, product
+from jacquard.sim.reference.nonlinear.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.pending import Pending, Target
-from jacquard.sim.reference.rows import exponent, held, norm, product
-from jacquard.sim.reference.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.value import Operand, Term, real_constant, single
 
 LONGEST_ROW = 32768
@@ -66,18 +66,17 @@ def _normalization(node: Node, inputs: list[Operand | None], centred: bool) -> l
             f"{term.bits or 'no'} bits and scales of shape {term.scale.shape}; quantize its "
             "operand to 16 bits"
         )
-    if term.bits == 16 and np.abs(term.q).max(initial=0) > 2**15:
+    if term.bits == 16 and term.zero:
         raise UserError(
-            f"{node.place}: 16-bit operands must lie within 32768 of their zero point, got "
-            f"{np.abs(term.q).max()}; quantize the operand symmetrically"
+            f"{node.place}: a 16-bit operand must have its zero point in the middle of its type, "
+            f"got {term.zero} beside it; quantize the operand symmetrically"
         )
     if not 1 <= n <= LONGEST_ROW:
         raise UserError(
             f"{node.place}: rows must have 1 to {LONGEST_ROW} elements, got {n}; split the model"
         )
-    gamma, beta = (None if x is None else np.broadcast_to(x.reshape(-1), (n,))
-                   for x in (gamma, beta))
-    assert gamma is not None
+    gamma = np.broadcast_to(gamma.reshape(-1), (n,))
+    beta = None if beta is None else np.broadcast_to(beta.reshape(-1), (n,))
     scale = float(term.scale)
     if not np.isfinite(gamma).all() or (beta is not None and not np.isfinite(beta).all()):
         raise UserError(f"{node.place}: gains must be finite, got inf or NaN; mend the weights")
@@ -90,7 +89,7 @@ def _normalization(node: Node, inputs: list[Operand | None], centred: bool) -> l
     def exact() -> Float64Array:
         x = term.q * scale
         d = x - x.mean(axis=-1, keepdims=True) if centred else x
-        y = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + epsilon) * gamma
+        y: Float64Array = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + epsilon) * gamma
         return y if beta is None else y + beta
 
     cache: list[tuple[Int64Array, float]] = []
@@ -122,9 +121,10 @@ class Steps:
 
 def row_steps(n: int, bits: int, centred: bool) -> Steps:
     """The scaling of rows of n elements of 8 or 16 bits."""
-    b = 24 - bits
-    if not centred:
+    if not centred:  # an unsigned byte needs a bit more than a centred one
+        b = 8 if bits == 16 else 15
         return Steps(2.0**b, 1 << b, 0, 15 + (n + n // 8).bit_length())
+    b = 24 - bits
     length = n.bit_length() - 1
     cube = n**3
     k = 15 - 2 * length + (cube + cube // 8).bit_length()

@@ -11,9 +11,9 @@ from jacquard.proto.lib.fixed_point import (
     rounding_shift,
 )
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.rows import exponent, held, norm, product
+from jacquard.sim.reference.nonlinear.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.pending import Pending, Target
-from jacquard.sim.reference.rows import exponent, held, norm, product
-from jacquard.sim.reference.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.value import Operand, Term, Value, single
 
 MASKED = -1e4  # an additive mask at or below this leaves nothing of an element
@@ -42,7 +42,7 @@ def _operands(
     if bad.any():
         raise UserError(
             f"{node.place}: an additive mask must be 0 or at most {MASKED:g}, got "
-            f"{offset[bad].flat[0]!r}; quantize the sum before it instead"
+            f"{offset[bad].flat[0]:g}; quantize the sum before it instead"
         )
     return operand.terms[0], offset != 0, offset
 

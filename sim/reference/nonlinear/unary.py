@@ -11,11 +11,12 @@ from jacquard.proto.lib.fixed_point import (
     quantize_multipliers,
     rounding_shift,
 )
-from jacquard.sim.reference.functions import FUNCTIONS, Function, power
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.functions import FUNCTIONS, Function, power
+from jacquard.sim.reference.nonlinear.reduced import logarithm, reciprocal, square_root
+from jacquard.sim.reference.nonlinear.rows import product
+from jacquard.sim.reference.nonlinear.table import interpolated, stepped
 from jacquard.sim.reference.pending import Pending, Target
-from jacquard.sim.reference.rows import product
-from jacquard.sim.reference.table import interpolated, stepped
 from jacquard.sim.reference.value import (
     AnyArray,
     Operand,
@@ -26,18 +27,21 @@ from jacquard.sim.reference.value import (
 )
 
 WIDE_OUTPUT = 256  # values: more are 16 bits
+REDUCED = {"Log": logarithm, "Reciprocal": reciprocal, "Sqrt": square_root}
 
 
 def unary(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     """One of FUNCTIONS on an 8- or 16-bit tensor."""
     function = FUNCTIONS[node.op](node)
-    if not isinstance(inputs[0], (Value, Pending)):
+    assert inputs[0] is not None
+    if isinstance(inputs[0], np.ndarray):
         with np.errstate(all="ignore"):
-            return [function.of(np.asarray(inputs[0], np.float64)).astype(np.float32)]
-    return [_by_table(node, inputs[0], function)]
+            x = np.asarray(real_constant(inputs[0]), np.float64)
+            return [np.asarray(function.of(x), np.float32)]
+    return [_of_tensor(node, inputs[0], node.op, function)]
 
 
-def _by_table(node: Node, operand: Operand, function: Function) -> Operand:
+def _of_tensor(node: Node, operand: Operand, function_name: str, function: Function) -> Operand:
     term = single(operand, node.place)
     if term.bits not in (8, 16) or term.scale.ndim:
         raise UserError(
@@ -49,11 +53,15 @@ def _by_table(node: Node, operand: Operand, function: Function) -> Operand:
 
     def exact() -> Float64Array:
         with np.errstate(all="ignore"):
-            return function.of(term.q * scale)
+            return function.of(np.asarray(term.q * scale, np.float64))
 
     def integers(target: Target) -> Int64Array:
-        values = eight_bits(term, scale, function, target) if term.bits == 8 else (
-            sixteen_bits(term, scale, function, target))
+        if term.bits == 8:
+            values = eight_bits(term, scale, function, target)
+        elif function_name in REDUCED:
+            values = REDUCED[function_name](term.q, scale, target)
+        else:
+            values = sixteen_bits(term, scale, function, target)
         return np.minimum(np.maximum(values, target.lo), target.hi)
 
     return Pending(term.q.shape, integers, exact)
@@ -117,7 +125,8 @@ def pow_(node: Node, inputs: list[Operand | None]) -> list[Operand]:
         term = single(x, node.place)
         return [Value((Term(term.q * term.q, np.asarray(term.scale**2),
                             np.asarray(term.divisor**2)),))]
-    return [_by_table(node, x, power(exponent))]
+    same = {0.5: "Sqrt", -1.0: "Reciprocal"}.get(exponent, "Pow")
+    return [_of_tensor(node, x, same, power(exponent))]
 
 
 def neg(node: Node, inputs: list[Operand | None]) -> list[Operand]:

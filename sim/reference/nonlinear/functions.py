@@ -9,7 +9,7 @@ import numpy as np
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Float64Array
 from jacquard.sim.reference.node import Node
-from jacquard.sim.reference.table import RealFunction
+from jacquard.sim.reference.nonlinear.table import RealFunction
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Function:
 
 
 def _elementwise(f: Callable[[float], float]) -> RealFunction:
-    return lambda x: np.frompyfunc(f, 1, 1)(x).astype(np.float64)
+    return lambda x: np.asarray(np.frompyfunc(f, 1, 1)(x), np.float64)
 
 
 erf = _elementwise(math.erf)
