@@ -126,6 +126,67 @@ def test_requantize_adds_the_bias_rounds_and_saturates() -> None:
     assert machine.memories.buffer(_B.VMEM)[:8].view(np.uint16).tolist() == [5, 0, 499, 0]
 
 
+def test_a_table_interpolates_between_its_entries() -> None:
+    machine = _machine()
+    table = [0] * 512
+    table[2 * 128 : 2 * 128 + 2] = [10, 100]  # t in 0 .. 255
+    table[2 * 127 : 2 * 127 + 2] = [-7, -32768]  # t in -256 .. -1
+    table[2 * 255 : 2 * 255 + 2] = [20000, 3]
+    table[0:2] = [-20000, 3]
+    _put(machine, _B.TABLE, 0, table, "i2")
+    _put(machine, _B.VMEM, 0, [64, -1, 2**31 - 1, -40000], "i4")
+    vector = isa.Vector(
+        n0=1, **_ONCE, table=1, table_shift=7, src1_buffer=_B.VMEM, src1_dtype=isa.Dtype.S32,
+        dst_buffer=_B.VMEM, dst_base=16, dst_dtype=isa.Dtype.S32,
+        dst2_buffer=_B.IBUF, dst2_dtype=isa.Dtype.U8,
+    )  # fmt: skip
+    assert _run(machine, vector).status == isa.Error.OK
+    # (2560 + 6400) / 128 = 70; (-1792 - 8355840) / 128 = -65294; at both ends t saturates:
+    # (5120000 + 765) / 128 = 40005.98; -5120000 / 128.
+    found = machine.memories.buffer(_B.VMEM)[16:32].view(np.int32).tolist()
+    assert found == [70, -65294, 40006, -40000]
+    assert _bytes(machine, _B.IBUF, 0, 4) == [70, 0, 255, 0]
+    second = dataclasses.replace(vector, table_index=1)  # nano4 has one
+    assert _run(machine, second).status == isa.Error.LOCAL_RANGE
+    unused = dataclasses.replace(second, table=0)
+    assert _run(machine, unused).status == isa.Error.OK
+
+
+def test_exponent_and_norm() -> None:
+    machine = _machine()
+    values = [1, 3, 4, 2**15, 2**16 - 1, 2**30 - 1, 2**30, 2**31 - 1, 0, -1, -(2**31), 5]
+    _put(machine, _B.VMEM, 0, values, "i4")
+    vector = isa.Vector(
+        op=isa.VectorOp.EXPONENT, n0=3, **_ONCE, src1_buffer=_B.VMEM, src1_stride0=16,
+        src1_dtype=isa.Dtype.S32, dst_buffer=_B.VMEM, dst_base=64, dst_stride0=16,
+        dst_dtype=isa.Dtype.S32,
+    )  # fmt: skip
+    results = machine.memories.buffer(_B.VMEM)[64:112].view(np.int32)
+    assert _run(machine, vector).status == isa.Error.OK
+    assert results.tolist() == [0, 0, 2, 14, 14, 28, 30, 30, 0, 0, 0, 2]
+    assert _run(machine, dataclasses.replace(vector, op=isa.VectorOp.NORM)).status == isa.Error.OK
+    assert results.tolist() == [
+        2**28, 3 * 2**28, 2**28, 2**29, 2**30 - 2**14, 2**30 - 1, 2**28, 2**29 - 1,
+        0, 0, 0, 5 * 2**26,
+    ]  # fmt: skip
+
+
+def test_transposed_weights() -> None:
+    machine = _machine()
+    acts, weights = np.arange(8).reshape(1, 8) - 3, np.arange(32).reshape(8, 4) - 11
+    _put(machine, _B.IBUF, 0, acts.reshape(-1).tolist(), "i1")
+    _put(machine, _B.WBUF, 4, weights.reshape(-1).tolist(), "i1")
+    matrix = isa.Matrix(
+        wbuf=1, n_x=1, n_y=1, n_kx=1, n_ky=1, n_c=2, s_c=1, weight_transposed=1, weight_zero=5
+    )
+    assert _run(machine, matrix).status == isa.Error.OK
+    expected = acts[:, :4] @ (weights[:4].T - 5) + acts[:, 4:] @ (weights[4:].T - 5)
+    sums = machine.memories.buffer(_B.OBUF).view(np.int32)[:4].tolist()
+    assert sums == expected[0].tolist()
+    rectangle = Machine(dataclasses.replace(_NANO4, rows=8), machine.dram)
+    assert _run(rectangle, matrix).status == isa.Error.ILLEGAL
+
+
 def test_scaled_add_rounds_once() -> None:
     machine = _machine()
     _put(machine, _B.VMEM, 0, [1, 1, 3, -1], "i1")
@@ -194,10 +255,9 @@ _GOOD_VECTOR = {"dst_buffer": _B.VMEM, "n0": 1, "n1": 1, "n2": 1, "n3": 1}
         (isa.Store(**(_GOOD_LOAD | {"buffer": _B.WBUF})), "LOCAL_RANGE"),
         (isa.Store(**_GOOD_LOAD, dram=255), "DRAM_WRITE"),
         (isa.Matrix(n_x=1, n_y=1, n_kx=1, n_ky=1), "ILLEGAL"),
-        (isa.Matrix(n_x=1, n_y=1, n_kx=1, n_ky=1, n_c=1, weight_transposed=1), "ILLEGAL"),
         (isa.Matrix(n_x=1, n_y=1, n_kx=1, n_ky=1, n_c=2, s_c=-1), "LOCAL_RANGE"),
         (isa.Matrix(n_x=257, n_y=1, n_kx=1, n_ky=1, n_c=1), "LOCAL_RANGE"),
-        (isa.Vector(**_GOOD_VECTOR, op=24), "ILLEGAL"),
+        (isa.Vector(**_GOOD_VECTOR, op=len(isa.VectorOp)), "ILLEGAL"),
         (isa.Vector(**(_GOOD_VECTOR | {"dst_buffer": 0})), "ILLEGAL"),
         (isa.Vector(**(_GOOD_VECTOR | {"dst_buffer": _B.OBUF})), "LOCAL_RANGE"),
         (isa.Vector(**(_GOOD_VECTOR | {"dst_buffer": _B.IBUF}), dst_dtype=2), "LOCAL_RANGE"),

@@ -135,8 +135,8 @@ def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
     run = instr.n0 - instr.before0 - instr.after0
     runs_read = instr.n1 - instr.before1 - instr.after1
     words = load_words(instr, arch)
-    if instr.buffer == isa.Buffer.TABLE:  # all copies at once, 4 bytes a cycle
-        words *= width // 4
+    per_word = width // 4 if instr.buffer == isa.Buffer.TABLE else 1  # TABLE takes 4 bytes a cycle
+    words *= per_word
     if run <= 0 or runs_read <= 0:
         return words
     counts = (runs_read, instr.n2, instr.n3)
@@ -145,5 +145,5 @@ def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
     longer = 0  # beats beyond the words of the same run
     for (remote, local), runs in _offsets((instr.dram, start), counts, strides, width).items():
         beats = words_touched(remote, run, width)
-        longer += runs * max(0, beats - words_touched(local, instr.n0, width))
+        longer += runs * max(0, beats - per_word * words_touched(local, instr.n0, width))
     return words + longer

@@ -51,6 +51,15 @@ def test_words_touched(address: int, size: int, expected: int) -> None:
     assert cycles.words_touched(address, size, 16) == expected
 
 
+def test_a_table_takes_four_bytes_a_cycle() -> None:
+    load = isa.Load(buffer=isa.Buffer.TABLE, n0=1024, n1=1, n2=1, n3=1)
+    assert cycles.dma_cycles(load, load_config("edge16")) == 256
+    assert cycles.dma_cycles(load, load_config("nano4")) == 256
+    askew = isa.Load(buffer=isa.Buffer.TABLE, dram=1, n0=32, n1=1, n2=1, n3=1)
+    assert cycles.dma_cycles(askew, load_config("edge16")) == 8  # three beats, two words of 4 x 4
+    assert cycles.dma_cycles(askew, load_config("nano4")) == 9
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_beats_and_words_of_random_transfers(seed: int) -> None:
     rng = random.Random(seed)
