@@ -27,6 +27,7 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 # Per-channel DequantizeLinear needs opset 13; 17 is old enough for every converter step to exist.
 LOWEST_OPSET = 13
 RAISED_OPSET = 17
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
 _DATA_TYPES = ("FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32")
 # Token ids, masks and what is made of them may have these types too.
 _INDEX_TYPES = ("INT64", "BOOL")
@@ -110,6 +111,11 @@ def _inferred_loosely(model: onnx.ModelProto) -> onnx.ModelProto:
 def _check_operators_known(model: onnx.ModelProto, supported: Collection[str] | None) -> None:
     """Operators that ONNX does not have stop shape inference, so they are named before it."""
     version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    newest = onnx.defs.onnx_opset_version()
+    if version > newest:
+        raise UserError(
+            f"model: opset must be at most {newest}, got {version}; export the model with an older one"
+        )
     problems = []
     for node in model.graph.node:
         foreign = node.domain not in ("", "ai.onnx")
@@ -163,7 +169,7 @@ def _disagreeing(
     """Products whose inner dimensions differ, with the node's name."""
     for node in graph.node:
         operands = [shapes.get(name) for name in node.input[:2]]
-        if node.op_type not in ("MatMul", "Gemm", "Conv") or None in operands:
+        if node.op_type not in _PRODUCTS or None in operands:
             continue
         a, b = operands
         if not a or not b:
@@ -211,13 +217,23 @@ def _bad_types(graph: onnx.GraphProto) -> list[str]:
 
 def _bad_weights(graph: onnx.GraphProto) -> list[str]:
     problems = []
+    factors = {  # what is added may be a mask of -inf
+        name for node in graph.node if node.op_type in _PRODUCTS for name in node.input[1:]
+    }
     for tensor in graph.initializer:
         if tensor.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
             continue
-        nans = int(np.count_nonzero(np.isnan(numpy_helper.to_array(tensor))))
+        values = numpy_helper.to_array(tensor)
+        nans = int(np.count_nonzero(np.isnan(values)))
+        infinite = int(np.count_nonzero(np.isinf(values)))
         if nans:
             problems.append(
                 f"weights {tensor.name}: must be numbers, got {nans} NaN; train or export again"
+            )
+        elif infinite and tensor.name in factors:
+            problems.append(
+                f"weights {tensor.name}: must be finite, got {infinite} infinite; train or export "
+                "again"
             )
     return problems
 
