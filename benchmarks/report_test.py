@@ -7,7 +7,6 @@ import pathlib
 import pytest
 
 REPORT = json.loads(pathlib.Path(os.environ["REPORT"]).read_text())
-FLOORS = json.loads(os.environ["FLOORS"])
 LIMITS = json.loads(os.environ["LIMITS"])
 
 
@@ -48,8 +47,3 @@ def test_cycles_add_up():
 @pytest.mark.parametrize("field,limit", sorted(LIMITS.items()))
 def test_figure_is_within_its_limit(field, limit):
     assert REPORT[field] <= limit
-
-
-@pytest.mark.parametrize("field,floor", sorted(FLOORS.items()))
-def test_figure_is_above_its_floor(field, floor):
-    assert REPORT[field] >= floor

@@ -67,12 +67,11 @@ def _npu_run(model, config, backend):
     )
     return name
 
-def npu_benchmark(model, configs, backends, limits = {}, floors = {}):
+def npu_benchmark(model, configs, backends, limits = {}):
     """Tests and reports of a model.
 
     limits: "<config>_<backend>" -> {report field: largest value allowed}; for exact figures such as
-    cycles, which only change when something changed, and for times with room for a busy machine.
-    floors: the same with the smallest value allowed.
+    cycles, which only change when something changed.
     """
     for config in configs:
         npu_program(model, config)
@@ -84,7 +83,6 @@ def npu_benchmark(model, configs, backends, limits = {}, floors = {}):
                 data = [report],
                 env = {
                     "REPORT": "$(rootpath %s)" % report,
-                    "FLOORS": json.encode(floors.get("%s_%s" % (config, backend), {})),
                     "LIMITS": json.encode(limits.get("%s_%s" % (config, backend), {})),
                 },
             )
