@@ -5,7 +5,7 @@ user can have done wrong is reported together, one line per node or tensor.
 """
 
 import pathlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -78,7 +78,7 @@ def import_model(
         model = normalize(model)
         rewrite.drop_dead(model.graph)
     model = infer_shapes(model)
-    problems = list(_unsupported(model, supported))
+    problems = _with_the_list(_unsupported(model, supported), supported)
     problems += _bad_types(model.graph)
     problems += _bad_weights(model.graph)
     problems += _unknown_shapes(model.graph)
@@ -128,15 +128,24 @@ def _check_operators_known(model: onnx.ModelProto, supported: Collection[str] | 
             if (supported is not None and node.op_type not in supported
                     and node.op_type not in foldable and line not in problems):
                 problems.append(line)
-    raise_if_any(problems)
+    raise_if_any(_with_the_list(problems, supported))
 
 
 def _unsupported_line(node: onnx.NodeProto, supported: Collection[str] | None) -> str:
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    known = f"one of {', '.join(sorted(supported))}" if supported else "an ONNX operator"
+    # The list once: with a line per node it would drown them.
+    known = "an operator of the last line" if supported else "an ONNX operator"
     return (
         f"node {node.name}: operator must be supported, got {operator}; replace it by {known}"
     )
+
+
+def _with_the_list(problems: Iterable[str], supported: Collection[str] | None) -> list[str]:
+    """Lines about unsupported operators, and after them the operators that there are."""
+    lines = list(problems)
+    if lines and supported:
+        lines.append(f"supported operators: {', '.join(sorted(supported))}")
+    return lines
 
 
 def _unsupported(model: onnx.ModelProto, supported: Collection[str] | None) -> Iterator[str]:

@@ -161,15 +161,18 @@ def test_all_unsupported_operators_are_named() -> None:
     }}"""
     with pytest.raises(UserError) as error:
         import_model(parsed(text).SerializeToString(), supported=SUPPORTED)
-    assert [line.split(",")[1].split(";")[0] for line in sorted(error.value.lines)] == [
+    *nodes, last = error.value.lines
+    assert [line.split(",")[1].split(";")[0] for line in sorted(nodes)] == [
         " got Erf", " got Foo", " got Softmax",
     ]
+    assert last.startswith("supported operators: Add, ")
     known = parsed(text.replace("Foo", "Tanh"))
     with pytest.raises(UserError) as error:
         import_model(known.SerializeToString(), supported=SUPPORTED)
-    assert len(error.value.lines) == 3
-    assert error.value.lines[0].startswith(
-        "node Softmax_0: operator must be supported, got Softmax; replace it by one of Add, "
+    assert len(error.value.lines) == 4 and error.value.lines[3] == last
+    assert error.value.lines[0] == (
+        "node Softmax_0: operator must be supported, got Softmax; replace it by an operator of "
+        "the last line"
     )
 
 
