@@ -102,8 +102,17 @@ def write_report(report: report_pb2.Report, path: pathlib.Path) -> None:
     part.replace(path)
 
 
-TEXT_FIELDS = {"model", "config", "backend", "fingerprint", "name", "op", "error", "output_digest",
-               "output_check"}
+TEXT_FIELDS = {
+    "model",
+    "config",
+    "backend",
+    "fingerprint",
+    "name",
+    "op",
+    "error",
+    "output_digest",
+    "output_check",
+}
 
 
 def _numbers(tree: object, key: str = "") -> object:

@@ -24,20 +24,34 @@ NANO4 = load_config("nano4")
 def tensor(name: str, offset: int) -> pb.Tensor:
     layout = pb.Layout(kind=pb.Layout.BLOCKED, channels=4, height=1, width=1, block=4)
     return pb.Tensor(
-        name=name, dtype=pb.Tensor.INT8, shape=[1, 4], scale=0.5, segment="data",
-        offset_bytes=offset, size_bytes=4, layout=layout,
+        name=name,
+        dtype=pb.Tensor.INT8,
+        shape=[1, 4],
+        scale=0.5,
+        segment="data",
+        offset_bytes=offset,
+        size_bytes=4,
+        layout=layout,
     )
 
 
 def copy_program(fingerprint: int = NANO4.fingerprint) -> pb.Program:
     program = pb.Program(
-        model="copy", config="nano4", fingerprint=fingerprint, instruction_count=2,
+        model="copy",
+        config="nano4",
+        fingerprint=fingerprint,
+        instruction_count=2,
         code=encode_program([Store(n0=4, n1=1, n2=1, n3=1), End()]),
         segments=[pb.Segment(name="data", arg=1, size_bytes=64)],
-        inputs=[tensor("x", 0)], outputs=[tensor("y", 32)],
+        inputs=[tensor("x", 0)],
+        outputs=[tensor("y", 32)],
     )
     program.layers.add(
-        name="copy", op="Relu", first_instruction=0, end_instruction=2, macs=16,
+        name="copy",
+        op="Relu",
+        first_instruction=0,
+        end_instruction=2,
+        macs=16,
         output=tensor("y", 32),
     )
     return program
@@ -59,7 +73,16 @@ class Copier:
         snapshots = [image[c.address : c.address + c.size].copy() for c in checkpoints]
         counters = np.zeros((len(Engine), len(Bucket)), np.int64)
         return DeviceResult(
-            self._status, 0, 100, counters, 8, 4, np.array([60, 100]), np.array([0, 60]), snapshots, 0.5
+            self._status,
+            0,
+            100,
+            counters,
+            8,
+            4,
+            np.array([60, 100]),
+            np.array([0, 60]),
+            snapshots,
+            0.5,
         )
 
 
@@ -68,7 +91,9 @@ EXPECTED = np.array([[1, -2, 6, 127]], np.int8)  # x / 0.5, saturated
 
 
 def reference(values: np.ndarray, layer: np.ndarray) -> ReferenceResult:
-    return ReferenceResult(outputs={}, integer_outputs={"y": values}, tensors={"y": layer}, digests={})
+    return ReferenceResult(
+        outputs={}, integer_outputs={"y": values}, tensors={"y": layer}, digests={}
+    )
 
 
 def test_tensors_are_bound_by_name_and_quantized() -> None:
@@ -116,7 +141,9 @@ def test_one_wrong_element_is_found(where: str) -> None:
     program, session = copy_program(), Session(copy_program(), Copier(), NANO4)
     session.run({"x": X}, keep_layers=True)
     other = EXPECTED + np.array([[0, 0, 1, 0]], np.int8)
-    judged = reference(other if where == "output" else EXPECTED, other if where == "layer" else EXPECTED)
+    judged = reference(
+        other if where == "output" else EXPECTED, other if where == "layer" else EXPECTED
+    )
     report = session.report()
     verify.compare_bits(report, program, session.last, judged)
     assert report.bit_exact == (where == "nowhere")
@@ -126,7 +153,8 @@ def test_one_wrong_element_is_found(where: str) -> None:
     lines = verify.describe_mismatch(program, session.last, judged)
     assert lines == (
         ["layer copy (Relu): 1 of 4 elements differ, first at [0, 2]: 6, reference 7"]
-        if where == "layer" else []
+        if where == "layer"
+        else []
     )
 
 
