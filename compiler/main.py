@@ -1,6 +1,6 @@
 """The compiler's front door: a QDQ ONNX model and a machine in, a linked Program out.
 
->>> program = compile_model(qdq, arch.load("edge16"), CompileOptions(model_name="lenet"))
+>>> program = compile_model(qdq, load_config("edge16"), CompileOptions(model_name="lenet"))
 
 The order of the passes stands in passes/pipeline.py.
 """

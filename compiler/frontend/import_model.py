@@ -5,7 +5,7 @@ user can have done wrong is reported together, one line per node or tensor.
 """
 
 import pathlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -27,6 +27,7 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 # Per-channel DequantizeLinear needs opset 13; 17 is old enough for every converter step to exist.
 LOWEST_OPSET = 13
 RAISED_OPSET = 17
+_PRODUCTS = ("Conv", "Gemm", "MatMul")
 _DATA_TYPES = ("FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32")
 # Token ids, masks and what is made of them may have these types too.
 _INDEX_TYPES = ("INT64", "BOOL")
@@ -77,7 +78,7 @@ def import_model(
         model = normalize(model)
         rewrite.drop_dead(model.graph)
     model = infer_shapes(model)
-    problems = list(_unsupported(model, supported))
+    problems = _with_the_list(_unsupported(model, supported), supported)
     problems += _bad_types(model.graph)
     problems += _bad_weights(model.graph)
     problems += _unknown_shapes(model.graph)
@@ -110,6 +111,11 @@ def _inferred_loosely(model: onnx.ModelProto) -> onnx.ModelProto:
 def _check_operators_known(model: onnx.ModelProto, supported: Collection[str] | None) -> None:
     """Operators that ONNX does not have stop shape inference, so they are named before it."""
     version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    newest = onnx.defs.onnx_opset_version()
+    if version > newest:
+        raise UserError(
+            f"model: opset must be at most {newest}, got {version}; export the model with an older one"
+        )
     problems = []
     for node in model.graph.node:
         foreign = node.domain not in ("", "ai.onnx")
@@ -122,15 +128,24 @@ def _check_operators_known(model: onnx.ModelProto, supported: Collection[str] | 
             if (supported is not None and node.op_type not in supported
                     and node.op_type not in foldable and line not in problems):
                 problems.append(line)
-    raise_if_any(problems)
+    raise_if_any(_with_the_list(problems, supported))
 
 
 def _unsupported_line(node: onnx.NodeProto, supported: Collection[str] | None) -> str:
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
-    known = f"one of {', '.join(sorted(supported))}" if supported else "an ONNX operator"
+    # The list once: with a line per node it would drown them.
+    known = "an operator of the last line" if supported else "an ONNX operator"
     return (
         f"node {node.name}: operator must be supported, got {operator}; replace it by {known}"
     )
+
+
+def _with_the_list(problems: Iterable[str], supported: Collection[str] | None) -> list[str]:
+    """Lines about unsupported operators, and after them the operators that there are."""
+    lines = list(problems)
+    if lines and supported:
+        lines.append(f"supported operators: {', '.join(sorted(supported))}")
+    return lines
 
 
 def _unsupported(model: onnx.ModelProto, supported: Collection[str] | None) -> Iterator[str]:
@@ -163,7 +178,7 @@ def _disagreeing(
     """Products whose inner dimensions differ, with the node's name."""
     for node in graph.node:
         operands = [shapes.get(name) for name in node.input[:2]]
-        if node.op_type not in ("MatMul", "Gemm", "Conv") or None in operands:
+        if node.op_type not in _PRODUCTS or None in operands:
             continue
         a, b = operands
         if not a or not b:
@@ -211,13 +226,23 @@ def _bad_types(graph: onnx.GraphProto) -> list[str]:
 
 def _bad_weights(graph: onnx.GraphProto) -> list[str]:
     problems = []
+    factors = {  # what is added may be a mask of -inf
+        name for node in graph.node if node.op_type in _PRODUCTS for name in node.input[1:]
+    }
     for tensor in graph.initializer:
         if tensor.data_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
             continue
-        nans = int(np.count_nonzero(np.isnan(numpy_helper.to_array(tensor))))
+        values = numpy_helper.to_array(tensor)
+        nans = int(np.count_nonzero(np.isnan(values)))
+        infinite = int(np.count_nonzero(np.isinf(values)))
         if nans:
             problems.append(
                 f"weights {tensor.name}: must be numbers, got {nans} NaN; train or export again"
+            )
+        elif infinite and tensor.name in factors:
+            problems.append(
+                f"weights {tensor.name}: must be finite, got {infinite} infinite; train or export "
+                "again"
             )
     return problems
 

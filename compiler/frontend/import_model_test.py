@@ -161,15 +161,18 @@ def test_all_unsupported_operators_are_named() -> None:
     }}"""
     with pytest.raises(UserError) as error:
         import_model(parsed(text).SerializeToString(), supported=SUPPORTED)
-    assert [line.split(",")[1].split(";")[0] for line in sorted(error.value.lines)] == [
+    *nodes, last = error.value.lines
+    assert [line.split(",")[1].split(";")[0] for line in sorted(nodes)] == [
         " got Erf", " got Foo", " got Softmax",
     ]
+    assert last.startswith("supported operators: Add, ")
     known = parsed(text.replace("Foo", "Tanh"))
     with pytest.raises(UserError) as error:
         import_model(known.SerializeToString(), supported=SUPPORTED)
-    assert len(error.value.lines) == 3
-    assert error.value.lines[0].startswith(
-        "node Softmax_0: operator must be supported, got Softmax; replace it by one of Add, "
+    assert len(error.value.lines) == 4 and error.value.lines[3] == last
+    assert error.value.lines[0] == (
+        "node Softmax_0: operator must be supported, got Softmax; replace it by an operator of "
+        "the last line"
     )
 
 
@@ -213,14 +216,34 @@ def test_dynamic_shapes_without_a_size() -> None:
     with pytest.raises(UserError) as error:
         import_model(data)
     assert error.value.lines == (
-        "input x: dimension 0 must have a size, got 'N'; give the input's shape",
-        "input x: dimension 2 must have a size, got 'H'; give the input's shape",
+        "input x: dimension 0 must have a size, got 'N'; give --shape x=SIZES",
+        "input x: dimension 2 must have a size, got 'H'; give --shape x=SIZES",
     )
     with pytest.raises(UserError, match=r"must have shape \['N', 3, 'H', 8\], got \[1, 4, 8, 8\]"):
         import_model(data, {"x": (1, 4, 8, 8)})
     with pytest.raises(UserError, match="shape of q: must name an input"):
         import_model(data, {"x": (1, 3, 8, 8), "q": (1,)})
     assert operators(import_model(data, {"x": (1, 3, 8, 8)})) == ["Relu"]
+
+
+def test_an_opset_from_the_future_is_refused() -> None:
+    text = '<ir_version: 8, opset_import: ["" : 999]> g (float[2,4] x) => (float[2,4] y) {y = Relu(x)}'
+    with pytest.raises(UserError, match=r"model: opset must be at most \d+, got 999; export"):
+        import_model(parsed(text).SerializeToString())
+
+
+def test_infinite_weights_are_named() -> None:
+    weights = normal(4, 5)
+    weights[1, 2] = -np.inf
+    text = f"{NEW} g (float[2,4] x) => (float[2,5] y) {{ y = MatMul(x, w) }}"
+    with pytest.raises(UserError, match="weights w: must be finite, got 1 infinite"):
+        import_model(parsed(text, w=weights).SerializeToString())
+
+
+def test_a_mask_may_be_infinite() -> None:
+    mask = np.array([[0, 0, 0, -np.inf]], np.float32)
+    text = f"{NEW} g (float[2,4] x) => (float[2,4] y) {{ y = Add(x, m) }}"
+    assert operators(import_model(parsed(text, m=mask).SerializeToString())) == ["Add"]
 
 
 def test_nan_weights_are_named() -> None:

@@ -82,8 +82,8 @@ def set_shapes(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[int]]) -> N
     problems = []
     names = [value.name for value in graph.input]
     for name in sorted(set(shapes) - set(names)):
-        problems.append(f"shape of {name}: must name an input, got one of none of the inputs "
-                        f"{', '.join(names)}; correct the name")
+        problems.append(f"shape of {name}: must name an input, got no such name; the inputs "
+                        f"are {', '.join(names)}")
     for value in graph.input:
         tensor_type = value.type.tensor_type
         given = shapes.get(value.name)
@@ -107,14 +107,15 @@ def set_shapes(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[int]]) -> N
                 dims.add().dim_value = size
         elif not tensor_type.HasField("shape"):
             problems.append(
-                f"input {value.name}: must have a shape, got none; give one with the input's name"
+                f"input {value.name}: must have a shape, got none; give "
+                f"--shape {value.name}=SIZES"
             )
         else:
             for axis, dim in enumerate(dims):
                 if dim.dim_value < 1:
                     problems.append(
                         f"input {value.name}: dimension {axis} must have a size, got "
-                        f"{dim.dim_param or 'nothing'!r}; give the input's shape"
+                        f"{dim.dim_param or 'nothing'!r}; give --shape {value.name}=SIZES"
                     )
     raise_if_any(problems)
     del graph.value_info[:]

@@ -11,7 +11,9 @@ from jacquard.runtime.api import layout
 def blocked(shape, channels, height, width, block, dtype=pb.Tensor.UINT8):
     tiles = -(-channels // block)
     size = tiles * block * height * width * layout.DTYPES[dtype].itemsize
-    form = pb.Layout(kind=pb.Layout.BLOCKED, channels=channels, height=height, width=width, block=block)
+    form = pb.Layout(
+        kind=pb.Layout.BLOCKED, channels=channels, height=height, width=width, block=block
+    )
     return pb.Tensor(name="t", shape=shape, dtype=dtype, size_bytes=size, layout=form)
 
 
@@ -36,11 +38,23 @@ def test_matrix_has_its_features_as_channels_and_its_rows_as_width():
 
 def test_packed_image_is_surrounded_by_its_zero_point():
     form = pb.Layout(
-        kind=pb.Layout.PACKED, channels=3, height=2, width=2, pad_top=1, pad_left=1, pad_bottom=1,
-        pad_right=1, row_bytes=16,
+        kind=pb.Layout.PACKED,
+        channels=3,
+        height=2,
+        width=2,
+        pad_top=1,
+        pad_left=1,
+        pad_bottom=1,
+        pad_right=1,
+        row_bytes=16,
     )
     tensor = pb.Tensor(
-        name="t", shape=[1, 3, 2, 2], dtype=pb.Tensor.UINT8, zero_point=9, size_bytes=64, layout=form
+        name="t",
+        shape=[1, 3, 2, 2],
+        dtype=pb.Tensor.UINT8,
+        zero_point=9,
+        size_bytes=64,
+        layout=form,
     )
     array = np.arange(100, 112, dtype=np.uint8).reshape(1, 3, 2, 2)
     image = layout.pack(array, tensor).reshape(4, 16)
@@ -52,16 +66,20 @@ def test_packed_image_is_surrounded_by_its_zero_point():
 
 
 @given(
-    channels=st.integers(1, 40), height=st.integers(1, 5), width=st.integers(1, 5),
+    channels=st.integers(1, 40),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
     block=st.sampled_from([4, 16]),
     dtype=st.sampled_from([pb.Tensor.INT8, pb.Tensor.UINT8, pb.Tensor.INT16, pb.Tensor.INT32]),
 )
 def test_unpack_undoes_pack(channels, height, width, block, dtype):
     tensor = blocked([1, channels, height, width], channels, height, width, block, dtype)
     limits = np.iinfo(layout.DTYPES[dtype])
-    array = np.random.default_rng(channels).integers(
-        limits.min, limits.max, (1, channels, height, width), endpoint=True
-    ).astype(layout.DTYPES[dtype])
+    array = (
+        np.random.default_rng(channels)
+        .integers(limits.min, limits.max, (1, channels, height, width), endpoint=True)
+        .astype(layout.DTYPES[dtype])
+    )
     np.testing.assert_array_equal(layout.unpack(layout.pack(array, tensor), tensor), array)
 
 

@@ -1,7 +1,7 @@
 """Programs on disk and in device memory.
 
-In: a file or a Program message. Out: a checked Program, and the DRAM image that runs it: code first,
-then each segment on a page of its own, addresses in the argument registers.
+In: a file or a Program message. Out: a checked Program, and the DRAM image that runs it: code
+first, then each segment on a page of its own, addresses in the argument registers.
 """
 
 from __future__ import annotations

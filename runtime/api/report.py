@@ -6,6 +6,7 @@ program, whose compiler knows the tiling-independent minimum of each.
 
 from __future__ import annotations
 
+import json
 import pathlib
 import resource
 
@@ -16,14 +17,15 @@ from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.npu_isa import Bucket, Engine
 from jacquard.runtime.device.base import DeviceResult
+from jacquard.sim.timing.bounds import roofline_cycles
 
 
-def roofline_cycles(program: pb.Program, arch: Arch) -> int:
-    """max(multiplications / multipliers, compulsory bytes / bytes per cycle), for the whole run."""
+def program_roofline_cycles(program: pb.Program, arch: Arch) -> int:
+    """Roofline of the whole run; compulsory bytes are constants, inputs and outputs, each once."""
     macs = sum(layer.macs for layer in program.layers)
     compulsory = sum(len(segment.data) for segment in program.segments)
     compulsory += sum(t.size_bytes for t in (*program.inputs, *program.outputs))
-    return max(-(-macs // (arch.rows * arch.cols)), -(-compulsory // arch.bytes_per_cycle))
+    return roofline_cycles(macs, compulsory, arch)
 
 
 def layer_cycles(program: pb.Program, result: DeviceResult) -> list[int]:
@@ -57,7 +59,7 @@ def build_report(
         macs=macs,
         cycles=result.cycles,
         array_utilization=utilization(macs, result.cycles),
-        roofline_cycles=roofline_cycles(program, arch),
+        roofline_cycles=program_roofline_cycles(program, arch),
         layer_floor_cycles=sum(layer.floor_cycles for layer in program.layers),
         dram_read_bytes=result.dram_read_bytes,
         dram_write_bytes=result.dram_write_bytes,
@@ -92,8 +94,6 @@ def peak_rss_bytes() -> int:
 
 def write_report(report: report_pb2.Report, path: pathlib.Path) -> None:
     """JSON with the field names of report.proto; whole or not at all. 64-bit numbers as numbers."""
-    import json
-
     tree = json_format.MessageToDict(
         report, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -102,8 +102,17 @@ def write_report(report: report_pb2.Report, path: pathlib.Path) -> None:
     part.replace(path)
 
 
-TEXT_FIELDS = {"model", "config", "backend", "fingerprint", "name", "op", "error", "output_digest",
-               "output_check"}
+TEXT_FIELDS = {
+    "model",
+    "config",
+    "backend",
+    "fingerprint",
+    "name",
+    "op",
+    "error",
+    "output_digest",
+    "output_check",
+}
 
 
 def _numbers(tree: object, key: str = "") -> object:

@@ -84,7 +84,9 @@ class Session:
         integers = {}
         for tensor in self._program.outputs:
             address = self._placement.address(tensor)
-            integers[tensor.name] = layout.unpack(image[address : address + tensor.size_bytes], tensor)
+            integers[tensor.name] = layout.unpack(
+                image[address : address + tensor.size_bytes], tensor
+            )
         outputs = {t.name: layout.dequantize(integers[t.name], t) for t in self._program.outputs}
         kept = None
         if keep_layers:
@@ -98,9 +100,7 @@ class Session:
         return build_report(self._program, self._arch, self._device.name, self.last.result)
 
 
-def check_inputs(
-    program: pb.Program, inputs: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def check_inputs(program: pb.Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Inputs in their quantized dtype. Raises one UserError naming everything that is wrong."""
     problems, checked = [], {}
     known = {tensor.name: tensor for tensor in program.inputs}
@@ -108,7 +108,9 @@ def check_inputs(
         problems.append(f"input {name}: must be an input of the model; it has {', '.join(known)}")
     for name, tensor in known.items():
         if name not in inputs:
-            problems.append(f"input {name}: is missing; give an array of shape {list(tensor.shape)}")
+            problems.append(
+                f"input {name}: is missing; give an array of shape {list(tensor.shape)}"
+            )
             continue
         value = np.asarray(inputs[name])
         wanted = layout.DTYPES[tensor.dtype]
@@ -119,8 +121,10 @@ def check_inputs(
         elif value.dtype == wanted:
             checked[name] = value
         elif value.dtype != np.float32:
-            problems.append(f"input {name}: dtype must be float32 or {wanted}, got {value.dtype}; "
-                            "convert it with .astype")
+            problems.append(
+                f"input {name}: dtype must be float32 or {wanted}, got {value.dtype}; "
+                "convert it with .astype"
+            )
         elif not np.isfinite(value).all():
             problems.append(f"input {name}: values must be finite, got NaN or infinity")
         else:

@@ -113,9 +113,7 @@ def compare_bits(
     report.elements_compared = compared
 
 
-def describe_mismatch(
-    program: pb.Program, run: Run, reference: ReferenceResult
-) -> list[str]:
+def describe_mismatch(program: pb.Program, run: Run, reference: ReferenceResult) -> list[str]:
     """A line per layer that differs: how many elements, and the first of them."""
     lines = []
     for layer, value in zip(program.layers, run.layer_outputs or [], strict=False):

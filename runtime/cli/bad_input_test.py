@@ -15,7 +15,8 @@ from jacquard.runtime.cli.entry import guarded
 
 def model(nodes, initializers=(), shape=(1, 4), outputs=("y",)) -> bytes:
     graph = helper.make_graph(
-        nodes, "g",
+        nodes,
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(array, name) for name, array in initializers],
@@ -93,7 +94,10 @@ def test_missing_model(tmp_path, capsys):
         (["run", "--nofuse", "--program=p.npu"], "must be given to `compile`"),
         (["run", "--calibration=nowhere"], "--calibration nowhere: must be a folder"),
         (["run", "--float-model=none.onnx"], "none.onnx: must be an ONNX file"),
-        (["run", "--report=nowhere/r.json"], "must be a file that can be written, got no folder nowhere"),
+        (
+            ["run", "--report=nowhere/r.json"],
+            "must be a file that can be written, got no folder nowhere",
+        ),
         (["run", "--report=."], "must be a file that can be written, got a folder"),
         (["run", "--compile-times=none.json"], "none.json: No such file"),
         (["run", "--backend=rtl", "--simulator=none"], "none: must be a program, got none"),
@@ -114,10 +118,16 @@ def test_bad_argument(argv, word, tmp_path, capsys):
 def test_configuration_out_of_range_names_every_field(tmp_path, capsys):
     text = pathlib.Path("proto/arch/nano4.textproto").read_text()
     config = tmp_path / "mine.textproto"
-    config.write_text(text.replace("rows: 4 ", "rows: 12 ").replace("queue_depth: 8", "queue_depth: 0"))
+    config.write_text(
+        text.replace("rows: 4 ", "rows: 12 ").replace("queue_depth: 8", "queue_depth: 0")
+    )
     (tmp_path / "m.onnx").write_bytes(GOOD)
     status, error, written = run(
-        tmp_path, capsys, "compile", f"--model={tmp_path}/m.onnx", f"--config={config}",
+        tmp_path,
+        capsys,
+        "compile",
+        f"--model={tmp_path}/m.onnx",
+        f"--config={config}",
         f"--output={tmp_path}/p.npu",
     )
     assert (status, written) == (1, [])
@@ -215,8 +225,15 @@ def test_program_of_another_model_differs_and_says_so(tmp_path, capsys):
 
 def test_overrides_of_one_layer_add_up(tmp_path):
     values = command_run.define_flags()
-    values(["jacquard", "--model=m.onnx", "--override=a:b:tile_height=4", "--override=a:b:fuse=false",
-            "--nofuse"])
+    values(
+        [
+            "jacquard",
+            "--model=m.onnx",
+            "--override=a:b:tile_height=4",
+            "--override=a:b:fuse=false",
+            "--nofuse",
+        ]
+    )
     found = options.compile_options(values)
     assert found.overrides == {"a:b": LayerOverride(tile_height=4, fuse=False)}
     assert (found.model_name, found.fuse) == ("m", False)

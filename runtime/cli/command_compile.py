@@ -20,9 +20,13 @@ def main(argv: list[str]) -> int:
     values = flags.FlagValues()
     options.add_model_flags(values)
     flags.DEFINE_string("output", None, "program file to write", flag_values=values)
-    flags.DEFINE_string("times", None, "JSON file for the compile time in seconds", flag_values=values)
+    flags.DEFINE_string(
+        "times", None, "JSON file for the compile time in seconds", flag_values=values
+    )
     flags.DEFINE_multi_string(
-        "dump_after", [], "passes (compiler/passes/pipeline.py) after which the program is printed as text",
+        "dump_after",
+        [],
+        "passes (compiler/passes/pipeline.py) after which the program is printed as text",
         flag_values=values,
     )
     options.parse(values, "compile", argv)

@@ -27,18 +27,34 @@ def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     options.add_model_flags(values)
     flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
-    flags.DEFINE_multi_string("input", [], "NAME=FILE.npy; random where not given", flag_values=values)
+    flags.DEFINE_multi_string(
+        "input", [], "NAME=FILE.npy; random where not given", flag_values=values
+    )
     flags.DEFINE_string("output_dir", None, "folder for the outputs as .npy", flag_values=values)
     flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
     flags.DEFINE_bool(
-        "check_layers", False, "compare every layer's tensor and say where the first differs; with "
-        "--output-dir the tensors are written too", flag_values=values,
+        "check_layers",
+        False,
+        "compare every layer's tensor and say where the first differs; with "
+        "--output-dir the tensors are written too",
+        flag_values=values,
     )
     flags.DEFINE_string("program", None, "compiled program of this model", flag_values=values)
-    flags.DEFINE_string("float_model", None, "float model, for the SQNR of a QDQ model", flag_values=values)
-    flags.DEFINE_string("compile_times", None, "JSON of `compile --times`, for the report", flag_values=values)
-    flags.DEFINE_string("simulator", None, "RTL simulator; default: the configuration's own", flag_values=values)
-    flags.DEFINE_bool("report_failure", False, "exit 0 and let the report tell a failed run (for build actions)", flag_values=values)
+    flags.DEFINE_string(
+        "float_model", None, "float model, for the SQNR of a QDQ model", flag_values=values
+    )
+    flags.DEFINE_string(
+        "compile_times", None, "JSON of `compile --times`, for the report", flag_values=values
+    )
+    flags.DEFINE_string(
+        "simulator", None, "RTL simulator; default: the configuration's own", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "report_failure",
+        False,
+        "exit 0 and let the report tell a failed run (for build actions)",
+        flag_values=values,
+    )
     return values
 
 
@@ -61,7 +77,9 @@ def main(argv: list[str]) -> int:
             program = compile_model(qdq, arch, wanted)
     compile_seconds = time.monotonic() - started
     if values["compile_times"].value:
-        compile_seconds = json.loads(pathlib.Path(values["compile_times"].value).read_text())["seconds"]
+        compile_seconds = json.loads(pathlib.Path(values["compile_times"].value).read_text())[
+            "seconds"
+        ]
 
     device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
     session = Session(program, device, arch)
@@ -71,7 +89,10 @@ def main(argv: list[str]) -> int:
     except DeviceError as error:
         if values["report"].value:
             failed = report_pb2.Report(
-                model=program.model, config=arch.name, backend=values["backend"].value, error=str(error)
+                model=program.model,
+                config=arch.name,
+                backend=values["backend"].value,
+                error=str(error),
             )
             write_report(failed, pathlib.Path(values["report"].value))
             if values["report_failure"].value:
@@ -90,16 +111,27 @@ def main(argv: list[str]) -> int:
     report.top1_match = accuracy.top1_match
 
     if values["output_dir"].value:
-        save_outputs(pathlib.Path(values["output_dir"].value), outputs, session, values["check_layers"].value, program)
+        save_outputs(
+            pathlib.Path(values["output_dir"].value),
+            outputs,
+            session,
+            values["check_layers"].value,
+            program,
+        )
     screen.print_layers(report)
     if not report.bit_exact:
         report.error = "outputs differ from the integer reference"
         for line in verify.describe_mismatch(program, session.last, reference):
             screen.print_line(line)
-        print(f"error: {program.model}: {report.error}" + (
-            f"; was {values['program'].value} compiled from this model?" if values["program"].value
-            else ""
-        ), file=sys.stderr)
+        print(
+            f"error: {program.model}: {report.error}"
+            + (
+                f"; was {values['program'].value} compiled from this model?"
+                if values["program"].value
+                else ""
+            ),
+            file=sys.stderr,
+        )
     if values["report"].value:
         write_report(report, pathlib.Path(values["report"].value))
     screen.print_summary(report, values["report"].value)
@@ -111,14 +143,19 @@ def check_flags(values: flags.FlagValues) -> None:
     options.check_writable(values["report"].value, "report")
     if values["program"].value and (values["override"].value or not values["fuse"].value):
         raise UserError(
-            "--override, --nofuse: must be given to `compile` when --program is; the program is fixed"
+            "--override, --nofuse: must be given to `compile` when --program is; it is fixed"
         )
 
 
 def save_outputs(
-    folder: pathlib.Path, outputs: dict[str, np.ndarray], session: Session, layers: bool, program: object
+    folder: pathlib.Path,
+    outputs: dict[str, np.ndarray],
+    session: Session,
+    layers: bool,
+    program: object,
 ) -> None:
     """NAME.npy per output (float32); layers/NNN_name.npy per layer (integers) if asked."""
+
     def safe(name: str) -> str:
         return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
 
@@ -132,7 +169,9 @@ def save_outputs(
                 name = safe(program.layers[index].output.name)
                 np.save(folder / "layers" / f"{index:03d}_{name}.npy", array)
     except OSError as error:
-        raise UserError(f"{folder}: must be a folder that can be written, {error.strerror}") from error
+        raise UserError(
+            f"{folder}: must be a folder that can be written, {error.strerror}"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -43,8 +43,12 @@ def disassemble_main(argv: list[str]) -> int:
     """Prints a program, or encoded instructions, as text."""
     values = flags.FlagValues()
     flags.DEFINE_string("input", None, "program file, or encoded instructions", flag_values=values)
-    flags.DEFINE_string("output", None, "file for the text; standard output if not given", flag_values=values)
-    flags.DEFINE_bool("raw", False, "input holds encoded instructions, not a program", flag_values=values)
+    flags.DEFINE_string(
+        "output", None, "file for the text; standard output if not given", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "raw", False, "input holds encoded instructions, not a program", flag_values=values
+    )
     options.parse(values, "disasm", argv)
     source = _file(values, "input")
     options.check_writable(values["output"].value, "output")

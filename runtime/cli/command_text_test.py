@@ -76,7 +76,10 @@ def test_missing_input_and_unwritable_output(name, tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
     (tmp_path / "in").write_text("end\n")
     assert command(name, f"--input={tmp_path}/in", f"--output={tmp_path}/no/out") == 1
-    assert f"must be a file that can be written, got no folder {tmp_path}/no" in capsys.readouterr().err
+    assert (
+        f"must be a file that can be written, got no folder {tmp_path}/no"
+        in capsys.readouterr().err
+    )
 
 
 def test_info_describes_programs_and_configurations(program, capsys):

@@ -1,4 +1,4 @@
-"""The `jacquard` command. Exit status 0 on success, 1 on failure, 2 for unknown commands or flags."""
+"""The `jacquard` command. Exit status 0 on success, 1 on failure, 2 for bad flags."""
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ def parse(values: flags.FlagValues, command: str, argv: list[str]) -> None:
         print(f"usage: jacquard {command} [--flag=value ...]")
         for name in values:
             flag = values[name]
-            print(f"  --{flag.name}: {flag.help}" + (f" (default {flag.default})" if flag.default else ""))
+            print(
+                f"  --{flag.name}: {flag.help}"
+                + (f" (default {flag.default})" if flag.default else "")
+            )
         raise SystemExit(0)
     # People write --output-dir; absl names flags with underscores.
     rest = values(["jacquard", *(_underscored(arg) for arg in argv)])
@@ -50,20 +53,34 @@ def _underscored(arg: str) -> str:
 def add_model_flags(values: flags.FlagValues) -> None:
     """--model, --config, --calibration, --shape, --seed, --override, --fuse."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
-    flags.DEFINE_string("config", "edge16", "configuration: a name, or a .textproto file (without RTL)", flag_values=values)
     flags.DEFINE_string(
-        "calibration", None, "folder of .npz files, an array per input, to calibrate a float model",
+        "config",
+        "edge16",
+        "configuration: a name, or a .textproto file (without RTL)",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "calibration",
+        None,
+        "folder of .npz files, an array per input, to calibrate a float model",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
-        "shape", [], "NAME=1,3,224,224: size of an input with dynamic dimensions", flag_values=values
+        "shape",
+        [],
+        "NAME=1,3,224,224: size of an input with dynamic dimensions",
+        flag_values=values,
     )
     flags.DEFINE_integer("seed", 0, "seed of random inputs", flag_values=values)
     flags.DEFINE_multi_string(
-        "override", [], "LAYER:FIELD=VALUE,...: fixes a layer's tiling (docs/overrides.md)",
+        "override",
+        [],
+        "LAYER:FIELD=VALUE,...: fixes a layer's tiling (docs/overrides.md)",
         flag_values=values,
     )
-    flags.DEFINE_bool("fuse", True, "--nofuse keeps every operator a layer of its own", flag_values=values)
+    flags.DEFINE_bool(
+        "fuse", True, "--nofuse keeps every operator a layer of its own", flag_values=values
+    )
 
 
 def compile_options(values: flags.FlagValues) -> CompileOptions:
@@ -119,7 +136,9 @@ def split_pairs(pairs: list[str], flag: str) -> dict[str, str]:
     problems = [f"--{flag}: must be NAME=VALUE, got {pair}" for pair in pairs if "=" not in pair]
     names = [pair.partition("=")[0] for pair in pairs]
     again = sorted({name for name in names if names.count(name) > 1})
-    problems += [f"--{flag}: {name} must be given once, got it {names.count(name)} times" for name in again]
+    problems += [
+        f"--{flag}: {name} must be given once, got it {names.count(name)} times" for name in again
+    ]
     raise_if_any(problems)
     return dict(pair.split("=", 1) for pair in pairs)
 
@@ -149,7 +168,7 @@ def load_quantized(values: flags.FlagValues) -> tuple[onnx.ModelProto, onnx.Mode
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
-    """The float model that `qdq` was made from. Raises UserError if its inputs or outputs differ."""
+    """The float model that `qdq` was made from. Raises UserError if its names differ."""
     sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in qdq.graph.input}
     graph = read(path).graph
     keep_real_inputs(graph)
@@ -163,7 +182,9 @@ def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
     return import_model(pathlib.Path(path), shapes=sizes)
 
 
-def calibration(model: onnx.ModelProto, values: flags.FlagValues) -> Iterator[dict[str, np.ndarray]]:
+def calibration(
+    model: onnx.ModelProto, values: flags.FlagValues
+) -> Iterator[dict[str, np.ndarray]]:
     """Calibration inputs: the folder's, else random ones with a warning."""
     folder = values["calibration"].value
     if folder is None:
@@ -176,7 +197,9 @@ def calibration(model: onnx.ModelProto, values: flags.FlagValues) -> Iterator[di
             yield random_inputs(model, values["seed"].value + 1000 + sample)
         return
     if not os.path.isdir(folder):
-        raise UserError(f"--calibration {folder}: must be a folder of .npz files, got no such folder")
+        raise UserError(
+            f"--calibration {folder}: must be a folder of .npz files, got no such folder"
+        )
     files = sorted(pathlib.Path(folder).glob("*.npz"))
     if not files:
         raise UserError(f"{folder}: must hold .npz files, found none; one array per input in each")
@@ -239,7 +262,9 @@ def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str
     problems = []
     for name, path in files.items():
         if name not in known:
-            problems.append(f"--input: {name} must be an input of the model; it has {', '.join(known)}")
+            problems.append(
+                f"--input: {name} must be an input of the model; it has {', '.join(known)}"
+            )
             continue
         try:
             array = np.load(path, allow_pickle=False)
@@ -251,6 +276,8 @@ def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str
             if isinstance(array, np.ndarray):
                 arrays[name] = array
             else:
-                problems.append(f"{path}: must be a NumPy .npy file, got an .npz archive of {array.files}")
+                problems.append(
+                    f"{path}: must be a NumPy .npy file, got an .npz archive of {array.files}"
+                )
     raise_if_any(problems)
     return arrays

@@ -34,9 +34,7 @@ def test_target_exists(command):
         assert f'name = "{name}"' in pathlib.Path("BUILD.bazel").read_text()
 
 
-@pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if "//:jacquard" in c], ids=" ".join
-)
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "//:jacquard" in c], ids=" ".join)
 def test_subcommand_and_its_flags_exist(command):
     arguments = command[command.index("--") + 1 :]
     assert arguments[0] in main.COMMANDS

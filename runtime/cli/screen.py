@@ -84,7 +84,9 @@ class RunProgress:
 
 def print_layers(report: report_pb2.Report) -> None:
     """The table per layer."""
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, title=f"{report.model} on {report.config} ({report.backend})")
+    table = rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, title=f"{report.model} on {report.config} ({report.backend})"
+    )
     table.add_column("layer", no_wrap=True, max_width=40)
     table.add_column("op", no_wrap=True)
     for name in ("cycles", "floor", "MACs", "array", "read", "written"):
@@ -92,9 +94,15 @@ def print_layers(report: report_pb2.Report) -> None:
     table.add_column("bits", no_wrap=True)
     for layer in report.layers:
         table.add_row(
-            layer.name[-40:], layer.op, f"{layer.cycles:,}", f"{layer.floor_cycles:,}", f"{layer.macs:,}",
-            f"{100 * layer.array_utilization:.0f} %", f"{layer.dram_read_bytes:,}",
-            f"{layer.dram_write_bytes:,}", layer.output_check,
+            layer.name[-40:],
+            layer.op,
+            f"{layer.cycles:,}",
+            f"{layer.floor_cycles:,}",
+            f"{layer.macs:,}",
+            f"{100 * layer.array_utilization:.0f} %",
+            f"{layer.dram_read_bytes:,}",
+            f"{layer.dram_write_bytes:,}",
+            layer.output_check,
         )
     _console.print(table)
 
@@ -104,18 +112,26 @@ def print_summary(report: report_pb2.Report, path: str | None) -> None:
     exact = "bit-exact with the integer reference" if report.bit_exact else "NOT bit-exact"
     print_line(f"{exact} ({report.elements_compared:,} elements of outputs and layers compared)")
     if report.cycles:
-        print_line(
-            f"{report.cycles:,} cycles: {report.cycles / report.layer_floor_cycles:.3f} x the layer floor "
-            f"({report.layer_floor_cycles:,}), {report.cycles / report.roofline_cycles:.3f} x the roofline "
-            f"({report.roofline_cycles:,}); array used {100 * report.array_utilization:.1f} %"
+        floors = ", ".join(
+            f"{report.cycles / bound:.3f} x the {name} ({bound:,})"
+            for name, bound in (
+                ("layer floor", report.layer_floor_cycles),
+                ("roofline", report.roofline_cycles),
+            )
+            if bound
         )
-        print_line(f"simulated at {report.simulated_hz / 1e3:,.0f} kHz in {report.wall_seconds:.1f} s")
+        used = f"array used {100 * report.array_utilization:.1f} %"
+        print_line(f"{report.cycles:,} cycles: {floors}; {used}")
+        print_line(
+            f"simulated at {report.simulated_hz / 1e3:,.0f} kHz in {report.wall_seconds:.1f} s"
+        )
     else:
         print_line(f"ran in {report.wall_seconds:.1f} s")
     accuracy = f"against onnxruntime on the QDQ graph: at most {report.max_lsb_error} LSB, "
     accuracy += "same top-1" if report.top1_match else "other top-1"
     if report.sqnr_db:
-        accuracy += f"; SQNR against float {report.sqnr_db:.2f} dB, onnxruntime's {report.sqnr_db_onnxruntime:.2f} dB"
+        accuracy += f"; SQNR against float {report.sqnr_db:.2f} dB, "
+        accuracy += f"onnxruntime's {report.sqnr_db_onnxruntime:.2f} dB"
     print_line(accuracy)
     if path:
         print_line(f"report: {path}")
@@ -130,7 +146,10 @@ def print_program(program: pb.Program) -> None:
     for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
         for t in tensors:
             dtype = pb.Tensor.Dtype.Name(t.dtype).lower()
-            print_line(f"{kind} {t.name}: {dtype}{list(t.shape)} scale {t.scale:.6g} zero point {t.zero_point}")
+            print_line(
+                f"{kind} {t.name}: {dtype}{list(t.shape)} scale {t.scale:.6g} "
+                f"zero point {t.zero_point}"
+            )
     plan = program.memory_plan
     print_line(
         f"activations: {plan.planned_bytes} bytes planned, {plan.greedy_bytes} greedy by size, "
@@ -141,7 +160,11 @@ def print_program(program: pb.Program) -> None:
         table.add_column(name, justify="right" if name not in ("layer", "op", "output") else "left")
     for layer in program.layers:
         table.add_row(
-            layer.name, layer.op, f"{layer.first_instruction}..{layer.end_instruction}", f"{layer.macs:,}",
-            f"{layer.floor_cycles:,}", f"{list(layer.output.shape)}",
+            layer.name,
+            layer.op,
+            f"{layer.first_instruction}..{layer.end_instruction}",
+            f"{layer.macs:,}",
+            f"{layer.floor_cycles:,}",
+            f"{list(layer.output.shape)}",
         )
     _console.print(table)

@@ -36,11 +36,13 @@ class RtlDevice:
             ).absolute()
         except UserError as error:
             raise UserError(
-                f"config {arch.name}: has no RTL simulator in this build; use --backend func, or add "
-                "the configuration to proto/configs.bzl"
+                f"config {arch.name}: has no RTL simulator in this build; use --backend func, or "
+                "add the configuration to proto/configs.bzl"
             ) from error
         if not os.access(self._binary, os.X_OK) or self._binary.is_dir():
-            raise UserError(f"--simulator {self._binary}: must be a program, got none; check the path")
+            raise UserError(
+                f"--simulator {self._binary}: must be a program, got none; check the path"
+            )
 
     def fingerprint(self) -> int:
         """Read from the chip's register, after a program of one `end`."""

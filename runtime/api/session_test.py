@@ -1,0 +1,186 @@
+"""Sessions and their judges on a program of one copy: errors, mismatches, digests, ties."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto import report_pb2
+from jacquard.proto.lib.arch import load_config
+from jacquard.proto.lib.errors import UserError
+from jacquard.proto.npu_isa import Bucket, End, Engine, Error, Store, encode_program
+from jacquard.runtime.api import verify
+from jacquard.runtime.api.report import build_report
+from jacquard.runtime.api.session import DeviceError, Session
+from jacquard.runtime.device.base import DeviceResult
+from jacquard.sim.reference.interpreter import ReferenceResult
+
+NANO4 = load_config("nano4")
+
+
+def tensor(name: str, offset: int) -> pb.Tensor:
+    layout = pb.Layout(kind=pb.Layout.BLOCKED, channels=4, height=1, width=1, block=4)
+    return pb.Tensor(
+        name=name,
+        dtype=pb.Tensor.INT8,
+        shape=[1, 4],
+        scale=0.5,
+        segment="data",
+        offset_bytes=offset,
+        size_bytes=4,
+        layout=layout,
+    )
+
+
+def copy_program(fingerprint: int = NANO4.fingerprint) -> pb.Program:
+    program = pb.Program(
+        model="copy",
+        config="nano4",
+        fingerprint=fingerprint,
+        instruction_count=2,
+        code=encode_program([Store(n0=4, n1=1, n2=1, n3=1), End()]),
+        segments=[pb.Segment(name="data", arg=1, size_bytes=64)],
+        inputs=[tensor("x", 0)],
+        outputs=[tensor("y", 32)],
+    )
+    program.layers.add(
+        name="copy",
+        op="Relu",
+        first_instruction=0,
+        end_instruction=2,
+        macs=16,
+        output=tensor("y", 32),
+    )
+    return program
+
+
+class Copier:
+    """A device that copies the four bytes of x to y, or fails."""
+
+    name = "copier"
+
+    def __init__(self, status: int = Error.OK) -> None:
+        self._status = status
+
+    def fingerprint(self) -> int:
+        return NANO4.fingerprint
+
+    def run(self, image, program_address, args, checkpoints, progress):  # noqa: ANN001, ANN201
+        image[args[1] + 32 : args[1] + 36] = image[args[1] : args[1] + 4]
+        snapshots = [image[c.address : c.address + c.size].copy() for c in checkpoints]
+        counters = np.zeros((len(Engine), len(Bucket)), np.int64)
+        return DeviceResult(
+            self._status,
+            0,
+            100,
+            counters,
+            8,
+            4,
+            np.array([60, 100]),
+            np.array([0, 60]),
+            snapshots,
+            0.5,
+        )
+
+
+X = np.array([[0.5, -1.0, 3.0, 100.0]], np.float32)
+EXPECTED = np.array([[1, -2, 6, 127]], np.int8)  # x / 0.5, saturated
+
+
+def reference(values: np.ndarray, layer: np.ndarray) -> ReferenceResult:
+    return ReferenceResult(
+        outputs={}, integer_outputs={"y": values}, tensors={"y": layer}, digests={}
+    )
+
+
+def test_tensors_are_bound_by_name_and_quantized() -> None:
+    session = Session(copy_program(), Copier(), NANO4)
+    np.testing.assert_array_equal(session.run({"x": X})["y"], EXPECTED * np.float32(0.5))
+    np.testing.assert_array_equal(session.run({"x": EXPECTED})["y"], EXPECTED * np.float32(0.5))
+
+
+def test_a_stopped_machine_names_code_instruction_and_layer() -> None:
+    session = Session(copy_program(), Copier(Error.ILLEGAL), NANO4)
+    with pytest.raises(DeviceError) as error:
+        session.run({"x": X})
+    assert str(error.value) == (
+        "device: run stopped with ILLEGAL at instruction 0 in layer copy (cycle 100)"
+    )
+
+
+def test_another_fingerprint_is_refused() -> None:
+    with pytest.raises(UserError, match="recompile for this device"):
+        Session(copy_program(fingerprint=1), Copier(), NANO4)
+
+
+def test_report_before_a_run() -> None:
+    with pytest.raises(UserError, match="call run"):
+        Session(copy_program(), Copier(), NANO4).report()
+
+
+@pytest.mark.parametrize(
+    "inputs,message",
+    [
+        ({}, "input x: is missing"),
+        ({"x": X, "z": X}, "input z: must be an input of the model; it has x"),
+        ({"x": X[0]}, r"shape must be \[1, 4\], got \[4\]"),
+        ({"x": X.astype(np.uint8)}, "dtype must be float32 or int8, got uint8"),
+        ({"x": X * np.inf}, "values must be finite"),
+    ],
+)
+def test_wrong_inputs(inputs: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Session(copy_program(), Copier(), NANO4).run(inputs)
+
+
+@pytest.mark.parametrize("where", ["nowhere", "output", "layer"])
+def test_one_wrong_element_is_found(where: str) -> None:
+    program, session = copy_program(), Session(copy_program(), Copier(), NANO4)
+    session.run({"x": X}, keep_layers=True)
+    other = EXPECTED + np.array([[0, 0, 1, 0]], np.int8)
+    judged = reference(
+        other if where == "output" else EXPECTED, other if where == "layer" else EXPECTED
+    )
+    report = session.report()
+    verify.compare_bits(report, program, session.last, judged)
+    assert report.bit_exact == (where == "nowhere")
+    assert report.elements_compared == 8
+    assert report.layers[0].output_check == ("differs" if where == "layer" else "equal")
+    assert report.layers[0].output_digest == hashlib.sha256(EXPECTED.tobytes()).hexdigest()
+    lines = verify.describe_mismatch(program, session.last, judged)
+    assert lines == (
+        ["layer copy (Relu): 1 of 4 elements differ, first at [0, 2]: 6, reference 7"]
+        if where == "layer"
+        else []
+    )
+
+
+def test_figures_of_a_report() -> None:
+    session = Session(copy_program(), Copier(), NANO4)
+    session.run({"x": X})
+    report: report_pb2.Report = build_report(copy_program(), NANO4, "copier", session.last.result)
+    assert (report.cycles, report.macs, report.simulated_hz) == (100, 16, 200.0)
+    assert report.array_utilization == 16 / (100 * 16)
+    assert report.roofline_cycles == 2  # eight bytes in and out, four a cycle
+    assert [layer.cycles for layer in report.layers] == [100]
+
+
+@pytest.mark.parametrize(
+    "ours,theirs,same",
+    [
+        ([1, 3, 2], [0, 9, 8], True),
+        ([1, 3, 4], [0, 9, 8], False),
+        ([1, 4, 4], [0, 8, 9], True),  # a tie here
+        ([1, 4, 3], [0, 9, 9], True),  # a tie there
+    ],
+)
+def test_top1(ours: list[int], theirs: list[int], same: bool) -> None:
+    assert verify.same_top1(np.array([ours]), np.array([theirs])) is same
+
+
+def test_sqnr() -> None:
+    assert verify.sqnr_db(np.array([10.0]), np.array([9.0])) == pytest.approx(20.0)
+    assert verify.sqnr_db(np.array([1.0]), np.array([1.0])) == 200.0
