@@ -85,7 +85,10 @@ BAD = {
     "zero count": (_load(n2=0), "counts must be at least 1, got 0 for n2"),
     "padding longer than run": (_load(before0=9, after0=8), "padding must fit the loops"),
     "padding runs": (_load(n1=2, d1=16, before1=2, after1=1), "padding must fit the loops"),
-    "load to OBUF": (_load(buffer=Buffer.OBUF), "buffer must be IBUF, WBUF, VMEM, PARAM or TABLE, got 3"),
+    "load to OBUF": (
+        _load(buffer=Buffer.OBUF),
+        "buffer must be IBUF, WBUF, VMEM, PARAM or TABLE, got 3",
+    ),
     "store from OBUF": (_store(buffer=Buffer.OBUF), "buffer must be VMEM or IBUF, got 3"),
     "past the memory": (
         _load(dst=8192 - 15),
@@ -180,7 +183,8 @@ def test_a_table_is_read_whole() -> None:
     load, look = _load(buffer=Buffer.TABLE, dst=1008), _vector(table=1)
     [line] = _lines(load, look)
     assert "write of 1008 to 1024 and read of 0 to 1024 of TABLE with no order" in line
-    assert _lines(dataclasses.replace(load, push=_VECTOR), dataclasses.replace(look, pop=_LOAD)) == []
+    first = dataclasses.replace(load, push=_VECTOR)
+    assert _lines(first, dataclasses.replace(look, pop=_LOAD)) == []
     assert _lines(load, dataclasses.replace(look, table=0)) == []
 
 

@@ -8,10 +8,11 @@
 // swap_row_i active for the cycles after. A wave of activations thus meets new weights if row r is
 // swapped in cycle n+r.
 //
-// A weight row that is a column of the weights (turn_i with load_i; Rows == Cols only) goes in sideways:
-// its element r takes the place of the last column of row r, r cycles later, and the row moves on by one
-// column. So row r is complete r cycles after the last of Rows weight rows, and a wave that swaps row 0 one
-// cycle after that load, row r r cycles later, finds what it needs; so does the next tile behind it.
+// A weight row that is a column of the weights (turn_i with load_i; Rows == Cols only) goes in
+// sideways: its element r takes the place of the last column of row r, r cycles later, and the row
+// moves on by one column. So row r is complete r cycles after the last of Rows weight rows, and a
+// wave that swaps row 0 one cycle after that load, row r r cycles later, finds what it needs; so does
+// the next tile behind it.
 //
 // Why activations are broadcast along a row: docs/decisions/row-broadcast.md.
 `include "npu_macros.svh"
@@ -56,7 +57,7 @@ module npu_array
   logic signed [WeightDiffBits-1:0] shadow [Rows][Cols];
   logic signed [AccBits-1:0]        psum   [Rows][Cols];  // the last row is psum_o
 
-  // turned[d][r]: element for row r, given d cycles ago; row r takes turned[r][r] where shift_q[r] says so.
+  // turned[d][r]: element for row r, given d cycles ago; row r takes turned[r][r] if shift_q[r].
   logic signed [WeightDiffBits-1:0] turned [Rows][Rows];
   logic [Rows-1:0]                  shift_q;
 
@@ -101,7 +102,9 @@ module npu_array
         `NPU_FOR(c, Rows) turned[r][c] = turned[r-1][c]; `NPU_END_FOR
       `NPU_END_FOR
       if (weight_unsigned_i) begin
-        `NPU_FOR(r, Rows) turned[0][r] = WeightDiffBits'(weight_i[r%Cols]) - weight_zero_i; `NPU_END_FOR
+        `NPU_FOR(r, Rows)
+          turned[0][r] = WeightDiffBits'(weight_i[r%Cols]) - weight_zero_i;
+        `NPU_END_FOR
       end else begin
         `NPU_FOR(r, Rows)
           turned[0][r] = WeightDiffBits'(signed'(weight_i[r%Cols])) - weight_zero_i;

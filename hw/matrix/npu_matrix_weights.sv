@@ -5,8 +5,8 @@
 // shadow weights; offers the pass to the activation side from the cycle of the first row on
 // (pass_valid_o); and begins the next pass when the rows are read and the activation side has taken
 // the pass (take_i). Row r is written behind the wave that swaps row r, so reading may start with
-// the pass before: a pass of T <= Rows positions costs Rows cycles. A transposed tile is offered with
-// its last row: the first of them after others starts up to Rows - 1 cycles later.
+// the pass before: a pass of T <= Rows positions costs Rows cycles. A transposed tile is offered
+// with its last row: the first of them after others starts up to Rows - 1 cycles later.
 `include "npu_macros.svh"
 
 module npu_matrix_weights
@@ -90,8 +90,9 @@ module npu_matrix_weights
       valid_q <= 1'b1;
       instr_q <= instr_i;
       index_q <= instr_index_i;
-      illegal_q <= (instr_i.weight_transposed && Rows != Cols) || instr_i.n_x == '0 || instr_i.n_y == '0 ||
-                   instr_i.n_kx == '0 || instr_i.n_ky == '0 || instr_i.n_c == '0;
+      illegal_q <= (instr_i.weight_transposed && Rows != Cols) || instr_i.n_x == '0 ||
+                   instr_i.n_y == '0 || instr_i.n_kx == '0 || instr_i.n_ky == '0 ||
+                   instr_i.n_c == '0;
       step_q <= StepFirst;
       kx_left_q <= instr_i.n_kx;
       ky_left_q <= instr_i.n_ky;

@@ -1,8 +1,8 @@
 // TABLE: tables of VECTOR's table stage. Written by LOAD, read by VECTOR, one entry for every lane.
 //
-// An entry is a word of 32 bits: an int16 base, below an int16 slope. In hardware there is a copy for
-// every two lanes, whose two ports are the two lanes'; LOAD writes all copies through the first port, a
-// word a cycle, in cycles in which VECTOR does not read. rd_data_o holds until the next read.
+// An entry is a word of 32 bits: an int16 base, above it an int16 slope. In hardware there is a copy
+// for every two lanes, whose two ports are the two lanes'; LOAD writes all copies through the first
+// port, a word a cycle, in cycles in which VECTOR does not read. rd_data_o holds until the next read.
 `include "npu_macros.svh"
 
 module npu_table

@@ -27,6 +27,7 @@ def test_on_chip_memories_are_block_ram() -> None:
         "obuf, two halves": 2 * blocks(ARCH.acc_bits * ARCH.cols, 4 * ARCH.obuf_bytes),
         "vmem, four banks": 4 * blocks(8 * ARCH.lanes, 2 * ARCH.vmem_bytes),
         "param, biases and multipliers": 2 * blocks(lane_bits, 4 * ARCH.param_bytes),
+        "table, copies of two ports": ARCH.table_copies * blocks(32, 8 * ARCH.table_bytes),
         "beats of load": blocks(8 * ARCH.bytes_per_cycle, 8 * ARCH.load.buffer_bytes),
         "beats of fetch": blocks(8 * ARCH.bytes_per_cycle, 8 * ARCH.fetch_buffer_bytes),
     }

@@ -37,6 +37,7 @@ def emit(isa: isa_lib.Isa) -> str:
     for instruction in isa.instructions:
         lines.append(f"      8'd{instruction.opcode}: begin")
         for place, field in enumerate(instruction.fields):
-            lines.append(f"        fields_o[{place}] = 64'(as_{instruction.name}.{names.sv_member(field.name)});")
+            member = names.sv_member(field.name)
+            lines.append(f"        fields_o[{place}] = 64'(as_{instruction.name}.{member});")
         lines.append("      end")
     return "\n".join([*lines, "      default: ;", "    endcase", "  end", "endmodule", ""])

@@ -238,7 +238,7 @@ def _dump(space: Space) -> list[Draft]:
             )
         )
     store(_B.VMEM, vmem.start, 4 * param.size * vector_bytes)
-    # TABLE: base * 256 + slope * 255 of every entry, as many at a time as VMEM's window has room for.
+    # TABLE: base * 256 + slope * 255 of every entry, as many at a time as VMEM's window holds.
     pieces = 256
     while 6 * pieces > vmem.size:
         pieces //= 2
