@@ -18,7 +18,13 @@ from jacquard.compiler.frontend.fold import (
     shapes_of,
     without_weights,
 )
-from jacquard.compiler.frontend.load import keep_real_inputs, name_nodes, read, set_shapes
+from jacquard.compiler.frontend.load import (
+    check_edges,
+    keep_real_inputs,
+    name_nodes,
+    read,
+    set_shapes,
+)
 from jacquard.compiler.frontend.patterns.fused import expand_microsoft, opset_of_parts
 from jacquard.compiler.frontend.patterns.pipeline import normalize, raised
 from jacquard.compiler.frontend.quantize import is_quantized
@@ -62,6 +68,7 @@ def import_model(
     graph = model.graph
     name_nodes(graph)
     keep_real_inputs(graph)
+    check_edges(graph)
     set_shapes(graph, shapes or {})
     rewrite.drop_copies(graph)
     model = _without_fused(model)

@@ -260,11 +260,72 @@ def test_data_dependent_shapes_are_refused() -> None:
         import_model(parsed(text).SerializeToString())
 
 
-def test_invalid_onnx() -> None:
-    node = helper.make_node("Relu", ["nowhere"], ["y"])
+def graph_of(*nodes: onnx.NodeProto) -> bytes:
     graph = helper.make_graph(
-        [node], "g", [helper.make_tensor_value_info("x", 1, [1])],
+        list(nodes), "g", [helper.make_tensor_value_info("x", 1, [1])],
         [helper.make_tensor_value_info("y", 1, [1])],
     )
+    data: bytes = helper.make_model(graph).SerializeToString()
+    return data
+
+
+def test_undefined_tensors_are_all_named() -> None:
+    data = graph_of(
+        helper.make_node("Relu", ["nowhere"], ["a"]), helper.make_node("Add", ["a", "gone"], ["y"])
+    )
+    with pytest.raises(UserError) as error:
+        import_model(data)
+    assert error.value.lines == tuple(
+        f"node {node}: input {name} must be a graph input, a weight or another node's output, got "
+        "a tensor that nothing produces; export the model again"
+        for node, name in (("Relu_0 (Relu)", "nowhere"), ("Add_1 (Add)", "gone"))
+    )
+
+
+def test_optional_inputs_may_be_absent() -> None:
+    text = f"{NEW} g (float[2,4] x) => (float[2,4] y) {{ y = Clip(x, , most) }}"
+    model = parsed(text, most=np.array(1, np.float32))
+    assert operators(import_model(model.SerializeToString())) == ["Clip"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cycle"),
+    [
+        (
+            [("Add", "x b", "a"), ("Relu", "a", "b"), ("Relu", "b", "y")],
+            "Add_0: must not depend on its own result, got the cycle Add_0 -> Relu_1 -> Add_0;",
+        ),
+        (
+            [("Relu", "b", "y"), ("Add", "x b", "b")],
+            "Add_1: must not depend on its own result, got the cycle Add_1 -> Add_1;",
+        ),
+    ],
+)
+def test_cycles_are_named(nodes: list[tuple[str, str, str]], cycle: str) -> None:
+    data = graph_of(*(helper.make_node(op, i.split(), [o]) for op, i, o in nodes))
+    with pytest.raises(UserError) as error:
+        import_model(data)
+    assert error.value.lines == (f"node {cycle} export the model again",)
+
+
+def test_nodes_out_of_order_are_no_cycle() -> None:
+    data = graph_of(helper.make_node("Relu", ["a"], ["y"]), helper.make_node("Abs", ["x"], ["a"]))
     with pytest.raises(UserError, match="model: "):
-        import_model(helper.make_model(graph).SerializeToString())
+        import_model(data)
+
+
+def test_truncated_external_data(tmp_path: pathlib.Path) -> None:
+    model = parsed(f"{NEW} g (float[2,64] x) => (float[2,64] y) {{ y = MatMul(x, w) }}",
+                   w=normal(64, 64))
+    path, weights = tmp_path / "m.onnx", tmp_path / "m.data"
+    onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
+    bare = onnx.load(path, load_external_data=False)
+    weights.write_bytes(weights.read_bytes()[:-1])
+    for keep in (("location", "offset", "length"), ("location",)):
+        (tensor,) = bare.graph.initializer
+        entries = [entry for entry in tensor.external_data if entry.key in keep]
+        del tensor.external_data[:]
+        tensor.external_data.extend(entries)
+        path.write_bytes(bare.SerializeToString())
+        with pytest.raises(UserError, match=r"m.data: must hold 16384 .* got 16383: it is trunc"):
+            import_model(path)

@@ -1,23 +1,26 @@
 """From a file or bytes to a model whose inputs are real and have sizes."""
 
+import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import google.protobuf.message
 import onnx
+from onnx import external_data_helper, helper
 
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
 # onnx's shape inference and onnxruntime accept initializers outside of the inputs from here on.
 IR_VERSION_OF_FREE_INITIALIZERS = 4
 _EXPORT_AGAIN = "export the model again"
+_SHOWN = 8  # names of a cycle in a message
 
 
 def read(source: str | pathlib.Path | bytes) -> onnx.ModelProto:
     """Parses a model, external data included.
 
     Raises:
-      UserError: no such file, not ONNX, truncated, or external data missing.
+      UserError: no such file, not ONNX, truncated, or external data missing or truncated.
     """
     if isinstance(source, bytes):
         place, data, path = "model", source, None
@@ -52,6 +55,7 @@ def read(source: str | pathlib.Path | bytes) -> onnx.ModelProto:
         )
     if external and path is not None:
         try:
+            raise_if_any(_truncated(external, path.parent))
             onnx.load_external_data_for_model(model, str(path.parent))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
             raise UserError(
@@ -60,6 +64,84 @@ def read(source: str | pathlib.Path | bytes) -> onnx.ModelProto:
             ) from error
     model.ir_version = max(model.ir_version, IR_VERSION_OF_FREE_INITIALIZERS)
     return model
+
+
+def _truncated(tensors: Iterable[onnx.TensorProto], folder: pathlib.Path) -> list[str]:
+    """A line per external data file that ends before its tensors do."""
+    needed: dict[str, int] = {}
+    for tensor in tensors:
+        info = external_data_helper.ExternalDataInfo(tensor)
+        size = info.length
+        if size is None:  # up to the file's end; types from INT4 on share bytes, STRING has no size
+            if tensor.data_type > onnx.TensorProto.DOUBLE or (
+                tensor.data_type == onnx.TensorProto.STRING
+            ):
+                continue
+            size = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+            size *= math.prod(tensor.dims)
+        end = (info.offset or 0) + size
+        needed[info.location] = max(needed.get(info.location, 0), end)
+    lines = []
+    for location, end in sorted(needed.items()):
+        file = folder / location
+        if file.is_file() and file.stat().st_size < end:
+            lines.append(
+                f"{file}: must hold {end} bytes of weights, got {file.stat().st_size}: it is "
+                "truncated; copy the data file again"
+            )
+    return lines
+
+
+def check_edges(graph: onnx.GraphProto) -> None:
+    """Tensors that nothing produces, and cycles; shape inference would blame other nodes.
+
+    Raises:
+      UserError: every input that is produced by nobody, and one cycle.
+    """
+    producers = {name: node for node in graph.node for name in node.output if name}
+    known = {value.name for value in graph.input} | {t.name for t in graph.initializer}
+    known |= {tensor.values.name for tensor in graph.sparse_initializer}
+    problems = [
+        f"node {node.name} ({node.op_type}): input {name} must be a graph input, a weight or "
+        f"another node's output, got a tensor that nothing produces; {_EXPORT_AGAIN}"
+        for node in graph.node
+        for name in dict.fromkeys(node.input)
+        if name and name not in known and name not in producers
+    ]
+    before = {
+        node.name: list(dict.fromkeys(producers[i].name for i in node.input if i in producers))
+        for node in graph.node
+    }
+    cycle = _cycle(before)
+    if cycle:
+        shown = cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], "...", cycle[-1]]
+        problems.append(
+            f"node {cycle[0]}: must not depend on its own result, got the cycle "
+            f"{' -> '.join(shown)}; {_EXPORT_AGAIN}"
+        )
+    raise_if_any(problems)
+
+
+def _cycle(before: Mapping[str, Sequence[str]]) -> list[str]:
+    """Names along one cycle, the first again at its end; [] if there is none."""
+    readers: dict[str, list[str]] = {name: [] for name in before}
+    for name, sources in before.items():
+        for source in sources:
+            readers[source].append(name)
+    waits = {name: len(sources) for name, sources in before.items()}
+    ready = [name for name, count in waits.items() if count == 0]
+    while ready:
+        for reader in readers[ready.pop()]:
+            waits[reader] -= 1
+            if waits[reader] == 0:
+                ready.append(reader)
+    walk = [name for name, count in waits.items() if count][:1]
+    while walk:  # what waits has a source that waits
+        source = next(name for name in before[walk[-1]] if waits[name])
+        if source in walk:
+            return [source, *reversed(walk[walk.index(source):])]
+        walk.append(source)
+    return []
 
 
 def keep_real_inputs(graph: onnx.GraphProto) -> None:
