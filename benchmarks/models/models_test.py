@@ -62,6 +62,11 @@ def macs_of(model: onnx.ModelProto) -> int:
     )
 
 
+def test_every_graph_has_a_digest_and_its_macs() -> None:
+    graphs = {path.stem for path in (HERE / "graphs").glob("*.textproto")}
+    assert graphs == set(DIGESTS) == set(MACS)
+
+
 @pytest.mark.parametrize("name", DIGESTS)
 def test_filled_model_has_its_digest(name: str) -> None:
     got = weights_digest(filled(name))

@@ -121,11 +121,8 @@ def quantize_model(
                     "ForceQuantizeNoInputCheck": True,
                 },
             )
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(
-                f"quantization: onnxruntime must be able to calibrate the model, got: "
-                f"{' '.join(str(error).split())}; check the model and its calibration data"
-            ) from error
+        except Exception as error:  # onnxruntime's own classes share no base but this one
+            raise _refused(error) from error
         quantized = onnx.load(str(target))
     _strip(quantized)
     check_scales(quantized)
@@ -139,15 +136,23 @@ def _mixed(
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread():
         try:
             quantized = quantize_mixed(model, batches, method, pathlib.Path(directory))
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(
-                f"quantization: onnxruntime must be able to calibrate the model, got: "
-                f"{' '.join(str(error).split())}; check the model and its calibration data"
-            ) from error
+        except UserError:
+            raise
+        except Exception as error:
+            raise _refused(error) from error
     quantized = infer_shapes(quantized)
     _strip(quantized)
     check_scales(quantized)
     return quantized
+
+
+def _refused(error: Exception) -> UserError:
+    """What onnxruntime said, in its first line; an assertion may have none."""
+    said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return UserError(
+        f"quantization: onnxruntime must be able to calibrate the model, got: "
+        f"{' '.join(said.split())}; check the model and its calibration data"
+    )
 
 
 def check_scales(model: onnx.ModelProto) -> None:
@@ -266,7 +271,10 @@ def _own_rules() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """The calibrator makes its own sessions; their sums must not depend on the core count."""
+    """The calibrator makes its own sessions; their sums must not depend on the core count.
+
+    Warnings about initializers that the calibrator itself leaves unused are no user's concern.
+    """
     original = ort.InferenceSession
 
     def single_threaded(
@@ -274,6 +282,7 @@ def _one_thread() -> Iterator[None]:
     ) -> ort.InferenceSession:
         options = sess_options or ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors
         return original(model, options, **rest)
 
     ort.InferenceSession = single_threaded

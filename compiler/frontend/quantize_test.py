@@ -4,8 +4,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper, parser
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from jacquard.benchmarks.models.seeded import SeededStream, calibration_batches
+from jacquard.compiler.frontend import quantize
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import check_scales, is_quantized, quantize_model
 from jacquard.proto.lib.errors import UserError
@@ -94,3 +96,36 @@ def test_calibration_data_is_checked() -> None:
     assert "must be finite, got NaN" in str(error.value)
     with pytest.raises(UserError, match="must be one of minmax, entropy, percentile, got magic"):
         quantize_model(model, [{"x": good}], "magic")
+
+
+@pytest.mark.parametrize("form", ["8 bits", "mixed"])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InvalidArgument("[Error] : 2 : no\nsecond line"), "[Error] : 2 : no"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_onnxruntime_fails(
+    form: str, error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(quantize, "wants_mixed", lambda _: form == "mixed")
+    monkeypatch.setattr(quantize, "quantize_mixed" if form == "mixed" else "quantize_static", fail)
+    model = small()
+    with pytest.raises(UserError) as caught:
+        quantize_model(model, calibration_batches(model, 0, 1))
+    assert caught.value.lines == (
+        f"quantization: onnxruntime must be able to calibrate the model, got: {said}; check the "
+        "model and its calibration data",
+    )
+    assert caught.value.__cause__ is error
+
+
+def test_calibration_keeps_the_terminal_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    model = small()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), "unused"))
+    quantize_model(model, calibration_batches(model, 0, 1))
+    assert capfd.readouterr() == ("", "")
