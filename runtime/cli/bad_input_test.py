@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.compiler.main import LayerOverride
+from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.cli import command_run, main, options
 from jacquard.runtime.cli.entry import guarded
 
@@ -113,6 +114,38 @@ def test_bad_argument(argv, word, tmp_path, capsys):
     assert (status, written) == (1, [])
     assert word in error
     assert error.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "flag,message",
+    [
+        ("--input=x=missing.npy", "missing.npy: input file for x does not exist"),
+        ("--input=z=x.npy", "z must be an input of the model"),
+        ("--output-dir={}/m.onnx", "must be a folder that can be written, got file "),
+        ("--output-dir={}/m.onnx/a/b", "must be a folder that can be written, got file "),
+    ],
+)
+def test_arguments_are_refused_before_calibration(flag, message, tmp_path, capsys, monkeypatch):
+    def calibrate(*_: object) -> None:
+        raise AssertionError("calibration has begun")
+
+    monkeypatch.setattr(options, "quantize_model", calibrate)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(GOOD)
+    status, error, written = run(
+        tmp_path, capsys, "run", f"--model={path}", flag.format(tmp_path)
+    )
+    assert (status, written) == (1, [])
+    assert message in error and "warning" not in error
+
+
+def test_folder_for_outputs(tmp_path, monkeypatch):
+    for path in (None, str(tmp_path), f"{tmp_path}/a/b", f"{tmp_path}/c/"):
+        options.check_folder(path, "output-dir")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(options.os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(UserError, match=f"got folder {tmp_path} that is not writable"):
+        options.check_folder(f"{tmp_path}/a", "output-dir")
 
 
 def test_configuration_out_of_range_names_every_field(tmp_path, capsys):

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     options.check_writable(values["output"].value, "output")
     options.check_writable(values["times"].value, "times")
     arch = options.arch_of(values["config"].value)
-    qdq, _ = options.load_quantized(values)
+    qdq, _ = options.quantized(options.load_model(values), values)
     started = time.monotonic()
     with screen.status("compiling"):
         wanted = dataclasses.replace(

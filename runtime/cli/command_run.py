@@ -65,10 +65,12 @@ def main(argv: list[str]) -> int:
     arch = options.arch_of(values["config"].value)
     wanted = options.compile_options(values)
     check_flags(values)
-    qdq, float_model = options.load_quantized(values)
+    # What can be wrong with the arguments is found before calibration, which takes long.
+    model = options.load_model(values)
+    inputs = options.load_inputs(model, values["input"].value, values["seed"].value)
+    qdq, float_model = options.quantized(model, values)
     if values["float_model"].value:
         float_model = options.load_float(values["float_model"].value, qdq)
-    inputs = options.load_inputs(qdq, values["input"].value, values["seed"].value)
     started = time.monotonic()
     if values["program"].value:
         program = programs.load(pathlib.Path(values["program"].value))
@@ -141,6 +143,7 @@ def main(argv: list[str]) -> int:
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
     options.check_writable(values["report"].value, "report")
+    options.check_folder(values["output_dir"].value, "output-dir")
     if values["program"].value and (values["override"].value or not values["fuse"].value):
         raise UserError(
             "--override, --nofuse: must be given to `compile` when --program is; it is fixed"

@@ -117,6 +117,25 @@ def check_writable(path: str | None, flag: str) -> None:
         raise UserError(f"--{flag} {path}: must be a file that can be written, got {got}")
 
 
+def check_folder(path: str | None, flag: str) -> None:
+    """Before long work: `path`, if given, is a folder to write into or can be made one. UserError.
+
+    Nothing is made yet: a run that fails leaves nothing behind.
+    """
+    if path is None:
+        return
+    nearest = os.path.abspath(path)
+    while not os.path.lexists(nearest):
+        nearest = os.path.dirname(nearest)
+    got = None
+    if not os.path.isdir(nearest):
+        got = f"file {nearest}"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        got = f"folder {nearest} that is not writable"
+    if got:
+        raise UserError(f"--{flag} {path}: must be a folder that can be written, got {got}")
+
+
 def arch_of(name: str) -> Arch:
     """Configuration by name, or a .textproto of the user's own. Raises UserError."""
     if name.endswith(".textproto"):
@@ -154,14 +173,20 @@ def shapes(pairs: list[str]) -> dict[str, list[int]]:
     return found
 
 
-def load_quantized(values: flags.FlagValues) -> tuple[onnx.ModelProto, onnx.ModelProto | None]:
-    """The QDQ model, and the float model that it was made from if that was given."""
+def load_model(values: flags.FlagValues) -> onnx.ModelProto:
+    """The model as `import_model` gives it, float or QDQ. Raises UserError."""
     model_name(values)  # refuses a missing --model
-    model = import_model(
+    return import_model(
         pathlib.Path(values["model"].value),
         supported=SUPPORTED,
         shapes=shapes(values["shape"].value),
     )
+
+
+def quantized(
+    model: onnx.ModelProto, values: flags.FlagValues
+) -> tuple[onnx.ModelProto, onnx.ModelProto | None]:
+    """The QDQ model, and the float model that it was made from if `model` is that. UserError."""
     if is_quantized(model):
         return model, None
     return quantize_model(model, list(calibration(model, values))), model
