@@ -122,6 +122,31 @@ def test_overrides_that_do_not_fit_are_refused() -> None:
         compile_model(model, NANO4, options)
 
 
+@pytest.mark.parametrize(
+    ("fuse", "layer", "override", "message"),
+    [
+        (False, "add", LayerOverride(tile_height=4),
+         "override of layer add: tile_height must be of a layer on MATRIX, got a layer that has no "
+         "such tiling; leave tile_height out"),
+        (True, "add", LayerOverride(tile_width=4, output_tiles=1),
+         "override of layer add: tile_width, output_tiles must be of a layer on MATRIX, got a "
+         "layer that is fused to conv; override conv"),
+    ],
+)
+def test_overrides_without_effect_are_refused(
+    fuse: bool, layer: str, override: LayerOverride, message: str
+) -> None:
+    options = CompileOptions(fuse=fuse, overrides={layer: override})
+    with pytest.raises(UserError) as error:
+        compile_model(residual_model(), EDGE16, options)
+    assert error.value.lines == (message,)
+
+
+def test_overrides_of_fusion_are_met_where_nothing_is_fused() -> None:
+    options = CompileOptions(fuse=False, overrides={"add": LayerOverride(fuse=False)})
+    assert len(compile_model(residual_model(), EDGE16, options).layers) == 2
+
+
 def test_overrides_from_text() -> None:
     assert parse_override("a:b:tile_height=4,fuse=false") == (
         "a:b", LayerOverride(tile_height=4, fuse=False)

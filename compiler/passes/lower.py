@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph
@@ -13,12 +13,16 @@ from jacquard.compiler.tile.memory import NoRoom
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
+TILE_FIELDS = ("tile_height", "tile_width", "channel_tiles", "output_tiles")
+
 
 def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProgram:
-    """The network's instructions, one after another. UserError: every layer that does not fit."""
+    """The network's instructions, one after another. UserError: every layer that does not fit,
+    and every override of a tiling that there is not."""
     storage = store(graph, arch)
     low = Lowering(arch, graph, dict(storage.places), dict(overrides))
     problems: list[str] = []
+    refused: set[str] = set()
     for op in graph.ops:
         if same_bytes(op, graph):
             continue
@@ -28,14 +32,38 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
             lowering(op, low)
         except UserError as error:
             problems += error.lines
+            refused.add(op.name)
         except NoRoom as error:
             problems.append(
                 f"layer {op.name}: {error.memory} must hold {error.wanted} at once, has "
                 f"{error.size}; use a larger configuration"
             )
             break  # the memories' state is lost
+    else:
+        problems += _unused(overrides, low.tiled | refused, graph)
     raise_if_any(problems)
     return TileProgram(
         tuple(low.steps), tuple(low.layers), low.constants(), storage.scratch_bytes,
         storage.tensors, storage.plan,
     )
+
+
+def _unused(
+    overrides: Mapping[str, object], tiled: Collection[str], graph: Graph
+) -> Iterator[str]:
+    """A line per layer whose tile sizes nothing asked for. fuse=false holds in any case."""
+    names = {op.name for op in graph.ops}
+    for name, override in sorted(overrides.items()):
+        fields = [field for field in TILE_FIELDS if getattr(override, field, None) is not None]
+        if name in tiled or not fields:
+            continue
+        owner = next((op.name for op in graph.ops if name in op.nodes), None)
+        got, way = "a layer that has no such tiling", f"leave {', '.join(fields)} out"
+        if name not in names and owner is None:
+            got = "a layer that is left out"
+        elif name not in names:
+            got, way = f"a layer that is fused to {owner}", f"override {owner}"
+        yield (
+            f"override of layer {name}: {', '.join(fields)} must be of a layer on MATRIX, got "
+            f"{got}; {way}"
+        )

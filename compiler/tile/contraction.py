@@ -96,6 +96,7 @@ def emit(low: Lowering, problem: Contraction) -> None:
         pool=problem.pool,
     )
     override = low.overrides.get(problem.name)
+    low.tiled.add(problem.name)
     plan = choose(low.arch, problem.name, problem.activation, shape, override)
     _Emission(low, problem, plan).run()
 

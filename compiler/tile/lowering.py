@@ -113,6 +113,7 @@ class Lowering:
     ) -> None:
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self.places = places
+        self.tiled: set[str] = set()  # layers whose tiling was searched: their overrides had effect
         self.steps: list[Step] = []
         self.layers: list[LayerInfo] = []
         self._constants: list[bytes] = []
