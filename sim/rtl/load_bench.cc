@@ -13,7 +13,9 @@
 namespace jacquard {
 namespace {
 
-constexpr uint32_t kSizes[6] = {0, kIbufBytes, kWbufBytes, 0, kVmemBytes, kParamBytes};
+constexpr int kMemories = 7;  // numbers of buffer_e
+constexpr uint32_t kSizes[kMemories] = {0,          kIbufBytes,  kWbufBytes, 0,
+                                        kVmemBytes, kParamBytes, kTableBytes};
 constexpr uint64_t kImageBytes = 1 << 18;
 constexpr uint64_t kImageBase = 0x40000;
 
@@ -46,7 +48,7 @@ struct Bench {
   VerilatedContext context;
   std::unique_ptr<Vnpu_load> top{new Vnpu_load{&context}};
   std::vector<uint8_t> image = std::vector<uint8_t>(kImageBytes);
-  std::vector<uint8_t> memory[6], expected[6];
+  std::vector<uint8_t> memory[kMemories], expected[kMemories];
   std::unique_ptr<Dram> dram;
   uint64_t now = 0, first_write = 0, last_write = 0, writes = 0, done = 0;
   uint32_t port_stall = 0;
@@ -54,7 +56,7 @@ struct Bench {
 
   Bench(uint64_t seed, uint32_t stall_percent) : port_stall(stall_percent), random(seed) {
     for (uint8_t& byte : image) byte = static_cast<uint8_t>(random.Next());
-    for (int b = 0; b < 6; b++) {
+    for (int b = 0; b < kMemories; b++) {
       memory[b].resize(kSizes[b]);
       for (uint8_t& byte : memory[b]) byte = static_cast<uint8_t>(random.Next());
       expected[b] = memory[b];
@@ -130,8 +132,8 @@ struct Bench {
   Shape RandomShape() {
     for (;;) {
       Shape s;
-      const uint32_t buffers[] = {1, 2, 4, 5};
-      s.buffer = buffers[random.Next() % 4];
+      const uint32_t buffers[] = {1, 2, 4, 5, 6};
+      s.buffer = buffers[random.Next() % 5];
       s.arg = random.In(1, 7);
       s.fill = random.Next();
       s.n0 = random.Percent(10) ? random.In(1, 2000) : random.In(1, 5 * kDramBytes);
@@ -176,7 +178,7 @@ struct Bench {
   }
 
   void Compare(uint64_t seed) {
-    for (int b = 0; b < 6; b++)
+    for (int b = 0; b < kMemories; b++)
       for (size_t i = 0; i < memory[b].size(); i++)
         BENCH_CHECK(memory[b][i] == expected[b][i], "seed %llu: memory %d byte %zu is %d, not %d",
                     (unsigned long long)seed, b, i, memory[b][i], expected[b][i]);
@@ -279,7 +281,7 @@ void ExpectError(const char* name, const Shape& shape, Error code, bool dram_err
   // And it works again.
   bench.dram.reset();
   bench.MakeDram({.beat_bytes = kDramBytes});
-  for (int b = 0; b < 6; b++) bench.expected[b] = bench.memory[b];
+  for (int b = 0; b < kMemories; b++) bench.expected[b] = bench.memory[b];
   bench.done = 0;
   const Shape next = bench.RandomShape();
   bench.Expect(next);
@@ -305,7 +307,7 @@ void Errors() {
   bad = s;
   bad.after1 = 2;
   ExpectError("more padding than runs", bad, Error::kIllegal);
-  for (uint32_t buffer : {0u, 3u, 6u, 7u}) {
+  for (uint32_t buffer : {0u, 3u, 7u}) {
     bad = s;
     bad.buffer = buffer;
     ExpectError("memory not reached", bad, Error::kLocalRange);
