@@ -40,8 +40,8 @@ def test_derived_numbers_of_edge16() -> None:
         1024,
         512,
     )
-    assert (edge.vmem_rows, edge.param_rows, edge.max_tokens) == (640, 64, 255)
-    assert (edge.table_rows, edge.table_copies) == (2, 8)
+    assert (edge.vmem_rows, edge.param_rows, edge.max_tokens) == (768, 64, 255)
+    assert (edge.table_rows, edge.table_copies) == (1, 8)
     assert edge.on_chip_bytes == 320 * 1024
     assert arch.load_config("nano4").on_chip_bytes == 24 * 1024
 
