@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -158,7 +158,8 @@ class Codelet:
       lower: None for operators that never reach lowering (a clamp joins its producer).
       reference: op, inputs as reals (float64, ONNX shapes) -> outputs as reals.
       clamp: for Relu and Clip: the node -> (lo, hi).
-      alias: the output's bytes are the input's (see tile/storage.py for when).
+      view: where its operands' and results' channels lie: "image" (second of four dimensions),
+        "last", "same" (any, but one for all of them), "move" (each tensor its own).
     """
 
     op: str
@@ -167,6 +168,7 @@ class Codelet:
     reference: Reference
     cases: Callable[[], Sequence[Case]]
     clamp: Callable[[Node], tuple[float, float]] | None = None
+    view: Literal["image", "last", "same", "move"] = "same"
 
 
 def bounds(op: Op, grid: Grid) -> tuple[int, int]:

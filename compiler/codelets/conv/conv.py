@@ -91,4 +91,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Conv", parse, lower, reference, cases)
+CODELET = Codelet("Conv", parse, lower, reference, cases, view="image")

@@ -85,4 +85,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("BatchNormalization", parse, lower, reference, cases)
+CODELET = Codelet("BatchNormalization", parse, lower, reference, cases, view="image")

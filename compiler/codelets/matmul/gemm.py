@@ -74,4 +74,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Gemm", parse, lower, reference, cases)
+CODELET = Codelet("Gemm", parse, lower, reference, cases, view="last")

@@ -116,4 +116,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("MatMul", parse, lower, reference, cases)
+CODELET = Codelet("MatMul", parse, lower, reference, cases, view="last")

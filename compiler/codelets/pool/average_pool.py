@@ -97,4 +97,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("AveragePool", parse, lower, reference, cases)
+CODELET = Codelet("AveragePool", parse, lower, reference, cases, view="image")

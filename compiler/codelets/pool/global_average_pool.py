@@ -47,4 +47,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("GlobalAveragePool", parse, lower, reference, cases)
+CODELET = Codelet("GlobalAveragePool", parse, lower, reference, cases, view="image")

@@ -61,4 +61,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("MaxPool", parse, lower, reference, cases)
+CODELET = Codelet("MaxPool", parse, lower, reference, cases, view="image")

@@ -75,4 +75,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("ReduceMean", parse, lower, reference, cases)
+CODELET = Codelet("ReduceMean", parse, lower, reference, cases, view="image")

@@ -29,4 +29,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Concat", parse, lower, reference, cases)
+CODELET = Codelet("Concat", parse, lower, reference, cases, view="move")

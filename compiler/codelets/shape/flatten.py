@@ -22,4 +22,4 @@ def cases() -> Sequence[Case]:
     return [Case("image", {"x": (1, 6, 3, 5)}), Case("last_axis", {"x": (1, 3, 4, 5)}, {"axis": 3})]
 
 
-CODELET = Codelet("Flatten", parse, lower, reference, cases)
+CODELET = Codelet("Flatten", parse, lower, reference, cases, view="move")

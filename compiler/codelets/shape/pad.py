@@ -44,4 +44,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Pad", parse, lower, reference, cases)
+CODELET = Codelet("Pad", parse, lower, reference, cases, view="move")

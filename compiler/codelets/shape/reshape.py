@@ -38,4 +38,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Reshape", parse, lower, reference, cases)
+CODELET = Codelet("Reshape", parse, lower, reference, cases, view="move")

@@ -80,4 +80,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Resize", parse, lower, reference, cases)
+CODELET = Codelet("Resize", parse, lower, reference, cases, view="image")

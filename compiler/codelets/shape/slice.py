@@ -49,4 +49,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Slice", parse, lower, reference, cases)
+CODELET = Codelet("Slice", parse, lower, reference, cases, view="move")

@@ -37,4 +37,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Split", parse, lower, reference, cases)
+CODELET = Codelet("Split", parse, lower, reference, cases, view="move")

@@ -25,4 +25,4 @@ def cases() -> Sequence[Case]:
     return [Case("all", {"x": (1, 7, 1, 1)}), Case("one", {"x": (1, 1, 4, 5)}, constants=axes)]
 
 
-CODELET = Codelet("Squeeze", parse, lower, reference, cases)
+CODELET = Codelet("Squeeze", parse, lower, reference, cases, view="move")

@@ -22,4 +22,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Transpose", parse, lower, reference, cases)
+CODELET = Codelet("Transpose", parse, lower, reference, cases, view="move")

@@ -26,4 +26,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Unsqueeze", parse, lower, reference, cases)
+CODELET = Codelet("Unsqueeze", parse, lower, reference, cases, view="move")
