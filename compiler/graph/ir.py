@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jacquard.compiler.graph.host import HostPart
+
 IntArray = npt.NDArray[np.integer[Any]]
 
 
@@ -102,6 +104,7 @@ class Graph:
     Attributes:
       inputs: graph input name -> tensor.
       outputs: graph output name -> tensor.
+      host: what the host computes of the inputs, where it does.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Graph:
     ops: tuple[Op, ...]
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    host: HostPart | None = None
 
     def consumers(self) -> dict[str, list[int]]:
         """Tensor -> indices of the ops that read it."""
