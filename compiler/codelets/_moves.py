@@ -67,6 +67,12 @@ def lower(op: Op, low: Lowering) -> None:
                 f"node {op.name} ({op.kind}): its constant must lie on the operand's grid, got "
                 f"{op.attrs['fill']}; quantize the operand with a wider range"
             )
+    size = places[0].element_bytes
+    if (elements == FILL).any() and len(set((fill % 256**size).to_bytes(size, "little"))) > 1:
+        raise UserError(
+            f"node {op.name} ({op.kind}): what pads must have equal bytes in {grid.dtype}, got "
+            f"{fill}; quantize the operand to 8 bits or with zero point 0"
+        )
     finish = None
     mult = np.zeros(len(inputs), np.int32)
     if any(t.grid != out.grid for t in inputs) or clamped(op):

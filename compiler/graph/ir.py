@@ -37,9 +37,9 @@ class View:
         return self.height * self.width
 
 
-def view_of(shape: tuple[int, ...]) -> View:
-    """The machine's view of a tensor of that shape."""
-    if len(shape) == 4:
+def view_of(shape: tuple[int, ...], features_last: bool = False) -> View:
+    """The machine's view of a tensor of that shape; features_last: though it has four dimensions."""
+    if len(shape) == 4 and not features_last:
         return View(shape[0] * shape[1], shape[2], shape[3])
     channels = shape[-1] if shape else 1
     return View(channels, 1, math.prod(shape[:-1]) if shape else 1)
@@ -51,7 +51,7 @@ class Grid:
 
     scale: float  # float32 value
     zero_point: int
-    dtype: str  # int8, uint8 or int32
+    dtype: str  # int8, uint8, int16, uint16; int32 for constants, indices and masks
 
     @property
     def lo(self) -> int:
@@ -64,16 +64,27 @@ class Grid:
 
 @dataclasses.dataclass(frozen=True)
 class QTensor:
-    """A quantized tensor. `data` is set for constants: integers in ONNX shape."""
+    """A quantized tensor.
+
+    Attributes:
+      data: set for constants: integers in ONNX shape.
+      features_last: of four dimensions the last is the channels (passes/views.py decides).
+    """
 
     name: str
     shape: tuple[int, ...]
     grid: Grid
     data: IntArray | None = None
+    features_last: bool = False
+
+    @property
+    def image(self) -> bool:
+        """Whether its channels are the second of four dimensions."""
+        return len(self.shape) == 4 and not self.features_last
 
     @property
     def view(self) -> View:
-        return view_of(self.shape)
+        return view_of(self.shape, self.features_last)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,10 @@ from jacquard.proto.lib.arch import Arch
 RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 SCRATCH = "scratch"  # name of the activations' segment
 CONSTANTS = "constants"
-PROTO_DTYPES = {"int8": pb.Tensor.INT8, "uint8": pb.Tensor.UINT8, "int32": pb.Tensor.INT32}
+PROTO_DTYPES = {
+    "int8": pb.Tensor.INT8, "uint8": pb.Tensor.UINT8, "int16": pb.Tensor.INT16,
+    "uint16": pb.Tensor.UINT16, "int32": pb.Tensor.INT32,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +41,7 @@ def same_bytes(op: Op, graph: Graph) -> bool:
         return False
     if (x.view.channels, x.view.positions) != (y.view.channels, y.view.positions):
         return False
-    alike = (len(x.shape) == 4) == (len(y.shape) == 4)
-    return alike or x.view.positions == 1 or x.view.channels == 1
+    return x.image == y.image or x.view.positions == 1 or x.view.channels == 1
 
 
 def _packed_inputs(graph: Graph, arch: Arch) -> set[str]:
@@ -125,7 +127,8 @@ def _packed(tensor: QTensor, graph: Graph, offset: int) -> Packed:
 
 
 def _proto(tensor: QTensor, place: Stored | Packed) -> pb.Tensor:
-    layout = pb.Layout(channels=place.channels, height=place.height, width=place.width)
+    layout = pb.Layout(channels=place.channels, height=place.height, width=place.width,
+                       features_last=tensor.features_last)
     if isinstance(place, Packed):
         layout.kind = pb.Layout.PACKED
         layout.pad_top, layout.pad_left, layout.pad_bottom, layout.pad_right = place.pads

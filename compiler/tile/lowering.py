@@ -29,7 +29,7 @@ class Stored:
       arg, offset: argument register, and the first byte's offset from it.
       channels, height, width: of the window.
       row_bytes, plane_bytes: from a row to the next, from a channel tile to the next.
-      element_bytes: 1, or 4 for int32 constants.
+      element_bytes: 1, 2 or 4.
     """
 
     arg: int
@@ -98,7 +98,10 @@ class Packed:
 
 def dtype_of(tensor: QTensor) -> isa.Dtype:
     """The machine's type of a stored tensor."""
-    return {"int8": isa.Dtype.S8, "uint8": isa.Dtype.U8, "int32": isa.Dtype.S32}[tensor.grid.dtype]
+    return {
+        "int8": isa.Dtype.S8, "uint8": isa.Dtype.U8, "int16": isa.Dtype.S16,
+        "uint16": isa.Dtype.U16, "int32": isa.Dtype.S32,
+    }[tensor.grid.dtype]
 
 
 class Lowering:
@@ -123,6 +126,8 @@ class Lowering:
         self.vmem = NextFit("VMEM", arch.vmem_bytes, arch.vmem_row_bytes)
         self.param = NextFit("PARAM", arch.param_rows)
         self._obuf_half = 0
+        self._tables: dict[bytes, int] = {}  # resident: table -> index, least recently used first
+        self._table_offsets: dict[bytes, int] = {}  # in the constants
 
     # --- tensors ----------------------------------------------------------------------------------
 
@@ -152,7 +157,7 @@ class Lowering:
         """Packs a constant like an activation of its shape."""
         view, block = tensor.view, self.arch.rows
         dtype = np.dtype(tensor.grid.dtype)
-        if len(tensor.shape) == 4:
+        if tensor.image:
             planes = data.reshape(view.channels, view.height, view.width)
         else:
             planes = data.reshape(view.width, view.channels).T.reshape(view.channels, 1, view.width)
@@ -191,6 +196,26 @@ class Lowering:
         """First OBUF row of the half whose turn it is."""
         self._obuf_half ^= 1
         return self._obuf_half * self.arch.obuf_half_rows
+
+    def table(self, table: npt.NDArray[np.int16]) -> int:
+        """Makes a table resident where it is not; returns its index in TABLE.
+
+        table: int16[256, 2], base and slope of each entry. The least recently used one gives way.
+        """
+        raw = np.ascontiguousarray(table.astype("<i2")).tobytes()
+        size = self.arch.table_row_bytes
+        assert len(raw) == size, table.shape
+        index = self._tables.pop(raw, None)
+        if index is None:
+            if raw not in self._table_offsets:
+                self._table_offsets[raw] = self.constant(raw)
+            index = len(self._tables)
+            if index == self.arch.table_rows:
+                index = self._tables.pop(next(iter(self._tables)))
+            self.emit(isa.Load(buffer=isa.Buffer.TABLE, arg=CONSTANT_ARG, dst=index * size,
+                               dram=self._table_offsets[raw], n0=size, n1=1, n2=1, n3=1))
+        self._tables[raw] = index
+        return index
 
     def load_params(
         self, bias: npt.NDArray[np.int64], mult: npt.NDArray[np.int32]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacquard.compiler.graph.ir import QTensor
+from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.proto import npu_isa as isa
 
@@ -44,14 +45,14 @@ class Finish:
 
 
 def byte_offsets(place: Stored, tensor: QTensor) -> Int64:
-    """DRAM offset of every element of a stored 8-bit tensor, in its ONNX shape."""
+    """DRAM offset in bytes of every element of a stored tensor, in its ONNX shape."""
     view = tensor.view
     c = np.arange(view.channels)
-    planes = (c // place.block) * place.plane_bytes + c % place.block
+    planes = (c // place.block) * place.plane_bytes + c % place.block * place.element_bytes
     rows = np.arange(view.height) * place.row_bytes
-    columns = np.arange(view.width) * place.block
+    columns = np.arange(view.width) * place.position_bytes
     offsets = place.offset + planes[:, None, None] + rows[:, None] + columns
-    if len(tensor.shape) == 4:
+    if tensor.image:
         return offsets.reshape(tensor.shape)
     return np.moveaxis(offsets[:, 0, :], 0, -1).reshape(tensor.shape)
 
@@ -59,7 +60,7 @@ def byte_offsets(place: Stored, tensor: QTensor) -> Int64:
 def to_blocked(values: Int64, tensor: QTensor, block: int, fill: int) -> Int64:
     """An array in ONNX shape in the blocked layout's order: [tiles * height * width, block]."""
     view = tensor.view
-    if len(tensor.shape) == 4:
+    if tensor.image:
         planes = values.reshape(view.channels, view.height, view.width)
     else:
         planes = values.reshape(view.width, view.channels).T[:, None, :]
@@ -85,28 +86,41 @@ def emit_move(
     Args:
       source_of, offset_of: per output element, in ONNX shape: index into sources (-1: fill) and
         DRAM offset of the element.
-      fill: byte for elements of no source, in the sources' integers.
+      fill: for elements of no source, in the sources' integers.
       finish: None leaves the integers as they are.
     """
-    block = low.arch.rows
+    block, size = low.arch.rows, sources[0].place.element_bytes
+    assert all(source.place.element_bytes == size for source in sources)
     which = to_blocked(source_of, out, block, -2)
     where = to_blocked(offset_of, out, block, -1)
     _fill_padding(which, where, sources)
-    piece_vectors = max(1, low.arch.vmem_bytes // 4 // block)
+    piece_vectors = max(1, low.arch.vmem_bytes // 4 // (block * max(size, place.element_bytes)))
     params = _Params(low, sources, finish) if finish is not None else None
     for start in range(0, which.shape[0], piece_vectors):
         stop = min(start + piece_vectors, which.shape[0])
         count = stop - start
-        piece = low.vmem.take(count * block)
-        _gather(low, sources, which[start:stop].reshape(-1), where[start:stop].reshape(-1),
-                piece.base, fill)
+        piece = result = low.vmem.take(count * block * size)
+        _gather(low, sources, *_bytes(which[start:stop], where[start:stop], size), piece.base, fill)
         if params is not None:
-            params.finish(which[start:stop], piece.base)
-        low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=place.arg, src=piece.base,
-                           dram=place.offset + start * block, n0=count * block, n1=1, n2=1, n3=1))
+            if place.element_bytes != size:
+                result = low.vmem.take(count * place.position_bytes)
+            params.finish(which[start:stop], piece.base, result.base)
+        low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=place.arg, src=result.base,
+                           dram=place.offset + start * place.position_bytes,
+                           n0=count * place.position_bytes, n1=1, n2=1, n3=1))
         low.vmem.free(piece)
+        if result is not piece:
+            low.vmem.free(result)
     if params is not None:
         params.free()
+
+
+def _bytes(which: Int64, where: Int64, size: int) -> tuple[Int64, Int64]:
+    """Elements of `size` bytes, flattened, as bytes: each element's follow each other."""
+    if size == 1:
+        return which.reshape(-1), where.reshape(-1)
+    spread = where.reshape(-1, 1) + np.arange(size)
+    return np.repeat(which.reshape(-1), size), spread.reshape(-1)
 
 
 def _fill_padding(which: Int64, where: Int64, sources: list[Source]) -> None:
@@ -119,7 +133,8 @@ def _fill_padding(which: Int64, where: Int64, sources: list[Source]) -> None:
     rows = np.nonzero(padding)[0]
     last = which[rows, first - 1]
     which[rows, first:] = last[:, None]
-    where[rows, first:] = where[rows, first - 1][:, None] + np.arange(1, lanes - first + 1)
+    size = sources[0].place.element_bytes
+    where[rows, first:] = where[rows, first - 1][:, None] + np.arange(1, lanes - first + 1) * size
     for index, source in enumerate(sources):  # never past the tensor's own bytes
         end = source.place.offset + source.place.size_bytes
         outside = (which == index) & (where >= end)
@@ -230,9 +245,10 @@ class _Params:
             self.low.emit_param_load(self.rows[key], 0, self.row)
             self.loaded = key
 
-    def finish(self, which: Int64, base: int) -> None:
-        """Requantizes the vectors of a piece in place."""
-        how, lanes = self.how, self.low.arch.lanes
+    def finish(self, which: Int64, base: int, result: int) -> None:
+        """Requantizes the vectors of a piece at VMEM byte `base` to `result`, in place if equal."""
+        how = self.how
+        src, dst = (self.low.arch.lanes * ELEMENT_BYTES[dtype] for dtype in (how.src_dtype, how.dst_dtype))
         changed = np.nonzero((which[1:] != which[:-1]).any(axis=1))[0] + 1
         starts = [0, *changed.tolist()]
         for start, stop in zip(starts, [*starts[1:], which.shape[0]], strict=True):
@@ -243,9 +259,9 @@ class _Params:
                     zero_point=how.zero_point, clamp=1, lo=how.lo, hi=how.hi,
                     n0=stop - start, n1=1, n2=1, n3=1, param=self.row.base,
                     dst_buffer=isa.Buffer.VMEM, dst_dtype=how.dst_dtype,
-                    dst_base=base + start * lanes, dst_stride0=lanes,
+                    dst_base=result + start * dst, dst_stride0=dst,
                     src1_buffer=isa.Buffer.VMEM, src1_dtype=how.src_dtype,
-                    src1_base=base + start * lanes, src1_stride0=lanes,
+                    src1_base=base + start * src, src1_stride0=src,
                 )
             )
 

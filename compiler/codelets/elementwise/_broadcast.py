@@ -23,9 +23,9 @@ def operand_tensor(node: Node, operand: Operand, shape: tuple[int, ...]) -> QTen
             f"{node.place}: a constant operand must have one scale and zero point, got "
             f"{operand.scale.size}; quantize it per tensor"
         )
-    if str(operand.q.dtype) not in ("int8", "uint8"):
+    if operand.q.dtype.itemsize > 2:
         raise UserError(
-            f"{node.place}: a constant operand must be int8 or uint8, got {operand.q.dtype}; "
+            f"{node.place}: a constant operand must have 8 or 16 bits, got {operand.q.dtype}; "
             "requantize it"
         )
     del shape
