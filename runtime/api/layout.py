@@ -5,6 +5,8 @@ In: NumPy arrays in their ONNX shape. Out: the bytes that lie in DRAM, and back.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jacquard.proto import program_pb2 as pb
@@ -14,6 +16,7 @@ DTYPES: dict[int, np.dtype] = {
     pb.Tensor.UINT8: np.dtype("uint8"),
     pb.Tensor.INT16: np.dtype("<i2"),
     pb.Tensor.INT32: np.dtype("<i4"),
+    pb.Tensor.UINT16: np.dtype("<u2"),
 }
 
 
@@ -36,15 +39,15 @@ def dequantize(integers: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
 
 def _planes(array: np.ndarray, layout: pb.Layout) -> np.ndarray:
     """ONNX shape -> [channels, height, width]; all but images have their features last."""
-    if array.ndim == 4:
+    if array.ndim == 4 and not layout.features_last:
         return array.reshape(layout.channels, layout.height, layout.width)
     rows = array.reshape(layout.height * layout.width, layout.channels)
     return rows.T.reshape(layout.channels, layout.height, layout.width)
 
 
-def _from_planes(planes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _from_planes(planes: np.ndarray, shape: tuple[int, ...], layout: pb.Layout) -> np.ndarray:
     """[channels, height, width] -> the ONNX shape."""
-    if len(shape) == 4:
+    if len(shape) == 4 and not layout.features_last:
         return planes.reshape(shape)
     return planes.reshape(planes.shape[0], -1).T.reshape(shape)
 
@@ -52,14 +55,18 @@ def _from_planes(planes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def pack(array: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     """Integers in ONNX shape -> uint8[size_bytes], the tensor's bytes in DRAM."""
     dtype, layout = DTYPES[tensor.dtype], tensor.layout
-    planes = _planes(np.ascontiguousarray(array.astype(dtype)), layout)
-    if layout.kind == pb.Layout.BLOCKED:
+    array = np.ascontiguousarray(array.astype(dtype))
+    if layout.kind == pb.Layout.LINEAR:
+        data = array.reshape(-1).view(np.uint8)
+    elif layout.kind == pb.Layout.BLOCKED:
+        planes = _planes(array, layout)
         tiles = -(-layout.channels // layout.block)
         padded = np.zeros((tiles * layout.block, *planes.shape[1:]), dtype)
         padded[: layout.channels] = planes
         blocked = padded.reshape(tiles, layout.block, *planes.shape[1:]).transpose(0, 2, 3, 1)
         data = np.ascontiguousarray(blocked).view(np.uint8).reshape(-1)
     else:
+        planes = _planes(array, layout)
         rows = layout.pad_top + layout.height + layout.pad_bottom
         image = np.full((rows, layout.row_bytes // dtype.itemsize), tensor.zero_point, dtype)
         inner = planes.transpose(1, 2, 0).reshape(layout.height, -1)
@@ -74,11 +81,15 @@ def pack(array: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
 def unpack(data: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     """uint8[size_bytes] as it lies in DRAM -> integers in the tensor's ONNX shape."""
     dtype, layout = DTYPES[tensor.dtype], tensor.layout
+    shape = tuple(tensor.shape)
+    if layout.kind == pb.Layout.LINEAR:
+        count = math.prod(shape)
+        return np.frombuffer(data[: count * dtype.itemsize].tobytes(), dtype).reshape(shape)
     if layout.kind != pb.Layout.BLOCKED:
-        raise ValueError(f"tensor {tensor.name}: only blocked tensors are read back")
+        raise ValueError(f"tensor {tensor.name}: packed tensors are not read back")
     tiles = -(-layout.channels // layout.block)
     count = tiles * layout.height * layout.width * layout.block
     blocked = np.frombuffer(data[: count * dtype.itemsize].tobytes(), dtype)
     blocked = blocked.reshape(tiles, layout.height, layout.width, layout.block)
     planes = blocked.transpose(0, 3, 1, 2).reshape(-1, layout.height, layout.width)
-    return _from_planes(planes[: layout.channels], tuple(tensor.shape))
+    return _from_planes(planes[: layout.channels], tuple(tensor.shape), layout)

@@ -8,11 +8,16 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.runtime.api import layout
 
 
-def blocked(shape, channels, height, width, block, dtype=pb.Tensor.UINT8):
+def blocked(shape, channels, height, width, block, dtype=pb.Tensor.UINT8, last=False):
     tiles = -(-channels // block)
     size = tiles * block * height * width * layout.DTYPES[dtype].itemsize
     form = pb.Layout(
-        kind=pb.Layout.BLOCKED, channels=channels, height=height, width=width, block=block
+        kind=pb.Layout.BLOCKED,
+        channels=channels,
+        height=height,
+        width=width,
+        block=block,
+        features_last=last,
     )
     return pb.Tensor(name="t", shape=shape, dtype=dtype, size_bytes=size, layout=form)
 
@@ -34,6 +39,31 @@ def test_matrix_has_its_features_as_channels_and_its_rows_as_width():
     for row in range(3):
         for feature in range(6):
             assert data[(feature // 4 * 3 + row) * 4 + feature % 4] == array[row, feature]
+
+
+def test_heads_have_their_features_as_channels_where_the_layout_says_so():
+    tensor = blocked([1, 2, 3, 6], 6, 1, 6, 4, pb.Tensor.INT16, last=True)
+    array = (np.arange(36, dtype=np.int16) * 900).reshape(1, 2, 3, 6)
+    data = layout.pack(array, tensor)
+    for head in range(2):
+        for row in range(3):
+            for feature in range(6):
+                at = 2 * ((feature // 4 * 6 + head * 3 + row) * 4 + feature % 4)
+                low, high = int(data[at]), int(data[at + 1])
+                assert low + 256 * high == array[0, head, row, feature]
+
+
+def test_linear_tensor_lies_in_onnx_order():
+    form = pb.Layout(kind=pb.Layout.LINEAR)
+    tensor = pb.Tensor(
+        name="ids", shape=[2, 3], dtype=pb.Tensor.INT32, size_bytes=32, layout=form
+    )
+    ids = np.array([[1, 256, 3], [70000, 5, 6]], np.int64)
+    data = layout.pack(ids, tensor)
+    assert data[:12].tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 3, 0, 0, 0]
+    assert data[12:16].tolist() == [0x70, 0x11, 1, 0]
+    assert data[24:].tolist() == [0] * 8
+    np.testing.assert_array_equal(layout.unpack(data, tensor), ids)
 
 
 def test_packed_image_is_surrounded_by_its_zero_point():
@@ -70,14 +100,20 @@ def test_packed_image_is_surrounded_by_its_zero_point():
     height=st.integers(1, 5),
     width=st.integers(1, 5),
     block=st.sampled_from([4, 16]),
-    dtype=st.sampled_from([pb.Tensor.INT8, pb.Tensor.UINT8, pb.Tensor.INT16, pb.Tensor.INT32]),
+    dtype=st.sampled_from(sorted(layout.DTYPES)),
+    last=st.booleans(),
 )
-def test_unpack_undoes_pack(channels, height, width, block, dtype):
-    tensor = blocked([1, channels, height, width], channels, height, width, block, dtype)
+def test_unpack_undoes_pack(channels, height, width, block, dtype, last):
+    if last:
+        shape = [1, height, width, channels]
+        tensor = blocked(shape, channels, 1, height * width, block, dtype, last)
+    else:
+        shape = [1, channels, height, width]
+        tensor = blocked(shape, channels, height, width, block, dtype)
     limits = np.iinfo(layout.DTYPES[dtype])
     array = (
         np.random.default_rng(channels)
-        .integers(limits.min, limits.max, (1, channels, height, width), endpoint=True)
+        .integers(limits.min, limits.max, shape, endpoint=True)
         .astype(layout.DTYPES[dtype])
     )
     np.testing.assert_array_equal(layout.unpack(layout.pack(array, tensor), tensor), array)
