@@ -171,7 +171,7 @@ def test_unknown_names_are_refused() -> None:
     with pytest.raises(UserError, match="override of layer cnov: must name one of the model's 2"):
         compile_model(residual_model(), EDGE16,
                       CompileOptions(overrides={"cnov": LayerOverride(fuse=False)}))
-    with pytest.raises(UserError, match="--dump-after tiles: must be one of import, legalize"):
+    with pytest.raises(UserError, match="--dump-after tiles: must be one of import, views"):
         compile_model(residual_model(), EDGE16, CompileOptions(dump_after=("tiles",)))
 
 

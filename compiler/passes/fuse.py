@@ -41,7 +41,7 @@ def fold_flatten(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             x, flat = graph.tensors[source.inputs[0]], graph.tensors[op.inputs[0]]
             view = x.view
             if (
-                len(x.shape) == 4
+                x.image
                 and x.shape[0] == 1
                 and flat.shape == (1, int(np.prod(x.shape)))
                 and x.grid == flat.grid

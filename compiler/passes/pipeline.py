@@ -10,8 +10,9 @@ from jacquard.compiler.checker import check as checker
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
 from jacquard.compiler.main import CompileOptions
-from jacquard.compiler.passes import fuse, legalize, link, lower, order, tokens
+from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.import_qdq import import_qdq
+from jacquard.compiler.passes.views import views
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
@@ -20,7 +21,7 @@ GraphPass = Callable[[Graph, CompileOptions, Arch], Graph]
 
 # (name, pass, reason for its place)
 GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
-    ("legalize", legalize.matrices, "before all: adds moves that others may fold"),
+    ("views", views, "before all: adds moves that others may fold"),
     ("fold-flatten", fuse.fold_flatten, "before fusion: the convolution it becomes can be fused"),
     ("fuse-add", fuse.fuse_add, "before storage: the sum's first operand needs no DRAM"),
     ("fuse-pool", fuse.fuse_pool, "after fuse-add: a convolution with a residual keeps its rows"),

@@ -40,23 +40,23 @@ def broadcast_operand(low: Lowering, tensor: QTensor, out: QTensor) -> pointwise
     that would need it.
     """
     shape = (1,) * (len(out.shape) - len(tensor.shape)) + tensor.shape
-    ready = dataclasses.replace(tensor, shape=shape) if shape != tensor.shape else tensor
+    ready = dataclasses.replace(tensor, shape=shape, features_last=out.features_last)
     view, wanted = ready.view, out.view
     fits = view.channels == wanted.channels and all(
         n in (1, m)
         for n, m in ((view.height, wanted.height), (view.width, wanted.width))
     )
     # Several dimensions share `width` below rank 4: only all of them or none may be broadcast.
-    if len(out.shape) != 4:
+    if not out.image:
         fits = fits and (view.width == 1 or shape[:-1] == out.shape[:-1])
     if tensor.data is not None:
         data = tensor.data.reshape(shape)
         if not fits:
-            channels_only = len(out.shape) == 4 and shape[2:] == (1, 1)
+            channels_only = out.image and shape[2:] == (1, 1)
             target = (1, out.shape[1], 1, 1) if channels_only else out.shape
             data = np.broadcast_to(data, target)
         data = np.ascontiguousarray(data)
-        full = QTensor(tensor.name, tuple(data.shape), tensor.grid, data)
+        full = dataclasses.replace(ready, shape=tuple(data.shape), data=data)
         return pointwise.Operand(low.constant_tensor(data, full), dtype_of(tensor))
     if not fits:
         raise UserError(

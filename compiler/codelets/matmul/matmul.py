@@ -1,9 +1,7 @@
 """MatMul: with constant B a 1 x 1 convolution, with two activations a product per batch entry.
 
 A product's right-hand side goes to WBUF straight from DRAM: a block of a channel tile is a row of
-an array tile. Both zero points are subtracted inside the array, so the product is exact. Operands
-of four dimensions become matrices first (passes/legalize.py), because an image's features are not
-its last dimension.
+an array tile. Both zero points are subtracted inside the array, so the product is exact.
 """
 
 from __future__ import annotations
