@@ -1,8 +1,8 @@
 """Every codelet's cases on every supported configuration.
 
 A case becomes a QDQ model, is compiled, runs on sim/func, and must equal the integer reference bit
-for bit. It must also lie within one step of the codelet's own reference in real arithmetic, which
-shares nothing with either.
+for bit. It must also lie within half a step (or the case's tolerance) of the codelet's own
+reference in real arithmetic, which shares nothing with either.
 """
 
 import numpy as np
@@ -38,7 +38,10 @@ def test_lies_within_a_step_of_real_arithmetic(op: str, case: Case) -> None:
     model, inputs = model_of(op, case), inputs_of(case)
     graph = import_qdq(model, op)
     integers = run_reference(model, inputs).integer_outputs
-    reals = {}
+    reals = {
+        name: (tensor.data.astype(np.float64) - tensor.grid.zero_point) * tensor.grid.scale
+        for name, tensor in graph.tensors.items() if tensor.data is not None
+    }
     for name, tensor in graph.inputs.items():
         grid = graph.tensors[tensor].grid
         steps = np.rint(inputs[name] / np.float32(grid.scale)).astype(np.float64)
@@ -54,7 +57,7 @@ def test_lies_within_a_step_of_real_arithmetic(op: str, case: Case) -> None:
             operands = [reals[n] for n in maker.inputs]
             real = np.clip(np.asarray(codelet.reference(maker, operands)[0]), maker.lo, maker.hi)
         exact = np.clip(real / grid.scale + grid.zero_point, grid.lo, grid.hi)
-        assert np.abs(integers[name] - exact).max() <= 0.501
+        assert np.abs(integers[name] - exact).max() <= case.tolerance
 
 
 def test_every_operator_of_the_issue_has_a_codelet() -> None:

@@ -129,8 +129,12 @@ class Case:
     Attributes:
       inputs: name -> shape of the activations.
       constants: name -> float weights (quantized per channel along axis 0 where `weights` names
-        them) or integer parameters.
-      unsigned: activations are uint8.
+        them; float32 as they are otherwise) or integer parameters.
+      unsigned: activations are uint8 where nothing else is said.
+      input_dtype, output_dtype: int8, uint8, int16 or uint16; 16 bits are symmetric.
+      mask: float32, added to the first input directly in front of the operator; not quantized.
+      spread: of the inputs; positive: they are made so.
+      tolerance: largest distance from `reference`, in output LSB.
     """
 
     name: str
@@ -142,6 +146,12 @@ class Case:
     outputs: int = 1
     unsigned: bool = False
     relu: bool = False
+    input_dtype: str = ""
+    output_dtype: str = ""
+    mask: Array | None = None
+    spread: float = 1.0
+    positive: bool = False
+    tolerance: float = 0.501
 
 
 Lower = Callable[[Op, "Lowering"], None]

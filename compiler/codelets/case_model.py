@@ -13,17 +13,19 @@ from onnx.reference import ReferenceEvaluator
 
 from jacquard.compiler.codelets.base import Array, Case
 
-OPSET = 19
+OPSET, IR_VERSION = 21, 10  # the first with 16-bit QuantizeLinear
+NEWER = {"RMSNormalization": (23, 11)}
 SEED = 20
 
 
 def inputs_of(case: Case, seed: int = SEED) -> dict[str, Array]:
     """Seeded float32 inputs of a case, each with a spread of its own."""
     random = np.random.default_rng(seed)
-    return {
-        name: (random.normal(size=shape) * (1 + 0.4 * i) + 0.3).astype(np.float32)
-        for i, (name, shape) in enumerate(case.inputs.items())
-    }
+    found = {}
+    for i, (name, shape) in enumerate(case.inputs.items()):
+        value = (random.normal(size=shape) * (1 + 0.4 * i) + 0.3) * case.spread
+        found[name] = (np.abs(value) if case.positive else value).astype(np.float32)
+    return found
 
 
 def model_of(op: str, case: Case) -> onnx.ModelProto:
@@ -36,28 +38,41 @@ def model_of(op: str, case: Case) -> onnx.ModelProto:
         helper.make_node("Relu" if case.relu else "Identity", [r], [y], name=f"{y}_act")
         for r, y in zip(reals, outputs, strict=True)
     ]
+    head = []
+    if case.mask is not None:
+        head = [helper.make_node("Add", [names[0], "mask"], ["masked"], name="mask_add")]
+        node.input[0] = "masked"
     values = inputs_of(case)
-    constants = [numpy_helper.from_array(v, n) for n, v in case.constants.items() if n]
+    constants = _plain_constants(case)
     declared = _declared(case)
     unknown = [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in outputs]
-    graph = helper.make_graph([node, *tail], "float", declared, unknown, constants)
-    floats = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    graph = helper.make_graph([*head, node, *tail], "float", declared, unknown, constants)
+    opset, _ = NEWER.get(op, (OPSET, IR_VERSION))
+    floats = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     results = [np.asarray(v) for v in ReferenceEvaluator(floats).run(outputs, values)]
-    return _quantized(op, case, node, tail, values, dict(zip(outputs, results, strict=True)))
+    return _quantized(op, case, [*head, node], tail, values,
+                      dict(zip(outputs, results, strict=True)))
+
+
+def _plain_constants(case: Case) -> list[onnx.TensorProto]:
+    """All constants as they are, the mask among them."""
+    mask = {} if case.mask is None else {"mask": case.mask}
+    return [numpy_helper.from_array(v, n) for n, v in (*case.constants.items(), *mask.items()) if n]
 
 
 def _quantized(
     op: str,
     case: Case,
-    node: onnx.NodeProto,
+    body: list[onnx.NodeProto],
     tail: list[onnx.NodeProto],
     values: dict[str, Array],
     results: dict[str, Array],
 ) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
-    constants: list[onnx.TensorProto] = []
+    constants = [c for c in _plain_constants(case) if c.name not in case.weights]
     renamed: dict[str, str] = {}
-    grids = {name: _grid(value, case.unsigned) for name, value in values.items()}
+    usual = "uint8" if case.unsigned else "int8"
+    grids = {name: _grid(value, case.input_dtype or usual) for name, value in values.items()}
     for name, grid in grids.items():
         nodes += _pair(name, name, f"{name}_real", grid, constants)
         renamed[name] = f"{name}_real"
@@ -75,21 +90,23 @@ def _quantized(
                 "DequantizeLinear", [f"{name}_q", f"{name}_s", f"{name}_z"], [f"{name}_real"],
                 name=f"{name}_dq", axis=axis))
             renamed[name] = f"{name}_real"
-        elif name:
-            constants.append(numpy_helper.from_array(value, name))
-    inner = onnx.NodeProto()
-    inner.CopyFrom(node)
-    inner.input[:] = [renamed.get(n, n) for n in node.input]
-    nodes += [inner, *tail]
+    for node in body:
+        inner = onnx.NodeProto()
+        inner.CopyFrom(node)
+        inner.input[:] = [renamed.get(n, n) for n in node.input]
+        nodes.append(inner)
+    nodes += tail
     infos = []
     for name, value in results.items():
-        grid = _grid(np.asarray(value), case.unsigned)
+        grid = _grid(np.asarray(value), case.output_dtype or usual)
         nodes += _pair(name, name, f"{name}_out", grid, constants)
         infos.append(helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT,
                                                    np.asarray(value).shape))
     declared = _declared(case)
     graph = helper.make_graph(nodes, f"{op}_{case.name}", declared, infos, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+    opset, ir_version = NEWER.get(op, (OPSET, IR_VERSION))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)],
+                              ir_version=ir_version)
     onnx.checker.check_model(model)
     return model
 
@@ -102,13 +119,15 @@ def _declared(case: Case) -> list[onnx.ValueInfoProto]:
     ]
 
 
-def _grid(value: Array, unsigned: bool) -> tuple[Array, Array]:
-    """(scale, zero point) covering the values and zero."""
+def _grid(value: Array, dtype: str) -> tuple[Array, Array]:
+    """(scale, zero point) covering the values and zero; of 16 bits symmetric about it."""
+    limits = np.iinfo(dtype)
+    if limits.bits == 16:
+        scale = np.float32(max(float(np.abs(value).max()), 1e-3) / 32767)
+        return np.array(scale), np.array((limits.min + limits.max + 1) // 2, dtype)
     lo, hi = min(float(value.min()), 0.0), max(float(value.max()), 0.0)
     scale = np.float32(max(hi - lo, 1e-3) / 255)
-    zero = int(np.rint(-lo / scale)) - (0 if unsigned else 128)
-    dtype = np.uint8 if unsigned else np.int8
-    limits = np.iinfo(dtype)
+    zero = int(np.rint(-lo / scale)) + limits.min
     return np.array(scale), np.array(min(max(zero, limits.min), limits.max), dtype)
 
 
