@@ -1,7 +1,7 @@
 """A program on a device: load, run, report.
 
 >>> session = Session(program, device)
->>> outputs = session.run({"input": image})   # float32 in, float32 out
+>>> outputs = session.run({"input": image})   # float32 or ids and masks in, float32 out
 >>> session.report().cycles
 """
 
@@ -18,6 +18,7 @@ from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Error
 from jacquard.runtime.api import layout
+from jacquard.runtime.api.inputs import ModelInputs
 from jacquard.runtime.api.instructions import last_stores
 from jacquard.runtime.api.program import check_fingerprint, fill_image, place
 from jacquard.runtime.api.report import build_report
@@ -44,6 +45,7 @@ class Session:
     def __init__(self, program: pb.Program, device: Device, arch: Arch) -> None:
         check_fingerprint(program, device.fingerprint(), device.name)
         self._program, self._device, self._arch = program, device, arch
+        self._inputs = ModelInputs(program)
         self._placement = place(program)
         self._last: Run | None = None
 
@@ -60,16 +62,18 @@ class Session:
         keep_layers: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Runs once. inputs: float32 (quantized here) or already in the tensor's integer dtype.
+        """Runs once. inputs: by the model's names; float32 (quantized here) or already in the
+        tensor's integer dtype, and integers for ids and masks.
 
-        Raises UserError for wrong names, shapes or dtypes, DeviceError if the machine stops.
+        Raises UserError for wrong names, shapes, dtypes, ids or masks, DeviceError if the machine
+        stops.
         """
-        checked = check_inputs(self._program, inputs)
+        bound = self._inputs.bind(inputs)
         image = np.zeros(self._placement.size_bytes, np.uint8)
         fill_image(self._program, self._placement, image)
         for tensor in self._program.inputs:
             address = self._placement.address(tensor)
-            data = layout.pack(checked[tensor.name], tensor)
+            data = layout.pack(bound[tensor.name], tensor)
             image[address : address + data.size] = data
         layers = list(self._program.layers) if keep_layers else []
         checkpoints = [
@@ -98,40 +102,6 @@ class Session:
     def report(self) -> report_pb2.Report:
         """Cycles, bytes, engines and layers of the last run (without a comparison)."""
         return build_report(self._program, self._arch, self._device.name, self.last.result)
-
-
-def check_inputs(program: pb.Program, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Inputs in their quantized dtype. Raises one UserError naming everything that is wrong."""
-    problems, checked = [], {}
-    known = {tensor.name: tensor for tensor in program.inputs}
-    for name in sorted(set(inputs) - set(known)):
-        problems.append(f"input {name}: must be an input of the model; it has {', '.join(known)}")
-    for name, tensor in known.items():
-        if name not in inputs:
-            problems.append(
-                f"input {name}: is missing; give an array of shape {list(tensor.shape)}"
-            )
-            continue
-        value = np.asarray(inputs[name])
-        wanted = layout.DTYPES[tensor.dtype]
-        if tuple(value.shape) != tuple(tensor.shape):
-            problems.append(
-                f"input {name}: shape must be {list(tensor.shape)}, got {list(value.shape)}"
-            )
-        elif value.dtype == wanted:
-            checked[name] = value
-        elif value.dtype != np.float32:
-            problems.append(
-                f"input {name}: dtype must be float32 or {wanted}, got {value.dtype}; "
-                "convert it with .astype"
-            )
-        elif not np.isfinite(value).all():
-            problems.append(f"input {name}: values must be finite, got NaN or infinity")
-        else:
-            checked[name] = layout.quantize(value, tensor)
-    if problems:
-        raise UserError("\n".join(problems))
-    return checked
 
 
 def describe_error(program: pb.Program, result: DeviceResult) -> str:

@@ -14,6 +14,7 @@ import onnx
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
+from jacquard.runtime.api.host import session
 from jacquard.runtime.api.session import Run
 from jacquard.sim.reference.interpreter import ReferenceResult
 
@@ -22,16 +23,9 @@ def onnxruntime_outputs(
     model: onnx.ModelProto, inputs: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Runs a model in onnxruntime with graph optimisation off, on one thread."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    running = session(model.SerializeToString())
+    names = [output.name for output in running.get_outputs()]
+    return dict(zip(names, running.run(names, inputs), strict=True))
 
 
 def sqnr_db(reference: np.ndarray, value: np.ndarray) -> float:
