@@ -57,7 +57,26 @@ class QuantizedConstant:
         return ((self.q.astype(np.int64) - self.zero) * self.scale).astype(np.float32)
 
 
-Operand = Activation | Constant | QuantizedConstant | None
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """An operand that the host computes before the device runs: ids, masks, their parts.
+
+    dtype: NumPy's name of it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """To `Codelet.absorb`: the operand that is the operator's own result, not stored yet."""
+
+    shape: tuple[int, ...]
+
+
+Operand = Activation | Constant | QuantizedConstant | Host | Result | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +104,7 @@ class Node:
         """Operand `index` as a stored tensor. UserError if it is a constant or absent."""
         operand = self.operand(index)
         if not isinstance(operand, Activation):
+            self._on_device(index)
             raise UserError(
                 f"{self.place}: input {index} must be a quantized activation, got a constant; "
                 "fold the model"
@@ -101,7 +121,27 @@ class Node:
                 f"{self.place}: input {index} must be a constant, got an activation; "
                 "fold it into the model"
             )
+        self._on_device(index)
+        assert isinstance(operand, (Constant, QuantizedConstant))
         return operand.real if isinstance(operand, QuantizedConstant) else operand.value
+
+    def indices(self, index: int) -> QTensor:
+        """Operand `index` as int32 numbers that the host binds. UserError if it has none."""
+        operand = self.operand(index)
+        if not isinstance(operand, Host) or np.dtype(operand.dtype).kind not in "iu":
+            raise UserError(
+                f"{self.place}: input {index} must be integers of a graph input, or made of one on "
+                "the host; read them from an input"
+            )
+        return QTensor(operand.name, operand.shape, Grid(1.0, 0, "int32"))
+
+    def _on_device(self, index: int) -> None:
+        operand = self.operand(index)
+        if isinstance(operand, Host):
+            raise UserError(
+                f"{self.place}: input {index} must not come from the host, got {operand.name}, "
+                "which is made of inputs that nothing quantizes; quantize those inputs"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,12 +154,14 @@ class Parsed:
       shapes: of the outputs.
       grid: on which the result lies exactly although nothing has quantized it (moves, maxima);
         None where a QuantizeLinear must follow.
+      limits: of the inputs that are indices: name -> the first index that is too large.
     """
 
     inputs: tuple[QTensor, ...]
     attrs: Mapping[str, Any]
     shapes: tuple[tuple[int, ...], ...]
     grid: Grid | None = None
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +212,11 @@ class Codelet:
       clamp: for Relu and Clip: the node -> (lo, hi).
       view: where its operands' and results' channels lie: "image" (second of four dimensions),
         "last", "same" (any, but one for all of them), "move" (each tensor its own).
+      absorb: what becomes of the operator with a node behind it that reads its result (a Result
+        among the operands) and constants; None where the result must be quantized first.
+      masked: takes an additive mask as one operand more: int32, 0 or graph.host.MASKED, of a shape
+        that broadcasts against the first operand.
+      host: the operands that may come from the host.
     """
 
     op: str
@@ -179,6 +226,9 @@ class Codelet:
     cases: Callable[[], Sequence[Case]]
     clamp: Callable[[Node], tuple[float, float]] | None = None
     view: Literal["image", "last", "same", "move"] = "same"
+    absorb: Callable[[Parsed, Node], Parsed | None] | None = None
+    masked: bool = False
+    host: tuple[int, ...] = ()
 
 
 def bounds(op: Op, grid: Grid) -> tuple[int, int]:
