@@ -191,7 +191,7 @@ def _packed(
 
     def cycles(form: PackedOperand) -> float:
         spans = ((0, form.tiles),) * out.tiles
-        shape = Shape(out.height, out.width, out.tiles, spans, False, pool)
+        shape = Shape(out.height, out.width, out.tiles, spans, pool=pool)
         try:
             return choose(low.arch, op.name, form, shape, low.overrides.get(op.name)).cycles
         except UserError:

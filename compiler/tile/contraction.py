@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.operand import ActivationOperand, Rect, WeightOperand
@@ -22,8 +23,20 @@ from jacquard.proto import npu_isa as isa
 
 
 @dataclasses.dataclass(frozen=True)
+class TableLookup:
+    """VECTOR's table stage behind a requantization: int16[256, 2] and what it is stored as."""
+
+    table: npt.NDArray[np.int16]
+    shift: int
+    dtype: isa.Dtype
+
+
+@dataclasses.dataclass(frozen=True)
 class Requant:
-    """The accumulators' way to 8 bits; bias int64[M], mult int32[M]."""
+    """The accumulators' way to 8 or 16 bits, in `dtype`; bias int64[M], mult int32[M].
+
+    lookup: a table function of the 16-bit result, in the same pass.
+    """
 
     bias: npt.NDArray[np.int64]
     mult: npt.NDArray[np.int32]
@@ -32,13 +45,19 @@ class Requant:
     lo: int
     hi: int
     dtype: isa.Dtype
+    lookup: TableLookup | None = None
+
+    @property
+    def stored_dtype(self) -> isa.Dtype:
+        """Of what leaves the pass."""
+        return self.dtype if self.lookup is None else self.lookup.dtype
 
 
 @dataclasses.dataclass(frozen=True)
 class Residual:
     """A second operand, added to the requantized result under one rounding of its own.
 
-    mult_own scales the convolution's 8-bit result (less own_zero), mult_other the operand.
+    mult_own scales the convolution's result (less its zero point), mult_other the operand.
     """
 
     place: Stored
@@ -92,7 +111,9 @@ def emit(low: Lowering, problem: Contraction) -> None:
         width=problem.out.width,
         output_tiles=problem.out.tiles,
         spans=tuple(problem.weight.span(o) for o in range(problem.out.tiles)),
-        residual=problem.residual is not None,
+        element_bytes=problem.out.element_bytes,
+        own_bytes=ELEMENT_BYTES[problem.requant.stored_dtype],
+        residual_bytes=0 if problem.residual is None else problem.residual.place.element_bytes,
         pool=problem.pool,
     )
     override = low.overrides.get(problem.name)
@@ -289,7 +310,7 @@ class _Emission:
         if residual is None:
             return None
         count = item.outputs[1] - item.outputs[0]
-        piece = self.low.vmem.take(count * item.rect.positions * self.arch.lanes)
+        piece = self.low.vmem.take(count * item.rect.positions * residual.place.position_bytes)
         fields = _rect_fields(residual.place, item.rect, item.outputs)
         self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=residual.place.arg, dst=piece.base,
                                **_as_load(fields)))
@@ -324,8 +345,9 @@ class _Emission:
     def _drain(self, item: _Item, param: int, residual: Piece | None) -> None:
         """Requantizes a finished group, adds the residual, stores it."""
         problem, arch, low = self.problem, self.arch, self.low
-        requant, positions, lanes = problem.requant, item.rect.positions, self.arch.lanes
+        requant, positions = problem.requant, item.rect.positions
         count = item.outputs[1] - item.outputs[0]
+        own = ELEMENT_BYTES[requant.stored_dtype] * arch.lanes  # bytes of a vector
         requantize = {
             "op": int(isa.VectorOp.MOVE), "scale": int(isa.ScaleMode.PER_LANE),
             "shift": requant.shift, "zero_point": requant.zero_point, "clamp": 1,
@@ -338,17 +360,22 @@ class _Emission:
             self.pooling.drain(item.rect, item.outputs[0], requantize, requant.dtype)
             return
         requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
-        piece = low.vmem.take(count * positions * lanes)
+        if requant.lookup is not None:
+            requantize |= {"table": 1, "table_index": low.table(requant.lookup.table),
+                           "table_shift": requant.lookup.shift}
+        piece = low.vmem.take(count * positions * own)
         low.emit(
             isa.Vector(
                 **requantize, n0=positions, n1=count, n2=1, n3=1,
-                dst_buffer=isa.Buffer.VMEM, dst_dtype=requant.dtype, dst_base=piece.base,
-                dst_stride0=lanes, dst_stride1=positions * lanes,
+                dst_buffer=isa.Buffer.VMEM, dst_dtype=requant.stored_dtype, dst_base=piece.base,
+                dst_stride0=own, dst_stride1=positions * own,
             )
         )
         if residual is not None:
             assert problem.residual is not None
             other, total = problem.residual, count * positions
+            size = problem.out.position_bytes
+            result = piece if size == own else low.vmem.take(total * size)
             low.emit(
                 isa.Vector(
                     op=isa.VectorOp.SADD, scale=isa.ScaleMode.IMM, shift=other.shift,
@@ -356,15 +383,18 @@ class _Emission:
                     n0=total, n1=1, n2=1, n3=1,
                     imm1=-requant.zero_point, mult1=other.mult_own,
                     imm2=-other.other_zero, mult2=other.mult_other,
-                    dst_buffer=isa.Buffer.VMEM, dst_dtype=other.out_dtype, dst_base=piece.base,
-                    dst_stride0=lanes,
-                    src1_buffer=isa.Buffer.VMEM, src1_dtype=requant.dtype, src1_base=piece.base,
-                    src1_stride0=lanes,
+                    dst_buffer=isa.Buffer.VMEM, dst_dtype=other.out_dtype, dst_base=result.base,
+                    dst_stride0=size,
+                    src1_buffer=isa.Buffer.VMEM, src1_dtype=requant.stored_dtype,
+                    src1_base=piece.base, src1_stride0=own,
                     src2_buffer=isa.Buffer.VMEM, src2_dtype=other.dtype, src2_base=residual.base,
-                    src2_stride0=lanes,
+                    src2_stride0=other.place.position_bytes,
                 )
             )
             low.vmem.free(residual)
+            if result is not piece:
+                low.vmem.free(piece)
+                piece = result
         fields = _rect_fields(problem.out, item.rect, item.outputs)
         low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=problem.out.arg, src=piece.base, **fields))
         low.vmem.free(piece)

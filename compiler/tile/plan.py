@@ -24,14 +24,33 @@ OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """What the plan depends on besides the operand: output positions and tiles."""
+    """What the plan depends on besides the operand: output positions and tiles.
+
+    element_bytes, own_bytes, residual_bytes: of an element of the result, of what is drained from
+    the accumulators, of a residual (0: there is none).
+    """
 
     height: int
     width: int
     output_tiles: int
     spans: tuple[tuple[int, int], ...]
-    residual: bool
+    element_bytes: int = 1
+    own_bytes: int = 1
+    residual_bytes: int = 0
     pool: Pool | None = None
+
+    @property
+    def residual(self) -> bool:
+        return self.residual_bytes > 0
+
+    @property
+    def vmem_bytes(self) -> int:
+        """Per element of a spatial tile: results in several states, two residuals."""
+        if self.residual and self.own_bytes != self.element_bytes:
+            states = OUTPUT_SLOTS * self.element_bytes + self.own_bytes
+        else:
+            states = OUTPUT_SLOTS * self.element_bytes
+        return states + 2 * self.residual_bytes
 
     @property
     def deepest(self) -> int:
@@ -177,8 +196,7 @@ def _costed(
     if fetches > 1 and 2 * depth * rows > arch.ibuf_rows:
         return None
     result = outputs * height * width * arch.lanes
-    slots = OUTPUT_SLOTS + (2 if shape.residual else 0)
-    vmem = result * slots
+    vmem = result * shape.vmem_bytes
     if shape.pool is not None:  # bands of whole rows, one output tile at a time
         stride = shape.pool.window.strides[0]
         if width < shape.width or outputs > 1 or (height % stride and height < shape.height):
@@ -204,7 +222,8 @@ def _costed(
         run_cycles = run // arch.bytes_per_cycle + 2.0  # off the bus's grid at both ends
     reloads = fetches * depth if not keep_inputs else spatial * activation.tiles
     inputs = reloads * runs * run_cycles
-    out_bytes = positions * shape.output_tiles * block
+    vectors = positions * shape.output_tiles
+    out_bytes = vectors * block * (shape.element_bytes + shape.residual_bytes)
     weights = weight_bytes * (1 if keep_weights else spatial)
     chunks = 1 if keep_inputs else math.ceil(shape.deepest / depth)
     products = spatial * shape.output_tiles * chunks * math.ceil(
@@ -212,12 +231,12 @@ def _costed(
     )
     code = fetches * 64 + spatial * groups * (128 + 48) + products * (48 + 32)
     dram = inputs + (
-        weights + out_bytes * (2 if shape.residual else 1) + code
+        weights + out_bytes + code
     ) / arch.bytes_per_cycle
-    vector = positions * shape.output_tiles * (3 if shape.residual else 1)
+    vector = vectors * (3 if shape.residual else 1)
     if shape.pool is not None:
         kernel = shape.pool.window.kernel
-        vector += positions * shape.output_tiles  # kept rows, there and back
+        vector += vectors  # kept rows, there and back
         vector += shape.pool.out.height * shape.pool.out.width * (
             shape.output_tiles * kernel[0] * kernel[1]
         )
@@ -227,7 +246,8 @@ def _costed(
     first = depth * runs * run_cycles / min(parts, depth) + weight_tiles * taps * arch.rows
     if keep_inputs:  # and then waits for the rest, as far as its passes are shorter
         first += max(0.0, depth * runs * run_cycles - depth * taps * height * width)
-    last = result / arch.lanes * (3 if shape.residual else 1) + result / arch.bytes_per_cycle
+    last = result / arch.lanes * (3 if shape.residual else 1)
+    last += result * shape.element_bytes / arch.bytes_per_cycle
     cycles = max(matrix, dram, vector) + 0.05 * (matrix + dram + vector) + first + last
     param_tiles = shape.output_tiles
     if param_tiles > arch.param_rows // 2:
