@@ -8,6 +8,7 @@ The order of the passes stands in passes/pipeline.py.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 
 import onnx
@@ -79,6 +80,11 @@ def parse_override(text: str) -> tuple[str, LayerOverride]:
         else:
             raise UserError(f"{place}: {field} must be a positive number, got {value!r}")
     return name, LayerOverride(**found)  # type: ignore[arg-type]
+
+
+def model_digest(qdq: onnx.ModelProto) -> bytes:
+    """Program.model_sha256: tells whether a program was compiled from this very model."""
+    return hashlib.sha256(qdq.SerializeToString(deterministic=True)).digest()
 
 
 def compile_model(

@@ -12,13 +12,15 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 
 
-def link(graph: Graph, program: TileProgram, arch: Arch, model: str) -> pb.Program:
-    """Encodes the code and fills the Program, digest included."""
+def link(
+    graph: Graph, program: TileProgram, arch: Arch, model: str, model_sha256: bytes
+) -> pb.Program:
+    """Encodes the code and fills the Program, digests included."""
     code = [step.encode() for step in program.steps]
     code.append(isa.End().encode())
     message = pb.Program(
         config=arch.name, fingerprint=arch.fingerprint, model=model, code=b"".join(code),
-        instruction_count=len(code), memory_plan=program.plan,
+        instruction_count=len(code), memory_plan=program.plan, model_sha256=model_sha256,
     )
     message.segments.add(name=CONSTANTS, kind=pb.Segment.CONSTANT, arg=CONSTANT_ARG,
                          size_bytes=len(program.constants), data=program.constants)

@@ -9,7 +9,7 @@ import onnx
 from jacquard.compiler.checker import check as checker
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
-from jacquard.compiler.main import CompileOptions
+from jacquard.compiler.main import CompileOptions, model_digest
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.compiler.passes.views import views
@@ -67,6 +67,8 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
     program, found = order.order(program, found, arch)
     program = tokens.insert(program, found)
     dump("order", program.text)
-    linked = link.link(graph, program, arch, options.model_name or graph.name)
+    linked = link.link(
+        graph, program, arch, options.model_name or graph.name, model_digest(qdq)
+    )
     checker.require(linked, arch)
     return linked
