@@ -21,6 +21,7 @@ from jacquard.proto.lib.fixed_point import quantize_bound
 
 if TYPE_CHECKING:
     from jacquard.compiler.tile.lowering import Lowering
+    from jacquard.compiler.tile.table import TableStage
 
 Array = npt.NDArray[Any]
 
@@ -217,6 +218,9 @@ class Codelet:
       masked: takes an additive mask as one operand more: int32, 0 or graph.host.MASKED, of a shape
         that broadcasts against the first operand.
       host: the operands that may come from the host.
+      table: for functions of one operand: the look-up that computes the op from a 16-bit operand's
+        grid to its result's, where it is one of the plain form (t = q), the op's clamp included.
+      narrows: an op of it may have a second output: the first one's integers requantized.
     """
 
     op: str
@@ -229,6 +233,8 @@ class Codelet:
     absorb: Callable[[Parsed, Node], Parsed | None] | None = None
     masked: bool = False
     host: tuple[int, ...] = ()
+    table: Callable[[Op, Grid, Grid], TableStage | None] | None = None
+    narrows: bool = False
 
 
 def bounds(op: Op, grid: Grid) -> tuple[int, int]:
