@@ -1,0 +1,43 @@
+"""The constants of a softmax's integer sequence (docs/nonlinear.md, "Softmax")."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jacquard.compiler.codelets.base import bounds
+from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
+from jacquard.compiler.graph.ir import Grid, Op, QTensor
+from jacquard.compiler.tile.attention import Requantize, SoftmaxTables
+from jacquard.compiler.tile.lowering import dtype_of
+from jacquard.compiler.tile.table import WIDE_BITS, RealFunction, Table, interpolated
+
+STEPS = 4096  # of the exponent's argument, per unit
+TOP = 65535  # the largest exponential; stored less MIDDLE
+MIDDLE = 32768
+LARGEST = 32767
+
+
+def _exponential(t: np.ndarray) -> np.ndarray:
+    return TOP * np.exp((t - LARGEST) / STEPS) - MIDDLE
+
+
+def _reciprocal(t: np.ndarray) -> np.ndarray:
+    """Of mu in [1, 4), in steps of 1 / 32767."""
+    return LARGEST * 16384.0 / np.maximum(t + 32768.0, 16384.0)
+
+
+def _table(function: RealFunction, lo: int) -> Table:
+    return interpolated(function, lo, LARGEST, WIDE_BITS).table
+
+
+EXPONENTIAL, RECIPROCAL = _table(_exponential, -MIDDLE), _table(_reciprocal, 0)
+
+
+def softmax_tables(op: Op, scale: float, y: Grid) -> SoftmaxTables:
+    """For logits in steps of `scale` and a result on grid y, with the op's clamp."""
+    (mult,), shift = factors_to_multipliers(op, [scale * STEPS])
+    (factor,), result_shift = factors_to_multipliers(op, [2.0 / (LARGEST * y.scale)])
+    lo, hi = bounds(op, y)
+    dtype = dtype_of(QTensor(op.outputs[0], (), y))
+    result = Requantize(1, result_shift, y.zero_point, lo, hi, dtype)
+    return SoftmaxTables(EXPONENTIAL, RECIPROCAL, mult, shift, factor, result)
