@@ -17,7 +17,13 @@ from onnx import numpy_helper
 # A uniform integer in [0, 2**16) has variance (2**32 - 1) / 12; four of them are added.
 _FOUR_UNIFORMS_STD = float(np.sqrt(4 * (2.0**32 - 1) / 12))
 _FOUR_UNIFORMS_MEAN = 4 * (2**16 - 1) / 2
-_INTEGERS = {onnx.TensorProto.INT32: np.int32, onnx.TensorProto.INT64: np.int64}
+_INTEGERS = {
+    onnx.TensorProto.BOOL: np.bool_,
+    onnx.TensorProto.INT32: np.int32,
+    onnx.TensorProto.INT64: np.int64,
+}
+# What hands an index on to the Gather that reads it.
+_MOVES = ("Cast", "Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
 
 class SeededStream:
@@ -49,11 +55,12 @@ class SeededStream:
 def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, npt.NDArray[Any]]:
     """One array per real input of a model with static shapes, in the graph's order.
 
-    float32: normal. Integers that index a table (Gather): uniform over its rows. Other integers are
-    masks: ones, and zeros at the end of each row, over at most half of it.
+    float32: normal. Integers that index a table (Gather): uniform over its rows. Other integers and
+    booleans are masks: ones, and zeros at the end of each row, over at most half of it.
 
     Raises:
-      ValueError: an input is neither float32, int32 nor int64, or has a dimension without a size.
+      ValueError: an input is neither float32, int32, int64 nor bool, or has a dimension without a
+        size.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
     stream = SeededStream(seed)
@@ -66,16 +73,25 @@ def seeded_inputs(model: onnx.ModelProto, seed: int) -> dict[str, npt.NDArray[An
         kind = tensor_type.elem_type
         if kind not in (onnx.TensorProto.FLOAT, *_INTEGERS) or 0 in shape:
             raise ValueError(
-                f"input {value.name}: must be float32, int32 or int64 of a static shape, got "
+                f"input {value.name}: must be float32, int32, int64 or bool of a static shape, got "
                 f"{onnx.TensorProto.DataType.Name(kind)} {shape}; give arrays instead"
             )
         if kind == onnx.TensorProto.FLOAT:
             inputs[value.name] = stream.normal(shape)
             continue
-        rows = table_rows(model.graph, value.name)
-        drawn = stream.integers(shape, rows) if rows else _padded(stream, shape)
-        inputs[value.name] = drawn.astype(_INTEGERS[kind])
+        inputs[value.name] = seeded_integers(model.graph, value, stream)
     return inputs
+
+
+def seeded_integers(
+    graph: onnx.GraphProto, value: onnx.ValueInfoProto, stream: SeededStream
+) -> npt.NDArray[Any]:
+    """Ids or a mask for one int32, int64 or bool input, as `seeded_inputs` draws them."""
+    tensor_type = value.type.tensor_type
+    shape = tuple(dim.dim_value for dim in tensor_type.shape.dim)
+    rows = table_rows(graph, value.name)
+    drawn = stream.integers(shape, rows) if rows else _padded(stream, shape)
+    return drawn.astype(_INTEGERS[tensor_type.elem_type])
 
 
 def table_rows(graph: onnx.GraphProto, name: str) -> int | None:
@@ -84,11 +100,12 @@ def table_rows(graph: onnx.GraphProto, name: str) -> int | None:
     for node in graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in rows:
             rows[node.output[0]] = rows[node.input[0]]
-    found = [
-        rows[node.input[0]]
-        for node in graph.node
-        if node.op_type == "Gather" and node.input[1] == name and node.input[0] in rows
-    ]
+    names, found = {name}, []
+    for node in graph.node:  # in an order that can be run
+        if node.op_type in _MOVES and node.input[0] in names:
+            names.add(node.output[0])
+        elif node.op_type == "Gather" and node.input[1] in names and node.input[0] in rows:
+            found.append(rows[node.input[0]])
     return min(found, default=None)
 
 

@@ -28,10 +28,9 @@ class ModelInputs:
         made = self._host.sources if self._host else {}
         self._direct = {t.name: t for t in program.inputs if t.name not in made}
         self._made = {t.name: t for t in program.inputs if t.name in made}
-        self.shapes: dict[str, tuple[int, ...]] = {
-            **{name: tuple(tensor.shape) for name, tensor in self._direct.items()},
-            **{name: read.shape for name, read in (self._host.inputs if self._host else {}).items()},
-        }
+        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._direct.items()}
+        if self._host:
+            self.shapes |= {name: read.shape for name, read in self._host.inputs.items()}
 
     def bind(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Program input -> integers of its shape, each in the tensor's dtype.
@@ -82,8 +81,8 @@ class ModelInputs:
             elif arrays[name].shape != shape:
                 got = list(arrays.pop(name).shape)
                 problems.append(
-                    f"input {name}: shape must be {list(shape)}, got {got}; the program is made for "
-                    "that shape: pad or cut the input, or compile for another"
+                    f"input {name}: shape must be {list(shape)}, got {got}; the program is made "
+                    "for that shape: pad or cut the input, or compile for another"
                 )
         return problems
 

@@ -62,6 +62,17 @@ def check_fingerprint(program: pb.Program, device_fingerprint: int, device: str)
         )
 
 
+def check_model(program: pb.Program, model_sha256: bytes, place: str) -> None:
+    """Refuses a program compiled from another model than the one with this digest."""
+    if program.model_sha256 != model_sha256:
+        raise UserError(
+            f"{place}: must be compiled from this very model (quantized: "
+            f"{model_sha256.hex()[:16]}), got one of {program.model} "
+            f"({program.model_sha256.hex()[:16] or 'no digest'}); recompile, with the same "
+            "--calibration and --seed if the model is float"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Placement:
     """Where a program lies in DRAM. Addresses in bytes."""

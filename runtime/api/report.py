@@ -112,6 +112,7 @@ TEXT_FIELDS = {
     "error",
     "output_digest",
     "output_check",
+    "top1",
 }
 
 

@@ -13,6 +13,7 @@ from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Bucket, End, Engine, Error, Store, encode_program
 from jacquard.runtime.api import verify
+from jacquard.runtime.api.program import check_model
 from jacquard.runtime.api.report import build_report
 from jacquard.runtime.api.session import DeviceError, Session
 from jacquard.runtime.device.base import DeviceResult
@@ -184,3 +185,94 @@ def test_top1(ours: list[int], theirs: list[int], same: bool) -> None:
 def test_sqnr() -> None:
     assert verify.sqnr_db(np.array([10.0]), np.array([9.0])) == pytest.approx(20.0)
     assert verify.sqnr_db(np.array([1.0]), np.array([1.0])) == 200.0
+
+
+def output(name: str, dtype: int, scale: float) -> pb.Tensor:
+    return pb.Tensor(name=name, dtype=dtype, scale=scale)
+
+
+def test_outputs_are_judged_apart_and_the_worst_is_the_runs() -> None:
+    exact = np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32)
+    hidden = verify.compare_output(
+        output("hidden", pb.Tensor.INT16, 0.001), exact, exact + np.float32(0.01), exact
+    )
+    scores = np.array([[1.0, 3.0]], np.float32)
+    pooled = verify.compare_output(
+        output("pooled", pb.Tensor.UINT8, 0.5), scores[:, ::-1] * 10, scores * 10, scores * 10
+    )
+    assert (hidden.bits, hidden.elements, hidden.max_lsb_error, hidden.top1) == (16, 4, 10, "")
+    assert hidden.sqnr_db == 200.0
+    assert hidden.sqnr_db_onnxruntime == pytest.approx(10 * np.log10(30 / (4 * 0.01**2)), abs=1e-3)
+    assert (pooled.bits, pooled.max_lsb_error, pooled.top1) == (8, 40, "other")
+    judged = verify.Accuracy((hidden, pooled))
+    assert judged.sqnr_db == pooled.sqnr_db == pytest.approx(10 * np.log10(1000 / 800))
+    assert judged.max_lsb_error == 40
+    # Among hidden states and pooled features nothing is one's class.
+    assert judged.top1_match and not judged.judges_top1
+    assert not verify.Accuracy((pooled,)).top1_match
+    report = report_pb2.Report()
+    judged.fill(report)
+    assert [o.name for o in report.outputs] == ["hidden", "pooled"]
+    assert report.outputs[0].sqnr_db == 200.0
+    assert report.max_lsb_error == 40
+
+
+def test_a_layer_of_16_bits_with_its_features_last_is_compared() -> None:
+    shape, form = [1, 2, 1, 4], pb.Layout(
+        kind=pb.Layout.BLOCKED, channels=4, height=1, width=2, block=4, features_last=True
+    )
+    program = copy_program()
+    made = program.layers[0].output
+    made.CopyFrom(tensor("y", 0))
+    made.MergeFrom(pb.Tensor(dtype=pb.Tensor.UINT16, size_bytes=16, layout=form))
+    made.shape[:] = shape
+
+    class Wide(Copier):
+        def run(self, image, program_address, args, checkpoints, progress):  # noqa: ANN001, ANN201
+            words = np.arange(8, dtype="<u2") * 9000
+            image[args[1] : args[1] + 16] = words.view(np.uint8)
+            return super().run(image, program_address, args, checkpoints, progress)
+
+    session = Session(program, Wide(), NANO4)
+    session.run({"x": X}, keep_layers=True)
+    layer = (np.arange(8, dtype=np.uint16) * 9000).reshape(shape)
+    report = session.report()
+    verify.compare_bits(report, program, session.last, reference(session.last.integers["y"], layer))
+    assert report.bit_exact and report.layers[0].output_check == "equal"
+    assert report.layers[0].output_digest == hashlib.sha256(layer.tobytes()).hexdigest()
+
+
+def test_a_program_of_another_model_is_refused() -> None:
+    program = copy_program()
+    program.model_sha256 = b"12345678"
+    check_model(program, b"12345678", "m.npu")
+    with pytest.raises(UserError, match=r"m\.npu: must be compiled from this very model .* recomp"):
+        check_model(program, b"87654321", "m.npu")
+
+
+def test_ids_and_mask_go_to_the_device() -> None:
+    """The mask's four bytes of its first element are what the Copier copies."""
+    program = copy_program()
+    del program.inputs[:]
+    blocked = pb.Layout(kind=pb.Layout.BLOCKED, channels=4, height=1, width=1, block=4)
+    for name, offset, role, form in (
+        ("m", 0, pb.Tensor.MASK, blocked),
+        ("ids", 16, pb.Tensor.INDEX, pb.Layout(kind=pb.Layout.LINEAR)),
+    ):
+        program.inputs.add(
+            name=name,
+            shape=[1, 4],
+            dtype=pb.Tensor.INT32,
+            role=role,
+            limit=8,
+            segment="data",
+            offset_bytes=offset,
+            size_bytes=16,
+            layout=form,
+        )
+    session = Session(program, Copier(), NANO4)
+    keep = np.array([[False, True, True, True]])
+    session.run({"m": keep, "ids": np.array([[1, 2, 3, 7]])})
+    assert session.last.integers["y"].tolist() == [[0, 0, 0, -64]]  # -2^30, little endian
+    with pytest.raises(UserError, match="input ids: indices must be from 0 to 7, got 8 at"):
+        session.run({"m": keep, "ids": np.array([[1, 2, 3, 8]])})

@@ -14,6 +14,7 @@ import onnx
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
+from jacquard.runtime.api import layout
 from jacquard.runtime.api.host import session
 from jacquard.runtime.api.session import Run
 from jacquard.sim.reference.interpreter import ReferenceResult
@@ -50,14 +51,57 @@ def same_top1(ours: np.ndarray, theirs: np.ndarray) -> bool:
 EQUAL, DIFFERS, INTERNAL = "equal", "differs", "internal"  # LayerReport.output_check
 
 
-@dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """Against float and against onnxruntime on the QDQ graph, worst over outputs."""
+SAME, OTHER, NO_SCORES = "same", "other", ""  # OutputReport.top1
 
+
+@dataclasses.dataclass(frozen=True)
+class OutputAccuracy:
+    """One output, against float and against onnxruntime on the QDQ graph."""
+
+    name: str
+    bits: int
+    elements: int
     sqnr_db: float
     sqnr_db_onnxruntime: float
-    max_lsb_error: int
-    top1_match: bool
+    max_lsb_error: int  # in LSB of the output's own grid
+    top1: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """All outputs of a run; the figures without one are the worst."""
+
+    outputs: tuple[OutputAccuracy, ...]
+
+    @property
+    def sqnr_db(self) -> float:
+        return min((output.sqnr_db for output in self.outputs), default=0.0)
+
+    @property
+    def sqnr_db_onnxruntime(self) -> float:
+        return min((output.sqnr_db_onnxruntime for output in self.outputs), default=0.0)
+
+    @property
+    def max_lsb_error(self) -> int:
+        return max((output.max_lsb_error for output in self.outputs), default=0)
+
+    @property
+    def judges_top1(self) -> bool:
+        """Whether all outputs are rows of scores; among hidden states nothing is one's class."""
+        return all(output.top1 != NO_SCORES for output in self.outputs)
+
+    @property
+    def top1_match(self) -> bool:
+        return not self.judges_top1 or all(output.top1 == SAME for output in self.outputs)
+
+    def fill(self, report: report_pb2.Report) -> None:
+        """Writes all of it into the report."""
+        report.sqnr_db = self.sqnr_db
+        report.sqnr_db_onnxruntime = self.sqnr_db_onnxruntime
+        report.max_lsb_error = self.max_lsb_error
+        report.top1_match = self.top1_match
+        for output in self.outputs:
+            report.outputs.add(**dataclasses.asdict(output))
 
 
 def accuracy(
@@ -67,18 +111,43 @@ def accuracy(
     inputs: dict[str, np.ndarray],
     outputs: dict[str, np.ndarray],
 ) -> Accuracy:
-    """Compares a run's outputs with onnxruntime's. Without a float model the SQNRs are 0."""
+    """Compares a run's outputs with onnxruntime's. Without a float model the SQNRs are 0.
+
+    Args:
+      inputs: of the models, in their own dtypes.
+      outputs: of the run, float32.
+    """
     theirs = onnxruntime_outputs(qdq, inputs)
     exact = onnxruntime_outputs(float_model, inputs) if float_model is not None else None
-    ours_db, theirs_db, lsb, top1 = [], [], 0, True
-    for tensor in program.outputs:
-        a, b = outputs[tensor.name], theirs[tensor.name]
-        lsb = max(lsb, int(np.rint(np.abs(a - b).max() / tensor.scale)))
-        top1 = top1 and same_top1(a, b)
-        if exact is not None:
-            ours_db.append(sqnr_db(exact[tensor.name], a))
-            theirs_db.append(sqnr_db(exact[tensor.name], b))
-    return Accuracy(min(ours_db, default=0.0), min(theirs_db, default=0.0), lsb, top1)
+    return Accuracy(
+        tuple(
+            compare_output(
+                tensor,
+                outputs[tensor.name],
+                theirs[tensor.name],
+                None if exact is None else exact[tensor.name],
+            )
+            for tensor in program.outputs
+        )
+    )
+
+
+def compare_output(
+    tensor: pb.Tensor, ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray | None
+) -> OutputAccuracy:
+    """One output of a run, of onnxruntime on the QDQ graph, and of the float model if there is."""
+    top1 = NO_SCORES
+    if ours.ndim == 2:
+        top1 = SAME if same_top1(ours, theirs) else OTHER
+    return OutputAccuracy(
+        name=tensor.name,
+        bits=8 * layout.DTYPES[tensor.dtype].itemsize,
+        elements=ours.size,
+        sqnr_db=0.0 if exact is None else sqnr_db(exact, ours),
+        sqnr_db_onnxruntime=0.0 if exact is None else sqnr_db(exact, theirs),
+        max_lsb_error=int(np.rint(np.abs(ours - theirs).max() / tensor.scale)),
+        top1=top1,
+    )
 
 
 def compare_bits(

@@ -9,6 +9,7 @@ from absl import flags
 
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
+from jacquard.runtime.api.host import HostModel
 from jacquard.runtime.cli import options, screen
 
 
@@ -26,5 +27,10 @@ def main(argv: list[str]) -> int:
         screen.print_line(f"fingerprint: {arch.fingerprint:016x}")
     if values["program"].value:
         program = programs.load(pathlib.Path(values["program"].value))
-        screen.print_program(program)
+        host = HostModel(program.host_model, program.model) if program.host_model else None
+        screen.print_program(
+            program,
+            {k: f"{v.dtype}{list(v.shape)}" for k, v in host.inputs.items()} if host else {},
+            host.sources if host else {},
+        )
     return 0

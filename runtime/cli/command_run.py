@@ -10,14 +10,17 @@ import time
 import numpy as np
 from absl import flags
 
-from jacquard.compiler.main import compile_model
+from jacquard.compiler.main import compile_model, model_digest
+from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
+from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
 from jacquard.runtime.api import verify
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
 from jacquard.runtime.cli import options, screen
+from jacquard.runtime.cli.arrays import load_inputs
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.device import open_device
 from jacquard.sim.reference.interpreter import run_reference
@@ -28,7 +31,10 @@ def define_flags() -> flags.FlagValues:
     options.add_model_flags(values)
     flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
     flags.DEFINE_multi_string(
-        "input", [], "NAME=FILE.npy; random where not given", flag_values=values
+        "input",
+        [],
+        "NAME=FILE, a .npy or a .npz with an array NAME; random where not given",
+        flag_values=values,
     )
     flags.DEFINE_string("output_dir", None, "folder for the outputs as .npy", flag_values=values)
     flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
@@ -64,26 +70,26 @@ def main(argv: list[str]) -> int:
     options.parse(values, "run", argv)
     arch = options.arch_of(values["config"].value)
     wanted = options.compile_options(values)
-    check_flags(values)
     # What can be wrong with the arguments is found before calibration, which takes long.
+    check_flags(values)
+    seconds_told = compile_times(values["compile_times"].value)
+    device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
+    given = load_program(values["program"].value, arch)
     model = options.load_model(values)
-    inputs = options.load_inputs(model, values["input"].value, values["seed"].value)
-    qdq, float_model = options.quantized(model, values)
+    exact = None
     if values["float_model"].value:
-        float_model = options.load_float(values["float_model"].value, qdq)
+        exact = options.load_float(values["float_model"].value, model)
+    inputs = load_inputs(model, values["input"].value, values["seed"].value)
+    qdq, float_model = options.quantized(model, values)
+    float_model = exact or float_model
     started = time.monotonic()
-    if values["program"].value:
-        program = programs.load(pathlib.Path(values["program"].value))
+    if given is not None:
+        program = given
+        programs.check_model(program, model_digest(qdq), f"--program {values['program'].value}")
     else:
         with screen.status("compiling"):
             program = compile_model(qdq, arch, wanted)
-    compile_seconds = time.monotonic() - started
-    if values["compile_times"].value:
-        compile_seconds = json.loads(pathlib.Path(values["compile_times"].value).read_text())[
-            "seconds"
-        ]
-
-    device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
+    compile_seconds = time.monotonic() - started if seconds_told is None else seconds_told
     session = Session(program, device, arch)
     try:
         with screen.RunProgress(program, values["backend"].value) as progress:
@@ -107,10 +113,7 @@ def main(argv: list[str]) -> int:
     verify.compare_bits(report, program, session.last, reference)
     with screen.status("onnxruntime"):
         accuracy = verify.accuracy(qdq, float_model, program, inputs, outputs)
-    report.sqnr_db = accuracy.sqnr_db
-    report.sqnr_db_onnxruntime = accuracy.sqnr_db_onnxruntime
-    report.max_lsb_error = accuracy.max_lsb_error
-    report.top1_match = accuracy.top1_match
+    accuracy.fill(report)
 
     if values["output_dir"].value:
         save_outputs(
@@ -125,18 +128,10 @@ def main(argv: list[str]) -> int:
         report.error = "outputs differ from the integer reference"
         for line in verify.describe_mismatch(program, session.last, reference):
             screen.print_line(line)
-        print(
-            f"error: {program.model}: {report.error}"
-            + (
-                f"; was {values['program'].value} compiled from this model?"
-                if values["program"].value
-                else ""
-            ),
-            file=sys.stderr,
-        )
+        print(f"error: {program.model}: {report.error}", file=sys.stderr)
     if values["report"].value:
         write_report(report, pathlib.Path(values["report"].value))
-    screen.print_summary(report, values["report"].value)
+    screen.print_summary(report, accuracy.judges_top1, values["report"].value)
     return 0 if report.bit_exact or values["report_failure"].value else 1
 
 
@@ -148,6 +143,31 @@ def check_flags(values: flags.FlagValues) -> None:
         raise UserError(
             "--override, --nofuse: must be given to `compile` when --program is; it is fixed"
         )
+    if values["simulator"].value and values["backend"].value != "rtl":
+        raise UserError("--simulator: must come with --backend=rtl, which runs it")
+    options.check_file(values["float_model"].value, "float-model")
+
+
+def compile_times(path: str | None) -> float | None:
+    """Seconds that `compile --times` wrote. Raises UserError."""
+    if path is None:
+        return None
+    options.check_file(path, "compile-times")
+    try:
+        return float(json.loads(pathlib.Path(path).read_text())["seconds"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--compile-times {path}: must be a file of `compile --times`, got something else"
+        ) from error
+
+
+def load_program(path: str | None, arch: Arch) -> pb.Program | None:
+    """The program to run, if one is given; of this configuration. Raises UserError."""
+    if path is None:
+        return None
+    program = programs.load(pathlib.Path(path))
+    programs.check_fingerprint(program, arch.fingerprint, arch.name)
+    return program
 
 
 def save_outputs(

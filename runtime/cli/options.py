@@ -1,15 +1,11 @@
-"""Flags that several commands share, and how they become models, configurations and arrays."""
+"""Flags that several commands share, and how they become models and configurations."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
-import sys
-import zipfile
-from collections.abc import Collection, Iterator
 
-import numpy as np
 import onnx
 from absl import flags
 
@@ -20,8 +16,8 @@ from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
 from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
 from jacquard.proto.lib.arch import Arch, load_arch, load_config
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.runtime.cli import data
 
-CALIBRATION_SAMPLES = 4
 SUPPORTED = frozenset({*codelets(), "QuantizeLinear", "DequantizeLinear"})
 
 
@@ -136,6 +132,13 @@ def check_folder(path: str | None, flag: str) -> None:
         raise UserError(f"--{flag} {path}: must be a folder that can be written, got {got}")
 
 
+def check_file(path: str | None, flag: str) -> None:
+    """Before long work: `path`, if given, is a file that can be read. Raises UserError."""
+    if path is not None and not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        got = "a folder" if os.path.isdir(path) else "none"
+        raise UserError(f"--{flag} {path}: must be a file that can be read, got {got}")
+
+
 def arch_of(name: str) -> Arch:
     """Configuration by name, or a .textproto of the user's own. Raises UserError."""
     if name.endswith(".textproto"):
@@ -189,7 +192,8 @@ def quantized(
     """The QDQ model, and the float model that it was made from if `model` is that. UserError."""
     if is_quantized(model):
         return model, None
-    return quantize_model(model, list(calibration(model, values))), model
+    samples = data.calibration(model, values["calibration"].value, values["seed"].value)
+    return quantize_model(model, list(samples)), model
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
@@ -205,104 +209,3 @@ def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
                 f"{', '.join(ours)}, got {', '.join(theirs)}"
             )
     return import_model(pathlib.Path(path), shapes=sizes)
-
-
-def calibration(
-    model: onnx.ModelProto, values: flags.FlagValues
-) -> Iterator[dict[str, np.ndarray]]:
-    """Calibration inputs: the folder's, else random ones with a warning."""
-    folder = values["calibration"].value
-    if folder is None:
-        print(
-            "warning: float model calibrated with random data; scales will not fit real inputs: "
-            "give --calibration DIR",
-            file=sys.stderr,
-        )
-        for sample in range(CALIBRATION_SAMPLES):
-            yield random_inputs(model, values["seed"].value + 1000 + sample)
-        return
-    if not os.path.isdir(folder):
-        raise UserError(
-            f"--calibration {folder}: must be a folder of .npz files, got no such folder"
-        )
-    files = sorted(pathlib.Path(folder).glob("*.npz"))
-    if not files:
-        raise UserError(f"{folder}: must hold .npz files, found none; one array per input in each")
-    wanted = dtypes(model)
-    for file in files:
-        try:
-            with np.load(file) as arrays:
-                sample = {name: arrays[name] for name in arrays.files}
-        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-            raise UserError(f"{file}: must be a NumPy .npz file of numbers") from error
-        for name, array in sample.items():
-            dtype = wanted.get(name, array.dtype)
-            if not np.can_cast(array.dtype, dtype, "same_kind"):
-                raise UserError(f"{file}: {name} must be {dtype}, got {array.dtype}; convert it")
-            sample[name] = array.astype(dtype)
-        yield sample
-
-
-def dtypes(model: onnx.ModelProto) -> dict[str, np.dtype]:
-    """NumPy dtype of every graph input."""
-    return {
-        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        for value in model.graph.input
-    }
-
-
-def random_inputs(
-    model: onnx.ModelProto, seed: int, given: Collection[str] = ()
-) -> dict[str, np.ndarray]:
-    """An array per graph input: standard normal float32, bytes over their whole range.
-
-    Raises UserError for an input of another type that is not among `given`: what ids or masks
-    mean is the model's.
-    """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    arrays, problems = {}, []
-    kinds = dtypes(model)
-    for value in model.graph.input:
-        dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        dtype = kinds[value.name]
-        if dtype == np.float32:
-            arrays[value.name] = generator.standard_normal(dims, dtype=np.float32)
-        elif dtype in (np.int8, np.uint8):
-            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-            arrays[value.name] = generator.integers(low, high, dims, dtype, endpoint=True)
-        elif value.name not in given:
-            problems.append(
-                f"input {value.name}: must be given, {dtype} cannot be drawn at random; use "
-                f"--input {value.name}=FILE.npy, and --calibration DIR for a float model"
-            )
-    raise_if_any(problems)
-    return arrays
-
-
-def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str, np.ndarray]:
-    """--input NAME=FILE.npy, random where none is given. Raises UserError for every bad one."""
-    files = split_pairs(pairs, "input")
-    arrays = random_inputs(model, seed, files)
-    known = [value.name for value in model.graph.input]
-    problems = []
-    for name, path in files.items():
-        if name not in known:
-            problems.append(
-                f"--input: {name} must be an input of the model; it has {', '.join(known)}"
-            )
-            continue
-        try:
-            array = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            problems.append(f"{path}: input file for {name} does not exist")
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            problems.append(f"{path}: must be a NumPy .npy file, {error}")
-        else:
-            if isinstance(array, np.ndarray):
-                arrays[name] = array
-            else:
-                problems.append(
-                    f"{path}: must be a NumPy .npy file, got an .npz archive of {array.files}"
-                )
-    raise_if_any(problems)
-    return arrays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import rich.box
@@ -107,7 +107,7 @@ def print_layers(report: report_pb2.Report) -> None:
     _console.print(table)
 
 
-def print_summary(report: report_pb2.Report, path: str | None) -> None:
+def print_summary(report: report_pb2.Report, judges_top1: bool, path: str | None) -> None:
     """A few lines: exactness, cycles against the floors, speed, where the report lies."""
     exact = "bit-exact with the integer reference" if report.bit_exact else "NOT bit-exact"
     print_line(f"{exact} ({report.elements_compared:,} elements of outputs and layers compared)")
@@ -127,29 +127,58 @@ def print_summary(report: report_pb2.Report, path: str | None) -> None:
         )
     else:
         print_line(f"ran in {report.wall_seconds:.1f} s")
-    accuracy = f"against onnxruntime on the QDQ graph: at most {report.max_lsb_error} LSB, "
-    accuracy += "same top-1" if report.top1_match else "other top-1"
-    if report.sqnr_db:
-        accuracy += f"; SQNR against float {report.sqnr_db:.2f} dB, "
-        accuracy += f"onnxruntime's {report.sqnr_db_onnxruntime:.2f} dB"
-    print_line(accuracy)
+    for output in report.outputs:
+        place = f"{output.name}, against" if len(report.outputs) > 1 else "against"
+        accuracy = f"{place} onnxruntime on the QDQ graph: at most {output.max_lsb_error} LSB"
+        if output.bits != 8:
+            accuracy += f" of {output.bits} bits"
+        if judges_top1:
+            accuracy += f", {output.top1} top-1"
+        if output.sqnr_db:
+            accuracy += f"; SQNR against float {output.sqnr_db:.2f} dB, "
+            accuracy += f"onnxruntime's {output.sqnr_db_onnxruntime:.2f} dB"
+        print_line(accuracy)
+    if report.host_nodes:
+        print_line(f"on the host: {len(report.host_nodes)} nodes of the model's inputs")
     if path:
         print_line(f"report: {path}")
 
 
-def print_program(program: pb.Program) -> None:
-    """What a program file holds."""
+def _described(tensor: pb.Tensor) -> str:
+    """Dtype, shape and meaning of an input or output, made for a line."""
+    text = f"{pb.Tensor.Dtype.Name(tensor.dtype).lower()}{list(tensor.shape)}"
+    if tensor.role == pb.Tensor.INDEX:
+        return f"{text} indices below {tensor.limit}"
+    if tensor.role == pb.Tensor.MASK:
+        return f"{text} mask, 0 or -2^30"
+    return f"{text} scale {tensor.scale:.6g} zero point {tensor.zero_point}"
+
+
+def print_program(
+    program: pb.Program, host_inputs: Mapping[str, str], sources: Mapping[str, Sequence[str]]
+) -> None:
+    """What a program file holds.
+
+    Args:
+      host_inputs: inputs of the host's part, each with its dtype and shape.
+      sources: results of the host's part, each with the inputs that it is made of.
+    """
     print_line(
         f"{program.model} for {program.config} ({program.fingerprint:016x}): "
         f"{program.instruction_count} instructions in {len(program.code)} bytes"
     )
-    for kind, tensors in (("input", program.inputs), ("output", program.outputs)):
-        for t in tensors:
-            dtype = pb.Tensor.Dtype.Name(t.dtype).lower()
-            print_line(
-                f"{kind} {t.name}: {dtype}{list(t.shape)} scale {t.scale:.6g} "
-                f"zero point {t.zero_point}"
-            )
+    for name, text in host_inputs.items():
+        print_line(f"input {name}: {text}, read by the host")
+    for t in program.inputs:
+        if t.name in sources:
+            made_of = ", ".join(sources[t.name])
+            print_line(f"made by the host of {made_of}: {t.name}: {_described(t)}")
+        else:
+            print_line(f"input {t.name}: {_described(t)}")
+    for t in program.outputs:
+        print_line(f"output {t.name}: {_described(t)}")
+    for node in program.host_nodes:
+        print_line(f"host node {node.name}: {node.op}: {node.reason}")
     plan = program.memory_plan
     print_line(
         f"activations: {plan.planned_bytes} bytes planned, {plan.greedy_bytes} greedy by size, "

@@ -1,0 +1,42 @@
+"""`info`: what a program with a host's part reads."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from onnx import TensorProto, helper
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.runtime.api import program as programs
+from jacquard.runtime.cli import command_info
+
+
+def test_inputs_are_told_with_what_they_mean(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = helper.make_node("Cast", ["keep"], ["mask"], to=TensorProto.FLOAT)
+    graph = helper.make_graph(
+        [node],
+        "host",
+        [helper.make_tensor_value_info("keep", TensorProto.INT64, [1, 4])],
+        [helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 4])],
+    )
+    host = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    program = pb.Program(model="m", code=b"code", host_model=host.SerializeToString())
+    program.inputs.add(
+        name="ids", shape=[1, 4], dtype=pb.Tensor.INT32, role=pb.Tensor.INDEX, limit=512
+    )
+    program.inputs.add(name="mask", shape=[1, 4], dtype=pb.Tensor.INT32, role=pb.Tensor.MASK)
+    program.outputs.add(name="y", shape=[1, 4], dtype=pb.Tensor.INT16, scale=0.5)
+    program.host_nodes.add(name="node_1", op="Cast", reason="reads what nothing quantizes")
+    programs.save(program, tmp_path / "m.npu")
+    assert command_info.main([f"--program={tmp_path}/m.npu"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:6] == [
+        "input keep: int64[1, 4], read by the host",
+        "input ids: int32[1, 4] indices below 512",
+        "made by the host of keep: mask: int32[1, 4] mask, 0 or -2^30",
+        "output y: int16[1, 4] scale 0.5 zero point 0",
+        "host node node_1: Cast: reads what nothing quantizes",
+    ]
