@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Weights:
       scale: float64, 0-d or [M].
       zero: of all weights.
       bias: int64[M], in steps of the accumulator.
-      bias_real: float64[M], the same in real numbers.
+      bias_real: float64[M], the same in real numbers, gains left out.
+      gains: positive factors of the sum, in the order of the model.
     """
 
     q: Array
@@ -52,12 +53,24 @@ class Weights:
     zero: int
     bias: Array
     bias_real: Array
+    gains: tuple[float, ...] = ()
 
     @property
     def real(self) -> Array:
         """float64, the shape of q."""
         scale = np.broadcast_to(self.scale.reshape(-1), (self.q.shape[0],))
         return np.asarray((self.q.astype(np.float64) - self.zero) * scale.reshape(-1, 1, 1, 1))
+
+    def step(self, scale: float) -> Array:
+        """What an accumulator's step is worth for inputs of that scale: float64, 0-d or [M]."""
+        return scaled(np.asarray(np.float64(scale) * self.scale), self.gains)
+
+
+def scaled(step: Array, gains: Sequence[float]) -> Array:
+    """A step under the factors behind it, one after another as the reference multiplies them."""
+    for gain in gains:
+        step = np.asarray(step * gain)
+    return step
 
 
 def constant_weights(node: Node, index: int, axis: int) -> tuple[Array, Array, int]:
@@ -107,8 +120,7 @@ def bias_steps(node: Node, index: int, step: Array, count: int) -> Array:
 
 def requant(op: Op, x: QTensor, y: QTensor, weights: Weights) -> Requant:
     """The way from accumulators to the output's grid, clamp included."""
-    step = np.asarray(np.float64(x.grid.scale) * weights.scale)
-    return requant_steps(op, step, y, weights.bias)
+    return requant_steps(op, weights.step(x.grid.scale), y, weights.bias)
 
 
 def requant_steps(op: Op, step: Array, y: QTensor, bias: Array) -> Requant:

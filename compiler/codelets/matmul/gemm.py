@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +12,10 @@ from jacquard.compiler.codelets._linear import (
     bias_steps,
     constant_weights,
     lower_constant,
+    scaled,
 )
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.matmul._absorb import factor
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.operand import Window
@@ -37,11 +40,12 @@ def parse(node: Node) -> Parsed:
             f"{node.place}: inner dimensions must agree, got {x.shape} x {q.shape[::-1]}; "
             "correct the model"
         )
-    scale = np.asarray(scale * alpha)
+    scale = np.asarray(scale)
+    gains = () if alpha == 1.0 else (alpha,)
     step = np.asarray(np.float64(x.grid.scale) * scale)
-    bias = bias_steps(node, 2 if beta else 99, step, q.shape[0])
-    weights = Weights(np.ascontiguousarray(q)[:, :, None, None], scale, zero, bias,
-                      bias * step)
+    bias = bias_steps(node, 2 if beta else 99, scaled(step, gains), q.shape[0])
+    weights = Weights(np.ascontiguousarray(q)[:, :, None, None], scale, zero, bias, bias * step,
+                      gains)
     return Parsed((x,), {"weights": weights, "window": Window()}, ((*x.shape[:-1], q.shape[0]),))
 
 
@@ -52,7 +56,8 @@ def lower(op: Op, low: Lowering) -> None:
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
     """A [..., K] -> [..., N]."""
     weights: Weights = op.attrs["weights"]
-    return [inputs[0] @ weights.real[:, :, 0, 0].T + weights.bias_real]
+    sums = inputs[0] @ weights.real[:, :, 0, 0].T + weights.bias_real
+    return [sums * math.prod(weights.gains)]
 
 
 def cases() -> Sequence[Case]:
@@ -74,4 +79,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Gemm", parse, lower, reference, cases, view="last")
+CODELET = Codelet("Gemm", parse, lower, reference, cases, view="last", absorb=factor)

@@ -1,7 +1,8 @@
 """MatMul: with constant B a 1 x 1 convolution, with two activations a product per batch entry.
 
 A product's right-hand side goes to WBUF straight from DRAM: a block of a channel tile is a row of
-an array tile. Both zero points are subtracted inside the array, so the product is exact.
+an array tile. Both zero points are subtracted inside the array, so the product is exact. An
+Add of constants behind it is its bias, a factor part of its scale (_absorb.py).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from jacquard.compiler.codelets._linear import (
     constant_weights,
     lower_constant,
     requant_steps,
+    scaled,
 )
 from jacquard.compiler.codelets.base import Activation, Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.matmul._absorb import absorb
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.contraction import Contraction, emit
 from jacquard.compiler.tile.lowering import Lowering
@@ -52,7 +55,9 @@ def parse(node: Node) -> Parsed:
 def _product(node: Node, operand: Activation) -> Parsed:
     a, b = node.activation(0), operand.tensor
     batch, other = a.shape[:-2], b.shape[:-2]
-    alike = math.prod(batch) == math.prod(other) or math.prod(other) == 1
+    alike = math.prod(other) == 1 or (
+        math.prod(batch) == math.prod(other) and _trimmed(batch) == _trimmed(other)
+    )
     if not alike or len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2]:
         raise UserError(
             f"{node.place}: must multiply [..., M, K] by [..., K, N] with the batch of the first, "
@@ -60,6 +65,11 @@ def _product(node: Node, operand: Activation) -> Parsed:
         )
     shape = (*np.broadcast_shapes(batch, other), a.shape[-2], b.shape[-1])
     return Parsed((a, b), {}, (tuple(int(n) for n in shape),))
+
+
+def _trimmed(batch: tuple[int, ...]) -> tuple[int, ...]:
+    """Without the ones in front."""
+    return batch[next((i for i, n in enumerate(batch) if n != 1), len(batch)):]
 
 
 def lower(op: Op, low: Lowering) -> None:
@@ -73,8 +83,9 @@ def lower(op: Op, low: Lowering) -> None:
     passes = batch * -(-depth // low.arch.rows) * -(-outputs // low.arch.cols)
     low.begin_layer(op, macs=batch * rows * depth * outputs,
                     array_cycles=passes * pass_cycles(rows, low.arch.rows))
-    step = np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale))
-    requant = requant_steps(op, step, y, np.zeros(outputs, np.int64))
+    step = scaled(np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale)),
+                  op.attrs.get("gains", ()))
+    requant = requant_steps(op, step, y, op.attrs.get("bias", np.zeros(outputs, np.int64)))
     shared = math.prod(b.shape[:-2]) == 1
     for entry in range(batch):
         emit(
@@ -92,9 +103,11 @@ def lower(op: Op, low: Lowering) -> None:
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
     if "weights" not in op.attrs:
-        return [inputs[0] @ inputs[1]]
+        sums = inputs[0] @ inputs[1] + op.attrs.get("bias_real", 0.0)
+        return [sums * math.prod(op.attrs.get("gains", ()))]
     weights: Weights = op.attrs["weights"]
-    return [inputs[0] @ weights.real[:, :, 0, 0].T]
+    sums = inputs[0] @ weights.real[:, :, 0, 0].T + weights.bias_real
+    return [sums * math.prod(weights.gains)]
 
 
 def cases() -> Sequence[Case]:
@@ -114,4 +127,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("MatMul", parse, lower, reference, cases, view="last")
+CODELET = Codelet("MatMul", parse, lower, reference, cases, view="last", absorb=absorb)
