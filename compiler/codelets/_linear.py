@@ -143,6 +143,9 @@ def lower_constant(
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     own = op.attrs.get("own_output", y)  # what the convolution itself is quantized to
     place, out = low.places[op.inputs[0]], low.stored(op.outputs[0])
+    one_row = out.height == 1 and window.pointwise and isinstance(place, Stored)
+    if not one_row:
+        low.need(op.inputs[0])
     pool = _pool(op, own, y, out)
     if pool is not None:
         out = low.place_blocked(out.arg, 0, own)  # its shape only: it stays on chip
@@ -174,12 +177,15 @@ def lower_constant(
     )
     inner = dataclasses.replace(op, lo=op.attrs.get("own_lo", op.lo),
                                 hi=op.attrs.get("own_hi", op.hi))
+    way = requant(inner, x, own, weights)
+    if "lookup" in op.attrs:
+        way = dataclasses.replace(way, lookup=op.attrs["lookup"], lookup_dtype=dtype_of(y))
     emit(
         low,
         Contraction(
             op.name, activation, operand, out, x.grid.zero_point, x.grid.dtype == "uint8",
-            weights.zero, weights.q.dtype == np.uint8, requant(inner, x, own, weights), residual,
-            pool,
+            weights.zero, weights.q.dtype == np.uint8, way, residual, pool,
+            op.inputs[0] if one_row else "",
         ),
     )
 

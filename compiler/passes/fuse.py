@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph, Op
 from jacquard.compiler.main import CompileOptions
 from jacquard.compiler.tile.operand import Window
@@ -88,8 +89,8 @@ def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             producer = ops[at]
             if (
                 producer is not None
-                and producer.kind in ("Conv", "Gemm")
-                and "residual_scales" not in producer.attrs
+                and "weights" in producer.attrs
+                and not {"residual_scales", "lookup"} & producer.attrs.keys()
                 and _fusible(producer, options)
                 and _fusible(op, options)
             ):
@@ -120,6 +121,71 @@ def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
 
 
+def fuse_table(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
+    """A table function whose operand only it reads is looked up while that operand is requantized.
+
+    Both roundings stay; the look-up costs no pass of its own.
+    """
+    del arch
+    producers = {name: index for index, op in enumerate(graph.ops) for name in op.outputs}
+    consumers = graph.consumers()
+    outputs = set(graph.outputs.values())
+    ops: list[Op | None] = list(graph.ops)
+    for index, op in enumerate(graph.ops):
+        table = codelets()[op.kind].table
+        at = producers.get(op.inputs[0]) if table is not None else None
+        if table is None or at is None or op.inputs[0] in outputs:
+            continue
+        producer = ops[at]
+        if (
+            producer is None
+            or "weights" not in producer.attrs
+            or {"residual_scales", "lookup"} & producer.attrs.keys()
+            or len(consumers[op.inputs[0]]) != 1
+            or not (_fusible(producer, options) and _fusible(op, options))
+        ):
+            continue
+        own, result = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
+        stage = table(op, own.grid, result.grid)
+        if stage is None or not stage.plain or own.view != result.view:
+            continue
+        ops[at] = None
+        ops[index] = dataclasses.replace(
+            producer,
+            outputs=op.outputs,
+            attrs={**producer.attrs, "lookup": stage, "own_output": own, "own_lo": producer.lo,
+                   "own_hi": producer.hi},
+            lo=op.lo, hi=op.hi,
+            nodes=(*producer.nodes, *op.nodes),
+        )
+    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+
+
+def fuse_narrow(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
+    """A requantization to 8 bits joins the operator over rows that makes its operand.
+
+    The operand is an output too, where something else reads it; the second output is the narrow one.
+    """
+    del arch
+    consumers = graph.consumers()
+    ops: list[Op | None] = list(graph.ops)
+    for index, op in enumerate(graph.ops):
+        if not codelets()[op.kind].narrows or len(op.outputs) != 1:
+            continue
+        for reader in consumers[op.outputs[0]]:
+            narrow = graph.ops[reader]
+            if narrow.kind != "QuantizeLinear" or clamped(narrow):
+                continue
+            if not (_fusible(op, options) and _fusible(narrow, options)):
+                continue
+            ops[reader] = None
+            ops[index] = dataclasses.replace(
+                op, outputs=(*op.outputs, *narrow.outputs), nodes=(*op.nodes, *narrow.nodes)
+            )
+            break
+    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+
+
 def fuse_pool(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """A convolution whose only reader is a MaxPool keeps its result on chip, where that fits."""
     consumers = graph.consumers()
@@ -127,6 +193,8 @@ def fuse_pool(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     ops: list[Op | None] = list(graph.ops)
     for index, op in enumerate(graph.ops):
         if op.kind != "Conv" or op.outputs[0] in outputs or len(op.inputs) != 1:
+            continue
+        if "lookup" in op.attrs:
             continue
         readers = consumers[op.outputs[0]]
         if len(readers) != 1 or graph.ops[readers[0]].kind != "MaxPool":

@@ -25,11 +25,15 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
     refused: set[str] = set()
     for op in graph.ops:
         if same_bytes(op, graph):
+            low.need(op.inputs[0])  # under its new name nobody would
             continue
         lowering = codelets()[op.kind].lower
         assert lowering is not None, op.kind
+        before = low.streams()
         try:
             lowering(op, low)
+            for name in before:  # storage counts on no stream outliving the op behind it
+                low.need(name)
         except UserError as error:
             problems += error.lines
             refused.add(op.name)
@@ -40,6 +44,8 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
             )
             break  # the memories' state is lost
     else:
+        for name in low.streams():
+            low.need(name)
         problems += _unused(overrides, low.tiled | refused, graph)
     raise_if_any(problems)
     return TileProgram(

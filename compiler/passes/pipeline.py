@@ -11,6 +11,7 @@ from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
 from jacquard.compiler.main import CompileOptions, model_digest
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
+from jacquard.compiler.passes.fuse_attention import fuse_attention
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.compiler.passes.views import views
 from jacquard.proto import program_pb2 as pb
@@ -23,6 +24,9 @@ GraphPass = Callable[[Graph, CompileOptions, Arch], Graph]
 GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
     ("views", views, "before all: adds moves that others may fold"),
     ("fold-flatten", fuse.fold_flatten, "before fusion: the convolution it becomes can be fused"),
+    ("fuse-attention", fuse_attention, "before the others: it needs the products as they are"),
+    ("fuse-table", fuse.fuse_table, "before fuse-add: what a table function reads is no residual"),
+    ("fuse-narrow", fuse.fuse_narrow, "before storage: both results leave in one pass"),
     ("fuse-add", fuse.fuse_add, "before storage: the sum's first operand needs no DRAM"),
     ("fuse-pool", fuse.fuse_pool, "after fuse-add: a convolution with a residual keeps its rows"),
     ("drop-dead", fuse.drop_dead, "last: the passes above leave tensors that nothing reads"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.dram.plan import plan as plan_dram
 from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
@@ -74,8 +75,9 @@ def store(graph: Graph, arch: Arch) -> Storage:
         if same_bytes(op, graph):
             roots[op.outputs[0]] = root(op.inputs[0])
             continue
+        streams = codelets()[op.kind].streams
         for name in op.inputs:
-            last[root(name)] = len(layers)
+            last[root(name)] = max(last.get(root(name), 0), len(layers) + streams)
         for name in op.outputs:
             first[name] = len(layers)
             last.setdefault(name, len(layers))

@@ -19,23 +19,15 @@ from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.operand import ActivationOperand, Rect, WeightOperand
 from jacquard.compiler.tile.plan import FIRST_PARTS, Plan, Shape, choose
 from jacquard.compiler.tile.pooled import Pool, Pooling
+from jacquard.compiler.tile.table import TableStage
 from jacquard.proto import npu_isa as isa
-
-
-@dataclasses.dataclass(frozen=True)
-class TableLookup:
-    """VECTOR's table stage behind a requantization: int16[256, 2] and what it is stored as."""
-
-    table: npt.NDArray[np.int16]
-    shift: int
-    dtype: isa.Dtype
 
 
 @dataclasses.dataclass(frozen=True)
 class Requant:
     """The accumulators' way to 8 or 16 bits, in `dtype`; bias int64[M], mult int32[M].
 
-    lookup: a table function of the 16-bit result, in the same pass.
+    lookup: a plain table function of the 16-bit result in the same pass, stored as lookup_dtype.
     """
 
     bias: npt.NDArray[np.int64]
@@ -45,12 +37,13 @@ class Requant:
     lo: int
     hi: int
     dtype: isa.Dtype
-    lookup: TableLookup | None = None
+    lookup: TableStage | None = None
+    lookup_dtype: isa.Dtype = isa.Dtype.U8
 
     @property
     def stored_dtype(self) -> isa.Dtype:
         """Of what leaves the pass."""
-        return self.dtype if self.lookup is None else self.lookup.dtype
+        return self.dtype if self.lookup is None else self.lookup_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +69,7 @@ class Residual:
 class Contraction:
     """One layer on the array. `out` is where the result goes; its height x width are tiled.
 
+    source: the activations' tensor, of which rows may still be to be made.
     With a pool `out` is only the shape of the convolution's result, which stays on chip.
     """
 
@@ -90,6 +84,7 @@ class Contraction:
     requant: Requant
     residual: Residual | None = None
     pool: Pool | None = None
+    source: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +110,7 @@ def emit(low: Lowering, problem: Contraction) -> None:
         own_bytes=ELEMENT_BYTES[problem.requant.stored_dtype],
         residual_bytes=0 if problem.residual is None else problem.residual.place.element_bytes,
         pool=problem.pool,
+        arrival=low.arrival(problem.source),
     )
     override = low.overrides.get(problem.name)
     low.tiled.add(problem.name)
@@ -224,6 +220,7 @@ class _Emission:
         at = first
         for chunk in chunks:
             self._weight(output, chunk)
+            self._need(rect)
             until = chunk[1] if activation.splittable and chunk is not chunks[-1] else end
             if until > at:
                 low.emit(activation.load(rect, at, until - at, base.base + (at - first) * rows))
@@ -232,12 +229,19 @@ class _Emission:
         if at < end:
             low.emit(activation.load(rect, at, end - at, base.base + (at - first) * rows))
 
+    def _need(self, rect: Rect) -> None:
+        """Rows that are made one after another, so that this rectangle's are in DRAM."""
+        if self.problem.source in self.low.streams():
+            assert self.problem.out.height == 1
+            self.low.need(self.problem.source, rect.x + rect.width)
+
     def _fetch(self, fetch: int, part: int, parts: int) -> None:
         """Emits part `part` of `parts` of a fetch: a range of its channel tiles."""
         rect, chunk, _, _ = self.fetches[fetch]
         activation = self.problem.activation
         count = chunk[1] - chunk[0]
         rows = activation.rows(rect.height, rect.width)
+        self._need(rect)
         if fetch not in self.fetched:
             self.fetched[fetch] = self.low.ibuf.take(rows * count)
         if not activation.splittable:
@@ -362,7 +366,7 @@ class _Emission:
         requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
         if requant.lookup is not None:
             requantize |= {"table": 1, "table_index": low.table(requant.lookup.table),
-                           "table_shift": requant.lookup.shift}
+                           "table_shift": requant.lookup.table_shift}
         piece = low.vmem.take(count * positions * own)
         low.emit(
             isa.Vector(

@@ -7,6 +7,7 @@ and the next layer's first loads find free space.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +105,16 @@ def dtype_of(tensor: QTensor) -> isa.Dtype:
     }[tensor.grid.dtype]
 
 
+@dataclasses.dataclass
+class _Stream:
+    """An emission that goes on when its rows are needed; `stored` of them are so far."""
+
+    rows: Iterator[int]
+    layer: int
+    cycles_per_row: float
+    stored: int = 0
+
+
 class Lowering:
     """Emits the network's instructions in program order."""
 
@@ -126,6 +137,8 @@ class Lowering:
         self.vmem = NextFit("VMEM", arch.vmem_bytes, arch.vmem_row_bytes)
         self.param = NextFit("PARAM", arch.param_rows)
         self._obuf_half = 0
+        self._layer = -1  # that what is emitted belongs to
+        self._streams: dict[str, _Stream] = {}
         self._tables: dict[bytes, int] = {}  # resident: table -> index, least recently used first
         self._table_offsets: dict[bytes, int] = {}  # in the constants
 
@@ -135,7 +148,8 @@ class Lowering:
         return self.graph.tensors[name]
 
     def stored(self, name: str) -> Stored:
-        """Where a blocked tensor lies; constants are packed on first use."""
+        """Where a blocked tensor lies, all of it made; constants are packed on first use."""
+        self.need(name)
         place = self.places.get(name)
         if place is None:
             tensor = self.tensor(name)
@@ -143,6 +157,39 @@ class Lowering:
             place = self.places[name] = self.constant_tensor(tensor.data, tensor)
         assert isinstance(place, Stored), name
         return place
+
+    # --- results made row after row ---------------------------------------------------------------
+
+    def produce(self, op: Op, rows: Iterator[int], cycles_per_row: float) -> None:
+        """Leaves an op's emission to whoever needs its results.
+
+        rows: emits a block of rows (positions) at each step and gives how many are stored by then.
+        """
+        stream = _Stream(rows, len(self.layers) - 1, cycles_per_row)
+        self._streams.update(dict.fromkeys(op.outputs, stream))
+
+    def need(self, name: str, rows: int | None = None) -> None:
+        """Emits what makes the first rows of a tensor (None: all of them), as far as it is not yet."""
+        stream = self._streams.get(name)
+        if stream is None:
+            return
+        layer, self._layer = self._layer, stream.layer
+        while rows is None or stream.stored < rows:
+            stored = next(stream.rows, None)
+            if stored is None:
+                self._streams = {n: s for n, s in self._streams.items() if s is not stream}
+                break
+            stream.stored = stored
+        self._layer = layer
+
+    def arrival(self, name: str) -> float:
+        """Cycles from a row of a tensor to the next, where they are still to be made."""
+        stream = self._streams.get(name)
+        return 0.0 if stream is None else stream.cycles_per_row
+
+    def streams(self) -> set[str]:
+        """Tensors of which rows are still to be made."""
+        return set(self._streams)
 
     def constant(self, data: bytes | npt.NDArray[np.generic]) -> int:
         """Adds bytes to the constants' segment; returns their offset."""
@@ -187,10 +234,11 @@ class Lowering:
         names = {*op.inputs, *op.outputs}
         moved = sum(self.places[n].size_bytes for n in names if n in self.places) + constant_bytes
         floor = layer_floor(array_cycles, moved, self.arch)
+        self._layer = len(self.layers)
         self.layers.append(LayerInfo(op.name, op.kind, op.nodes, op.outputs[0], macs, floor))
 
     def emit(self, instruction: Instruction) -> None:
-        self.steps.append(Step(instruction, len(self.layers) - 1))
+        self.steps.append(Step(instruction, self._layer))
 
     def take_obuf_half(self) -> int:
         """First OBUF row of the half whose turn it is."""

@@ -38,6 +38,7 @@ class Shape:
     own_bytes: int = 1
     residual_bytes: int = 0
     pool: Pool | None = None
+    arrival: float = 0.0  # cycles from an input position to the next, while they are being made
 
     @property
     def residual(self) -> bool:
@@ -244,6 +245,7 @@ def _costed(
     # The first output tile starts when a part of its inputs is there.
     parts = FIRST_PARTS if activation.splittable and keep_inputs else 1
     first = depth * runs * run_cycles / min(parts, depth) + weight_tiles * taps * arch.rows
+    first += shape.arrival * height * width
     if keep_inputs:  # and then waits for the rest, as far as its passes are shorter
         first += max(0.0, depth * runs * run_cycles - depth * taps * height * width)
     last = result / arch.lanes * (3 if shape.residual else 1)

@@ -1,0 +1,412 @@
+"""Scaled dot-product attention: every head on chip from its projections to its context.
+
+A unit is a block of query rows of one head. MATRIX makes its logits with the keys as transposed tiles;
+VECTOR requantizes them into VMEM, takes the softmax and leaves the probabilities in IBUF, from where
+MATRIX multiplies them with the values. The units run as a pipeline: while VECTOR has the softmax of one,
+MATRIX has the context of the one before and the logits of the next. The softmax sequence is
+docs/nonlinear.md's, with an additive mask per key as biases in PARAM.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from jacquard.compiler.tile.access import ELEMENT_BYTES
+from jacquard.compiler.tile.ir import CONSTANT_ARG
+from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.memory import Piece
+from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.arch import Arch
+
+VMEM, IBUF, WBUF = isa.Buffer.VMEM, isa.Buffer.IBUF, isa.Buffer.WBUF
+LOGIT_BYTES = 2  # the exponentials take their place
+STAT_BYTES = 2 + 4 + 1  # per lane of a row: maximum, later 1 / sum; sum, later factor; exponent
+
+
+@dataclasses.dataclass(frozen=True)
+class Requantize:
+    """Accumulators or sums to a grid: one multiplier for all lanes."""
+
+    mult: int
+    shift: int
+    zero_point: int
+    lo: int
+    hi: int
+    dtype: isa.Dtype
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """VECTOR's, destination not included."""
+        return {"scale": int(isa.ScaleMode.IMM), "mult1": self.mult, "shift": self.shift,
+                "zero_point": self.zero_point, "clamp": 1, "lo": self.lo, "hi": self.hi}
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxTables:
+    """The softmax's constants: int16[256, 2] tables, multipliers and shifts (docs/nonlinear.md).
+
+    mult, shift: m and sh of the exponent; factor_mult: c of F; `result`: the way to probabilities.
+    """
+
+    exponential: npt.NDArray[np.int16]
+    reciprocal: npt.NDArray[np.int16]
+    mult: int
+    shift: int
+    factor_mult: int
+    result: Requantize
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A projection: rows of it are positions, heads lie side by side in its channels.
+
+    first_tile: channel tile of head 0.
+    """
+
+    place: Stored
+    first_tile: int
+    zero_point: int
+    unsigned: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """All heads of one layer; logits have 16 bits.
+
+    group: query heads per key head. depth_tiles: channel tiles of a head. mask: int32, a row of 0 or
+    -2^30 per key, or None.
+    """
+
+    heads: int
+    group: int
+    depth_tiles: int
+    query: Source
+    key: Source
+    value: Source
+    mask: Stored | None
+    logits: Requantize
+    softmax: SoftmaxTables
+    context: Requantize
+    out: Stored
+
+    @property
+    def rows(self) -> int:
+        return self.query.place.width
+
+    @property
+    def keys(self) -> int:
+        return self.key.place.width
+
+
+@dataclasses.dataclass(frozen=True)
+class _Unit:
+    head: int
+    first: int
+    rows: int
+
+
+def unit_rows(arch: Arch, rows: int, keys: int, depth_tiles: int, masked: bool) -> int:
+    """Query rows of a unit that fit the memories; 0 where not even one does."""
+    lanes = arch.lanes
+    key_tiles = -(-keys // lanes)
+    vmem = arch.vmem_bytes - (key_tiles * lanes * 4 if masked else 0)
+    fits = min(
+        vmem // (lanes * (key_tiles * LOGIT_BYTES + STAT_BYTES)),
+        arch.ibuf_rows // (2 * (2 * depth_tiles + key_tiles)),
+        rows,
+    )
+    weights = 4 * key_tiles * depth_tiles * arch.rows  # keys and values of two heads
+    halves = min(arch.obuf_half_rows // key_tiles, arch.obuf_half_rows // depth_tiles)
+    if fits < 1 or halves < 1 or weights > arch.wbuf_rows or key_tiles > arch.param_rows:
+        return 0
+    return -(-rows // -(-rows // fits))
+
+
+def emit_attention(low: Lowering, problem: Attention) -> None:
+    """Emits all heads. The problem fits: `unit_rows` is not 0."""
+    _Emission(low, problem).run()
+
+
+class _Emission:
+    """One layer's memories and their contents. Everything is there twice where units overlap."""
+
+    def __init__(self, low: Lowering, problem: Attention) -> None:
+        self.low, self.arch, self.problem = low, low.arch, problem
+        lanes = self.arch.lanes
+        self.key_tiles = -(-problem.keys // lanes)
+        self.tail = problem.keys % lanes
+        self.logit_row = self.key_tiles * lanes * LOGIT_BYTES
+        self.block = unit_rows(self.arch, problem.rows, problem.keys, problem.depth_tiles,
+                               problem.mask is not None)
+        self.units = [
+            _Unit(head, first, min(self.block, problem.rows - first))
+            for head in range(problem.heads)
+            for first in range(0, problem.rows, self.block)
+        ]
+        self.ibuf = low.ibuf.take(2 * self.block * (2 * problem.depth_tiles + self.key_tiles))
+        mask_bytes = 0 if problem.mask is None else self.key_tiles * lanes * 4
+        self.vmem = low.vmem.take(
+            self.block * (self.logit_row + lanes * STAT_BYTES) + mask_bytes
+        )
+        self.sums = self.vmem.base  # widest elements first, so that each is aligned
+        self.mask = self.sums + self.block * lanes * 4
+        self.logits = self.mask + mask_bytes
+        self.maxima = self.logits + self.block * self.logit_row
+        self.exponents = self.maxima + self.block * lanes * 2
+        self.param: Piece | None = None
+        # Keys and values of two heads in turn.
+        self.weight_rows = self.key_tiles * problem.depth_tiles * self.arch.rows
+        self.wbuf = low.wbuf.take(4 * self.weight_rows)
+        self.loaded = -1  # the last key head in WBUF
+
+    # --- places -----------------------------------------------------------------------------------
+
+    def _slot(self, index: int, part: int) -> int:
+        """First IBUF row of a unit's queries (0), probabilities (1) or context (2)."""
+        depth, keys = self.problem.depth_tiles, self.key_tiles
+        before = (0, depth, depth + keys)[part]
+        return self.ibuf.base + ((index % 2) * (2 * depth + keys) + before) * self.block
+
+    # --- loads ------------------------------------------------------------------------------------
+
+    def _load_mask(self) -> None:
+        """The mask into VMEM, for the maxima, and into PARAM as biases, for the exponents."""
+        mask, low, lanes = self.problem.mask, self.low, self.arch.lanes
+        if mask is None:
+            return
+        size, row = lanes * 4, self.arch.param_row_bytes
+        self.param = low.param.take(self.key_tiles)
+        common = {"n0": size, "n1": self.key_tiles, "n2": 1, "n3": 1}
+        low.emit(isa.Load(buffer=VMEM, arg=mask.arg, dram=mask.offset, dst=self.mask, d1=size,
+                          s1=mask.plane_bytes, **common))
+        low.emit(isa.Load(buffer=isa.Buffer.PARAM, arg=mask.arg, dram=mask.offset,
+                          dst=self.param.base * row, d1=row, s1=mask.plane_bytes, **common))
+        mults = low.constant(np.full(lanes, self.problem.softmax.mult, np.int32))
+        low.emit(isa.Load(buffer=isa.Buffer.PARAM, arg=CONSTANT_ARG, dram=mults,
+                          dst=self.param.base * row + size, d1=row, s1=0, **common))
+
+    def _load(self, index: int) -> None:
+        """Queries of a unit, and keys and values where its head is a new one."""
+        problem, unit, low = self.problem, self.units[index], self.low
+        query, block = problem.query, self.arch.rows
+        place, depth = query.place, problem.depth_tiles
+        low.emit(isa.Load(
+            buffer=IBUF, arg=place.arg, dst=self._slot(index, 0) * block,
+            dram=place.offset + (query.first_tile + unit.head * depth) * place.plane_bytes
+            + unit.first * block,
+            n0=unit.rows * block, n1=depth, n2=1, n3=1, d1=unit.rows * block,
+            s1=place.plane_bytes,
+        ))
+        head = unit.head // problem.group
+        if head != self.loaded:
+            self.loaded = head
+            self._load_keys(head)
+            self._load_values(head)
+
+    def _weights(self, head: int, part: int) -> int:
+        """First WBUF row of a key head's keys (0) or values (1)."""
+        return self.wbuf.base + (head % 2 * 2 + part) * self.weight_rows
+
+    def _load_keys(self, head: int) -> None:
+        """[key tile][channel tile][key][channel]: the passes of a logits tile follow each other."""
+        key, block, depth = self.problem.key, self.arch.rows, self.problem.depth_tiles
+        base = self._weights(head, 0) * block
+        tile, place = block * block, key.place
+        dram = place.offset + (key.first_tile + head * depth) * place.plane_bytes
+        whole, rest = divmod(self.problem.keys, block)
+        common = {"buffer": int(WBUF), "arg": place.arg, "n0": tile, "n1": depth, "n3": 1,
+                  "d1": tile, "s1": place.plane_bytes}
+        if whole:
+            self.low.emit(isa.Load(**common, dst=base, dram=dram, n2=whole,
+                                   d2=depth * tile, s2=tile))
+        if rest:
+            self.low.emit(isa.Load(
+                **common, dst=base + whole * depth * tile, dram=dram + whole * tile,
+                n2=1, after0=(block - rest) * block, fill=key.zero_point & 0xFF,
+            ))
+
+    def _load_values(self, head: int) -> None:
+        """[channel tile][key][channel], keys past the last one worth nothing."""
+        value, block, depth = self.problem.value, self.arch.rows, self.problem.depth_tiles
+        place, size = value.place, self.key_tiles * block * block
+        self.low.emit(isa.Load(
+            buffer=WBUF, arg=place.arg, dst=self._weights(head, 1) * block,
+            dram=place.offset + (value.first_tile + head * depth) * place.plane_bytes,
+            n0=size, n1=depth, n2=1, n3=1, d1=size, s1=place.plane_bytes,
+            after0=size - self.problem.keys * block, fill=value.zero_point & 0xFF,
+        ))
+
+    # --- the pipeline -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self._load_mask()
+        self._load(0)
+        count = len(self.units)
+        for index in range(count + 1):
+            if index + 1 < count:
+                self._load(index + 1)
+            if index < count:
+                self._logits(index)
+            drains = self._context(index - 1) if index else []
+            if index < count:
+                self._exponentials(self.units[index])
+            for drain in drains:  # between two passes of the softmax: by then MATRIX is done
+                self.low.emit(drain)
+            if index:
+                self._store(index - 1)
+            if index < count:
+                self._probabilities(index)
+        self.low.ibuf.free(self.ibuf)
+        self.low.vmem.free(self.vmem)
+        self.low.wbuf.free(self.wbuf)
+        if self.param is not None:
+            self.low.param.free(self.param)
+
+    def _logits(self, index: int) -> None:
+        """Q K^T in halves of OBUF, each requantized into VMEM, and the row maxima."""
+        problem, unit = self.problem, self.units[index]
+        depth, block, lanes = problem.depth_tiles, self.arch.rows, self.arch.lanes
+        keys = self._weights(unit.head // problem.group, 0)
+        step = min(unit.rows, self.arch.obuf_half_rows // self.key_tiles)
+        step = -(-unit.rows // -(-unit.rows // step))
+        query, key = problem.query, problem.key
+        for first in range(0, unit.rows, step):
+            rows = min(step, unit.rows - first)
+            obuf = self.low.take_obuf_half()
+            for tile in range(self.key_tiles):
+                self.low.emit(isa.Matrix(
+                    ibuf=self._slot(index, 0) + first, wbuf=keys + tile * depth * block,
+                    obuf=obuf + tile * rows, weight_transposed=1,
+                    act_unsigned=int(query.unsigned), act_zero=query.zero_point,
+                    weight_unsigned=int(key.unsigned), weight_zero=key.zero_point,
+                    n_x=rows, n_y=1, n_kx=1, n_ky=1, n_c=depth, s_x=1, s_c=unit.rows,
+                ))
+            accumulators = {
+                "src1_buffer": int(isa.Buffer.OBUF), "src1_dtype": int(isa.Dtype.S32),
+                "src1_base": obuf * self.arch.obuf_row_bytes,
+                "src1_stride0": rows * self.arch.obuf_row_bytes,
+                "src1_stride1": self.arch.obuf_row_bytes,
+                "n0": self.key_tiles, "n1": rows, "n2": 1, "n3": 1,
+            }
+            size = lanes * LOGIT_BYTES
+            self.low.emit(isa.Vector(
+                op=isa.VectorOp.MOVE, **accumulators, **problem.logits.fields,
+                dst_buffer=VMEM, dst_dtype=problem.logits.dtype,
+                dst_base=self.logits + first * self.logit_row, dst_stride0=size,
+                dst_stride1=self.logit_row,
+            ))
+            masked = {} if problem.mask is None else {
+                "src2_buffer": int(VMEM), "src2_dtype": int(isa.Dtype.S32),
+                "src2_base": self.mask, "src2_stride0": lanes * 4,
+            }
+            # The largest accumulator becomes the largest logit: rounding is monotone.
+            self.low.emit(isa.Vector(
+                op=isa.VectorOp.ADD, **accumulators, **masked, **self._reduced("MAXIMUM"),
+                **problem.logits.fields, dst_buffer=VMEM, dst_dtype=problem.logits.dtype,
+                dst_base=self.maxima + first * size, dst_stride1=size,
+            ))
+
+    def _reduced(self, how: str) -> dict[str, int]:
+        """Fields of a reduction over a row's tiles and lanes."""
+        return {"reduce": int(isa.ReduceOp[how]), "reduce_loops": 1, "lane_reduce": 1,
+                "tail_lanes": self.tail}
+
+    def _row(self, name: str, base: int, dtype: isa.Dtype, tiles: bool = False) -> dict[str, int]:
+        """An iterator over rows (loop 1): one vector each, or with `tiles` (loop 0) all of them."""
+        size = self.arch.lanes * ELEMENT_BYTES[dtype]
+        fields = {f"{name}_buffer": int(VMEM), f"{name}_dtype": int(dtype), f"{name}_base": base}
+        if tiles:
+            return {**fields, f"{name}_stride0": size, f"{name}_stride1": size * self.key_tiles}
+        return {**fields, f"{name}_stride1": size}
+
+    def _exponentials(self, unit: _Unit) -> None:
+        """e' = table((x - M) m) where x was; masked keys lie far below the table's domain."""
+        softmax, logits = self.problem.softmax, self.problem.logits.dtype
+        scale = {"scale": int(isa.ScaleMode.IMM), "mult1": softmax.mult}
+        if self.param is not None:
+            scale = {"scale": int(isa.ScaleMode.PER_LANE), "param": self.param.base,
+                     "param_stride0": 1}
+        self.low.emit(isa.Vector(
+            op=isa.VectorOp.SUB, n0=self.key_tiles, n1=unit.rows, n2=1, n3=1, **scale,
+            shift=softmax.shift, zero_point=32767, table=1, table_shift=8,
+            table_index=self.low.table(softmax.exponential),
+            **self._row("src1", self.logits, logits, tiles=True),
+            **self._row("src2", self.maxima, logits),
+            **self._row("dst", self.logits, isa.Dtype.S16, tiles=True),
+        ))
+
+    def _probabilities(self, index: int) -> None:
+        """The sums, their reciprocals as factors, and the probabilities into IBUF."""
+        softmax, unit, rows = self.problem.softmax, self.units[index], self.units[index].rows
+        lanes, s32, s16 = self.arch.lanes, isa.Dtype.S32, isa.Dtype.S16
+        exponentials = self._row("src1", self.logits, s16, tiles=True) | {"imm1": 32768}
+        self.low.emit(isa.Vector(
+            op=isa.VectorOp.MOVE, n0=self.key_tiles, n1=rows, n2=1, n3=1, **exponentials,
+            **self._reduced("SUM"), **self._row("dst", self.sums, s32),
+        ))
+        one = {"n0": 1, "n1": rows, "n2": 1, "n3": 1, "scale": int(isa.ScaleMode.IMM)}
+        self.low.emit(isa.Vector(
+            op=isa.VectorOp.EXPONENT, **one, mult1=-1, zero_point=30,
+            **self._row("src1", self.sums, s32), **self._row("dst", self.exponents, isa.Dtype.U8),
+        ))
+        self.low.emit(isa.Vector(
+            op=isa.VectorOp.NORM, **one, mult1=1, shift=14, zero_point=-32768,
+            table=1, table_shift=8, table_index=self.low.table(softmax.reciprocal),
+            **self._row("src1", self.sums, s32), **self._row("dst", self.maxima, s16),
+        ))
+        self.low.emit(isa.Vector(
+            op=isa.VectorOp.SHL, **one, mult1=softmax.factor_mult, shift=31,
+            **self._row("src1", self.maxima, s16), **self._row("src2", self.exponents, isa.Dtype.U8),
+            **self._row("dst", self.sums, s32),
+        ))
+        self.low.emit(isa.Vector(
+            op=isa.VectorOp.MUL, n0=self.key_tiles, n1=rows, n2=1, n3=1, **exponentials,
+            **self._row("src2", self.sums, s32), **softmax.result.fields,
+            dst_buffer=IBUF, dst_dtype=softmax.result.dtype, dst_base=self._slot(index, 1) * lanes,
+            dst_stride0=unit.rows * lanes, dst_stride1=lanes,
+        ))
+
+    def _context(self, index: int) -> list[isa.Vector]:
+        """P V of a unit; returns the drains, to be emitted when MATRIX is likely done."""
+        problem, unit = self.problem, self.units[index]
+        head, depth, block = unit.head // problem.group, problem.depth_tiles, self.arch.rows
+        values, result = self._weights(head, 1), problem.softmax.result
+        step = min(unit.rows, self.arch.obuf_half_rows // depth)
+        step = -(-unit.rows // -(-unit.rows // step))
+        drains = []
+        for first in range(0, unit.rows, step):
+            rows = min(step, unit.rows - first)
+            obuf = self.low.take_obuf_half()
+            for tile in range(depth):
+                self.low.emit(isa.Matrix(
+                    ibuf=self._slot(index, 1) + first,
+                    wbuf=values + tile * self.key_tiles * block, obuf=obuf + tile * rows,
+                    act_unsigned=int(result.dtype == isa.Dtype.U8), act_zero=result.zero_point,
+                    weight_unsigned=int(problem.value.unsigned),
+                    weight_zero=problem.value.zero_point,
+                    n_x=rows, n_y=1, n_kx=1, n_ky=1, n_c=self.key_tiles, s_x=1, s_c=unit.rows,
+                ))
+            drains.append(isa.Vector(
+                op=isa.VectorOp.MOVE, **problem.context.fields, n0=rows, n1=depth, n2=1, n3=1,
+                src1_buffer=isa.Buffer.OBUF, src1_dtype=isa.Dtype.S32,
+                src1_base=obuf * self.arch.obuf_row_bytes,
+                src1_stride0=self.arch.obuf_row_bytes,
+                src1_stride1=rows * self.arch.obuf_row_bytes,
+                dst_buffer=IBUF, dst_dtype=problem.context.dtype,
+                dst_base=(self._slot(index, 2) + first) * block, dst_stride0=block,
+                dst_stride1=unit.rows * block,
+            ))
+        return drains
+
+    def _store(self, index: int) -> None:
+        """The unit's context to DRAM."""
+        unit, out, block = self.units[index], self.problem.out, self.arch.rows
+        size, depth = unit.rows * block, self.problem.depth_tiles
+        self.low.emit(isa.Store(
+            buffer=IBUF, arg=out.arg, src=self._slot(index, 2) * block,
+            dram=out.offset + unit.head * depth * out.plane_bytes + unit.first * block,
+            n0=size, n1=depth, n2=1, n3=1, l1=size, s1=out.plane_bytes,
+        ))
