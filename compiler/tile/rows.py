@@ -1,0 +1,181 @@
+"""Sequences of VECTOR passes over rows (the last dimension), in blocks of rows in VMEM.
+
+A block lies in VMEM as [channel tile][row][lane]. Three kinds of instruction make up a sequence: over
+every vector of the block, reductions of each row to one vector whose lanes all hold the row's value,
+and arithmetic on those. The last kind runs once for all rows of the block, since dependent single
+vectors are a pipeline's length apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from jacquard.compiler.tile.access import ELEMENT_BYTES
+from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.memory import Piece
+from jacquard.compiler.tile.operand import Rect
+from jacquard.compiler.tile.stream import Block, load_rect, store_block
+from jacquard.proto import npu_isa as isa
+
+
+@dataclasses.dataclass(frozen=True)
+class Vectors:
+    """Vectors in VMEM: that of (tile, row) at base + tile * tile_stride + row * row_stride bytes.
+
+    A stride of 0: one vector serves all tiles (a row's statistics) or all rows (a channel's).
+    """
+
+    base: int
+    dtype: isa.Dtype
+    tile_stride: int
+    row_stride: int
+
+    def from_tile(self, tile: int) -> Vectors:
+        return dataclasses.replace(self, base=self.base + tile * self.tile_stride)
+
+    def iterator(self, prefix: str, over_tiles: bool = True, over_rows: bool = True) -> dict[str, int]:
+        """Fields of an iterator: loop 0 over tiles, loop 1 over rows, one loop where one is meant."""
+        strides = ([self.tile_stride] if over_tiles else []) + (
+            [self.row_stride] if over_rows else []
+        )
+        found = {f"{prefix}_buffer": int(isa.Buffer.VMEM), f"{prefix}_dtype": int(self.dtype),
+                 f"{prefix}_base": self.base}
+        return found | {f"{prefix}_stride{i}": stride for i, stride in enumerate(strides)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+    """Channel tiles [first, end) of a block of `rows` rows from row `row` of the tensor."""
+
+    first: int
+    end: int
+    row: int
+    rows: int
+    tail: int  # channels in the last tile where the chunk ends with it and it is not full; else 0
+
+    @property
+    def tiles(self) -> int:
+        return self.end - self.first
+
+
+class Rows:
+    """Emits passes over blocks of rows of `channels` channels."""
+
+    def __init__(self, low: Lowering, channels: int) -> None:
+        self.low, self.lanes = low, low.arch.lanes
+        self.channels, self.tiles = channels, -(-channels // self.lanes)
+
+    def chunk(self, first: int, end: int, row: int, rows: int) -> Chunk:
+        tail = self.channels % self.lanes if end == self.tiles else 0
+        return Chunk(first, end, row, rows, tail)
+
+    def bytes_of(self, dtype: isa.Dtype, tiles: int, rows: int) -> int:
+        return tiles * rows * self.lanes * ELEMENT_BYTES[dtype]
+
+    def block(self, base: int, dtype: isa.Dtype, rows: int) -> Vectors:
+        """A vector per tile and row, dense."""
+        size = self.bytes_of(dtype, 1, 1)
+        return Vectors(base, dtype, rows * size, size)
+
+    def per_row(self, base: int, dtype: isa.Dtype) -> Vectors:
+        return Vectors(base, dtype, 0, self.bytes_of(dtype, 1, 1))
+
+    def per_tile(self, base: int, dtype: isa.Dtype) -> Vectors:
+        return Vectors(base, dtype, self.bytes_of(dtype, 1, 1), 0)
+
+    # --- passes -----------------------------------------------------------------------------------
+
+    def each(
+        self, chunk: Chunk, fields: Mapping[str, int], dst: Vectors, a: Vectors | None = None,
+        b: Vectors | None = None,
+    ) -> None:
+        """Every vector of a chunk; a PARAM row per tile where `fields` has a first one."""
+        found = {**fields, **dst.iterator("dst")}
+        if "param" in found:
+            found["param_stride0"] = 1
+        self._emit(chunk.tiles, chunk.rows, found, _sources(a, b))
+
+    def reduce(
+        self, chunk: Chunk, fields: Mapping[str, int], dst: Vectors, a: Vectors,
+        b: Vectors | None = None,
+    ) -> None:
+        """Every row of a chunk to one value, in all lanes of a vector of `dst`."""
+        found = {**fields, "reduce_loops": 1, "lane_reduce": 1, "tail_lanes": chunk.tail}
+        self._emit(chunk.tiles, chunk.rows, found | dst.iterator("dst"), _sources(a, b))
+
+    def once(
+        self, rows: int, fields: Mapping[str, int], dst: Vectors, a: Vectors | None = None,
+        b: Vectors | None = None,
+    ) -> None:
+        """One vector per row."""
+        self._emit(rows, 1, {**fields, **dst.iterator("dst", over_tiles=False)},
+                   _sources(a, b, over_tiles=False))
+
+    def _emit(self, n0: int, n1: int, fields: dict[str, int], sources: dict[str, int]) -> None:
+        self.low.emit(isa.Vector(**fields, **sources, n0=n0, n1=n1, n2=1, n3=1))
+
+    # --- DRAM -------------------------------------------------------------------------------------
+
+    def load(self, place: Stored, chunk: Chunk, dst: int) -> None:
+        load_rect(self.low, place.flat(), chunk.first, chunk.tiles, 0, chunk.row, 1, chunk.rows,
+                  dst, 0)
+
+    def store(self, place: Stored, chunk: Chunk, src: int) -> None:
+        rect = Rect(0, chunk.row, 1, chunk.rows)
+        store_block(self.low, place.flat(), Block(chunk.first, chunk.end, rect), src)
+
+
+def _sources(a: Vectors | None, b: Vectors | None, over_tiles: bool = True) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for prefix, source in (("src1", a), ("src2", b)):
+        if source is not None:
+            found |= source.iterator(prefix, over_tiles)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Pieces of one piece of VMEM, by name."""
+
+    piece: Piece
+    bases: Mapping[str, int]
+
+    def __getitem__(self, name: str) -> int:
+        return self.bases[name]
+
+
+def _aligned(low: Lowering, size: int) -> int:
+    unit = low.arch.vmem_row_bytes
+    return -(-size // unit) * unit
+
+
+def total_bytes(low: Lowering, sizes: Mapping[str, int]) -> int:
+    return sum(_aligned(low, size) for size in sizes.values())
+
+
+def take(low: Lowering, sizes: Mapping[str, int]) -> Places:
+    """Bytes by name, all at once. Free `piece` when the layer is emitted."""
+    piece = low.vmem.take(total_bytes(low, sizes))
+    bases, at = {}, piece.base
+    for name, size in sizes.items():
+        bases[name] = at
+        at += _aligned(low, size)
+    return Places(piece, bases)
+
+
+def most(low: Lowering, limit: int, sizes: Callable[[int], Mapping[str, int]]) -> int:
+    """The largest n up to `limit` for which `sizes(n)` fits VMEM; 0 if there is none."""
+    low_end, high_end = 0, limit + 1  # fits; does not
+    while high_end - low_end > 1:
+        middle = (low_end + high_end) // 2
+        if total_bytes(low, sizes(middle)) <= low.arch.vmem_bytes:
+            low_end = middle
+        else:
+            high_end = middle
+    return low_end
+
+
+def balanced(count: int, most_each: int) -> int:
+    """The size of equal parts, none above `most_each`, as few as that allows."""
+    return -(-count // -(-count // most_each))
