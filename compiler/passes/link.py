@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
+from jacquard.compiler.graph.host import HostPart
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.passes.storage import CONSTANTS, SCRATCH
 from jacquard.compiler.tile.ir import CONSTANT_ARG, SCRATCH_ARG, TileProgram
@@ -31,9 +33,28 @@ def link(
             entry = bound.add()
             entry.CopyFrom(program.tensors[tensor])
             entry.name = name
+    if graph.host is not None:
+        _add_host(message, graph.host)
     _add_layers(message, program)
     message.sha256 = hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
     return message
+
+
+def _add_host(message: pb.Program, host: HostPart) -> None:
+    """What the inputs mean that nothing quantizes, and the nodes that make them."""
+    message.host_model = host.model
+    for node in host.nodes:
+        message.host_nodes.add(name=node.name, op=node.op, reason=node.reason)
+    for entry in message.inputs:
+        bound = host.inputs.get(entry.name)
+        if bound is None:
+            continue
+        entry.role = pb.Tensor.INDEX if bound.role == "index" else pb.Tensor.MASK
+        if bound.role == "index":
+            entry.limit = bound.limit
+            # The planned bytes are those of the blocked layout, which is never the smaller one.
+            entry.layout.CopyFrom(pb.Layout(kind=pb.Layout.LINEAR))
+            entry.size_bytes = 4 * math.prod(entry.shape)
 
 
 def _add_layers(message: pb.Program, program: TileProgram) -> None:
