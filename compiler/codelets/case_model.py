@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from jacquard.compiler.codelets.base import Array, Case
 
 OPSET, IR_VERSION = 21, 10  # the first with 16-bit QuantizeLinear
-NEWER = {"RMSNormalization": (23, 11)}
+NEWER = {"RMSNormalization": (23, 11), "Swish": (24, 11)}
 SEED = 20
 
 
@@ -49,7 +49,8 @@ def model_of(op: str, case: Case) -> onnx.ModelProto:
     graph = helper.make_graph([*head, node, *tail], "float", declared, unknown, constants)
     opset, _ = NEWER.get(op, (OPSET, IR_VERSION))
     floats = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    results = [np.asarray(v) for v in ReferenceEvaluator(floats).run(outputs, values)]
+    with np.errstate(all="ignore"):  # of operands where the function has no value
+        results = [np.asarray(v) for v in ReferenceEvaluator(floats).run(outputs, values)]
     return _quantized(op, case, [*head, node], tail, values,
                       dict(zip(outputs, results, strict=True)))
 
@@ -120,8 +121,9 @@ def _declared(case: Case) -> list[onnx.ValueInfoProto]:
 
 
 def _grid(value: Array, dtype: str) -> tuple[Array, Array]:
-    """(scale, zero point) covering the values and zero; of 16 bits symmetric about it."""
+    """(scale, zero point) covering the numbers and zero; of 16 bits symmetric about it."""
     limits = np.iinfo(dtype)
+    value = value[np.isfinite(value)]
     if limits.bits == 16:
         scale = np.float32(max(float(np.abs(value).max()), 1e-3) / 32767)
         return np.array(scale), np.array((limits.min + limits.max + 1) // 2, dtype)

@@ -5,6 +5,7 @@ docs/nonlinear.md, "Unary functions", says what the integers are.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from jacquard.compiler.tile.table import (
     NARROW_BITS,
     WIDE_BITS,
     RealFunction,
+    Table,
     TableStage,
     interpolated,
     stepped,
@@ -37,10 +39,29 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 
 Attrs = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """A function as several VECTOR passes over a block; its operand is named X.
+
+    Attributes:
+      table: of those passes whose fields say `table`.
+      temporaries: name -> type.
+    """
+
+    table: Table
+    temporaries: Mapping[str, isa.Dtype]
+    passes: tuple[Pass, ...]
+
+
+# For 16-bit operands, where a look-up over the grid is too coarse: op, grids of operand and result.
+MakePasses = Callable[[Op, Grid, Grid], Passes]
 # From an op's attributes to the function on float64, and to the reach beyond which it is constant.
 MakeFunction = Callable[[Attrs], RealFunction]
 Reach = Callable[[Attrs], float]
 WIDE = ("int16", "uint16")
+X = "x"
 
 
 def unary_codelet(
@@ -49,6 +70,7 @@ def unary_codelet(
     cases: Sequence[Case],
     reach: float | Reach = math.inf,
     attributes: Mapping[str, Any] | None = None,
+    wide: MakePasses | None = None,
 ) -> Codelet:
     """A unary operator.
 
@@ -56,6 +78,7 @@ def unary_codelet(
       function: the op's attributes -> a function of float64 arrays; NaN where it has no value.
       reach: beyond [-reach, reach] the function is constant to less than a 16-bit step.
       attributes: name -> default of those that the function reads; floats as float32, as in ONNX.
+      wide: what stands for the look-up of 16-bit operands.
     """
 
     def parse(node: Node) -> Parsed:
@@ -73,35 +96,41 @@ def unary_codelet(
         return stage_of(found, function(found.attrs), limit, x, y)
 
     def table(found: Op, x: Grid, y: Grid) -> TableStage | None:
-        if x.dtype not in WIDE or not supported(y) or narrows(found, y):
-            return None
-        made = stage(found, x, y)
-        return made if made.plain else None
+        return plain_stage(found, x, y, stage) if wide is None else None
 
     def lower(found: Op, low: Lowering) -> None:
         x, y = (low.tensor(name).grid for name in (found.inputs[0], found.outputs[0]))
-        require_supported(found, y)
-        lower_stage(found, low, stage(found, x, y))
+        if wide is not None and x.dtype in WIDE:
+            lower_passes(found, low, wide(found, x, y))
+        else:
+            lower_stage(found, low, stage(found, x, y))
 
     def reference(found: Op, inputs: Sequence[Array]) -> Sequence[Array]:
         with np.errstate(all="ignore"):
-            return [function(found.attrs)(np.asarray(inputs[0], np.float64))]
+            y = function(found.attrs)(np.asarray(inputs[0], np.float64))
+        return [np.where(np.isnan(y), -np.inf, y)]
 
     return Codelet(op, parse, lower, reference, lambda: list(cases), table=table)
 
 
-def supported(y: Grid) -> bool:
-    """Whether a table's entries reach all of a result's type."""
-    return y.dtype != "uint16"
+def sigmoid(x: Array) -> Array:
+    """float64 of any shape."""
+    return np.asarray(1.0 / (1.0 + np.exp(-x)), np.float64)
 
 
-def require_supported(op: Op, y: Grid) -> None:
-    """UserError where they do not."""
-    if not supported(y):
-        raise UserError(
-            f"node {op.name} ({op.kind}): its result must be int8, uint8 or int16, got {y.dtype}; "
-            "requantize to int16"
-        )
+def erf(x: Array) -> Array:
+    """float64 of any shape."""
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x), np.float64)
+
+
+def plain_stage(
+    op: Op, x: Grid, y: Grid, stage: Callable[[Op, Grid, Grid], TableStage]
+) -> TableStage | None:
+    """What Codelet.table promises."""
+    if x.dtype not in WIDE or y.dtype == "uint16" or narrows(op, y):
+        return None
+    made = stage(op, x, y)
+    return made if made.plain else None
 
 
 def narrows(op: Op, y: Grid) -> bool:
@@ -148,14 +177,31 @@ def stage_of(op: Op, function: RealFunction, reach: float, x: Grid, y: Grid) -> 
 
 def lower_stage(op: Op, low: Lowering, stage: TableStage) -> None:
     """Emits a layer that is one look-up, and a clamp behind it where the table cannot hold it."""
-    low.begin_layer(op, macs=0)
-    x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
-    passes = [Pass(stage.fields(low.table(stage.table)), OUT, "x")]
-    if x.grid.dtype in WIDE and narrows(op, y.grid):
-        lo, hi = bounds(op, y.grid)
+    x, y = (low.tensor(name).grid for name in (op.inputs[0], op.outputs[0]))
+    if y.dtype == "uint16":
+        raise UserError(
+            f"node {op.name} ({op.kind}): its result must be int8, uint8 or int16, got {y.dtype}; "
+            "requantize to int16"
+        )
+    passes = [Pass(stage.fields(0), OUT, X)]
+    if x.dtype in WIDE and narrows(op, y):
+        lo, hi = bounds(op, y)
         clamp = {"op": int(isa.VectorOp.MOVE), "clamp": 1, "lo": lo, "hi": hi}
         passes.append(Pass(clamp, OUT, OUT))
-    emit_passes(low, op.name, {"x": broadcast_operand(low, x, y)}, {}, passes,
+    lower_passes(op, low, Passes(stage.table, {}, tuple(passes)))
+
+
+def lower_passes(op: Op, low: Lowering, made: Passes) -> None:
+    """Emits a layer of several passes."""
+    low.begin_layer(op, macs=0)
+    x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
+    index = low.table(made.table)
+    passes = [
+        dataclasses.replace(p, fields={**p.fields, "table_index": index})
+        if p.fields.get("table") else p
+        for p in made.passes
+    ]
+    emit_passes(low, op.name, {X: broadcast_operand(low, x, y)}, made.temporaries, passes,
                 low.stored(op.outputs[0]), dtype_of(y))
 
 
@@ -174,4 +220,6 @@ def grid_cases(
         Case("wide_to_narrow", {"x": rows}, input_dtype="int16", tolerance=0.6, **options),
         Case("wide", {"x": shape}, input_dtype="int16", output_dtype="int16", tolerance=wide,
              **options),
+        Case("wide_clamped", {"x": rows}, relu=True, input_dtype="uint16", output_dtype="int16",
+             tolerance=wide, **options),
     ]

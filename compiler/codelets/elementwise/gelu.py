@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from jacquard.compiler.codelets.base import Case
-from jacquard.compiler.codelets.elementwise._table import Attrs, grid_cases, unary_codelet
+from jacquard.compiler.codelets.elementwise._table import Attrs, erf, grid_cases, unary_codelet
 from jacquard.compiler.tile.table import RealFunction
 
 
@@ -18,8 +18,7 @@ def function(attrs: Attrs) -> RealFunction:
     if form == "tanh":
         step = math.sqrt(2.0 / math.pi)
         return lambda x: 0.5 * x * (1.0 + np.tanh(step * (x + 0.044715 * x * x * x)))
-    erf = np.frompyfunc(math.erf, 1, 1)
-    return lambda x: 0.5 * x * (1.0 + np.asarray(erf(x / math.sqrt(2.0)), np.float64))
+    return lambda x: 0.5 * x * (1.0 + erf(x / math.sqrt(2.0)))
 
 
 CASES = [
