@@ -1,9 +1,9 @@
 """Sequences of VECTOR passes over rows (the last dimension), in blocks of rows in VMEM.
 
-A block lies in VMEM as [channel tile][row][lane]. Three kinds of instruction make up a sequence: over
-every vector of the block, reductions of each row to one vector whose lanes all hold the row's value,
-and arithmetic on those. The last kind runs once for all rows of the block, since dependent single
-vectors are a pipeline's length apart.
+A block lies in VMEM as [channel tile][row][lane]. Three kinds of instruction make up a sequence:
+over every vector of the block, reductions of each row to one vector whose lanes all hold the row's
+value, and arithmetic on those. The last kind runs once for all rows of the block, since dependent
+single vectors are a pipeline's length apart.
 """
 
 from __future__ import annotations
@@ -34,11 +34,9 @@ class Vectors:
     def from_tile(self, tile: int) -> Vectors:
         return dataclasses.replace(self, base=self.base + tile * self.tile_stride)
 
-    def iterator(self, prefix: str, over_tiles: bool = True, over_rows: bool = True) -> dict[str, int]:
-        """Fields of an iterator: loop 0 over tiles, loop 1 over rows, one loop where one is meant."""
-        strides = ([self.tile_stride] if over_tiles else []) + (
-            [self.row_stride] if over_rows else []
-        )
+    def iterator(self, prefix: str, over_tiles: bool = True) -> dict[str, int]:
+        """Fields of an iterator: loop 0 over tiles, loop 1 over rows; loop 0 over rows without."""
+        strides = [self.tile_stride, self.row_stride] if over_tiles else [self.row_stride]
         found = {f"{prefix}_buffer": int(isa.Buffer.VMEM), f"{prefix}_dtype": int(self.dtype),
                  f"{prefix}_base": self.base}
         return found | {f"{prefix}_stride{i}": stride for i, stride in enumerate(strides)}
@@ -104,6 +102,17 @@ class Rows:
         found = {**fields, "reduce_loops": 1, "lane_reduce": 1, "tail_lanes": chunk.tail}
         self._emit(chunk.tiles, chunk.rows, found | dst.iterator("dst"), _sources(a, b))
 
+    def accumulate(
+        self, chunk: Chunk, fields: Mapping[str, int], join: isa.VectorOp, dst: Vectors,
+        part: Vectors, a: Vectors,
+    ) -> None:
+        """Rows reduced chunk by chunk: the first sets `dst`, the others join it through `part`."""
+        if chunk.first == 0:
+            self.reduce(chunk, fields, dst, a)
+            return
+        self.reduce(chunk, fields, part, a)
+        self.once(chunk.rows, {"op": int(join)}, dst, dst, part)
+
     def once(
         self, rows: int, fields: Mapping[str, int], dst: Vectors, a: Vectors | None = None,
         b: Vectors | None = None,
@@ -114,6 +123,13 @@ class Rows:
 
     def _emit(self, n0: int, n1: int, fields: dict[str, int], sources: dict[str, int]) -> None:
         self.low.emit(isa.Vector(**fields, **sources, n0=n0, n1=n1, n2=1, n3=1))
+
+    def chunks(self, size: int, row: int, rows: int) -> list[Chunk]:
+        """Whole rows as chunks of at most `size` tiles."""
+        return [
+            self.chunk(first, min(first + size, self.tiles), row, rows)
+            for first in range(0, self.tiles, size)
+        ]
 
     # --- DRAM -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Softmax over the last axis: exponentials less the row's maximum, by table, over their sum.
 
-docs/nonlinear.md, "Softmax". A block of rows whose elements fit VMEM is computed there; of longer rows
-chunks stream through it three times, once for the maximum, once for the sum and once for the results.
+docs/nonlinear.md, "Softmax". A block of rows whose elements fit VMEM is computed there; of longer
+rows chunks stream through it three times: for the maximum, for the sum, for the results.
 """
 
 from __future__ import annotations
@@ -121,15 +121,10 @@ class _Softmax:
             yield first, end - first
             first = end
 
-    def _chunks(self, row: int, rows: int) -> list[Chunk]:
-        tiles = self.rows.tiles
-        return [
-            self.rows.chunk(first, min(first + self.chunk_tiles, tiles), row, rows)
-            for first in range(0, tiles, self.chunk_tiles)
-        ]
-
     def run(self) -> None:
-        blocks = [self._chunks(row, rows) for row, rows in self._blocks()]
+        blocks = [
+            self.rows.chunks(self.chunk_tiles, row, rows) for row, rows in self._blocks()
+        ]
         if self.chunk_tiles < self.rows.tiles:
             for chunks in blocks:
                 self._long(chunks)
@@ -143,12 +138,12 @@ class _Softmax:
     def _whole(self, chunk: Chunk, following: Chunk | None) -> None:
         """A block of whole rows; the next one's arrive when this one's exponentials stand."""
         self._hide(chunk)
-        self._largest(chunk, first=True)
+        self._largest(chunk)
         self._exponentials(chunk)
         self.low.table(self.tables.reciprocal)  # where it takes the other's place: in good time
         if following is not None:
             self._load(following, chunk)
-        self._total(chunk, first=True)
+        self._total(chunk)
         self._factors(chunk.rows)
         if following is not None:
             self.low.table(self.tables.exponential)
@@ -159,11 +154,11 @@ class _Softmax:
         for chunk in chunks:
             self._load(chunk, None)
             self._hide(chunk)
-            self._largest(chunk, first=chunk is chunks[0])
+            self._largest(chunk)
         for chunk in chunks:
             self._load(chunk, None)
             self._exponentials(chunk)
-            self._total(chunk, first=chunk is chunks[0])
+            self._total(chunk)
         self._factors(chunks[0].rows)
         for chunk in chunks:
             self._load(chunk, None)
@@ -204,10 +199,11 @@ class _Softmax:
             self.rows.each(chunk, fields, self._block_of("x", self.dtype, chunk), None,
                            self._mask(chunk))
 
-    def _largest(self, chunk: Chunk, first: bool) -> None:
+    def _largest(self, chunk: Chunk) -> None:
         fields = {"op": int(isa.VectorOp.MOVE), "reduce": int(isa.ReduceOp.MAXIMUM)}
         x = self._block_of("x", self.dtype, chunk)
-        self._reduce(chunk, fields, "largest", x, None if first else isa.VectorOp.MAX)
+        self.rows.accumulate(chunk, fields, isa.VectorOp.MAX, self._row("largest"),
+                             self._row("part"), x)
 
     def _exponentials(self, chunk: Chunk) -> None:
         """e' = table((x - M) m), and -32768 where masked."""
@@ -223,22 +219,11 @@ class _Softmax:
             hide = {"op": int(isa.VectorOp.SELECT), "imm1": -MIDDLE}
             self.rows.each(chunk, hide, e, None, self._mask(chunk))
 
-    def _total(self, chunk: Chunk, first: bool) -> None:
+    def _total(self, chunk: Chunk) -> None:
         fields = {"op": int(isa.VectorOp.MOVE), "imm1": MIDDLE, "reduce": int(isa.ReduceOp.SUM)}
         e = self._block_of("e", _S16, chunk)
-        self._reduce(chunk, fields, "sum", e, None if first else isa.VectorOp.ADD)
-
-    def _reduce(
-        self, chunk: Chunk, fields: dict[str, int], name: str, x: Vectors, join: isa.VectorOp | None
-    ) -> None:
-        """Rows of a chunk into `name`, joined with what is there."""
-        target = self._row(name)
-        if join is None:
-            self.rows.reduce(chunk, fields, target, x)
-            return
-        part = self._row("part")
-        self.rows.reduce(chunk, fields, part, x)
-        self.rows.once(chunk.rows, {"op": int(join)}, target, target, part)
+        self.rows.accumulate(chunk, fields, isa.VectorOp.ADD, self._row("sum"),
+                             self._row("part"), e)
 
     def _factors(self, rows: int) -> None:
         """F in "sum": the reciprocal of each row's sum."""
