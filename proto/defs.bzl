@@ -5,16 +5,19 @@ load("@rules_verilog//verilog:defs.bzl", "verilog_library")
 
 _ISA = "//proto:isa/npu.textproto"
 
-def npu_generated(name, kind, out, arch = None, visibility = None):
+def npu_generated(name, kind, out, arch = None, visibility = None, operations = None):
     """One file that proto/codegen writes; `kind` as its --emit."""
-    arch_flag = "--arch=$(execpath {})".format(arch) if arch else ""
+    flags = ["--{}=$(execpath {})".format(flag, file) for flag, file in [
+        ("arch", arch),
+        ("operations", operations),
+    ] if file]
     native.genrule(
         name = name,
-        srcs = [_ISA] + ([arch] if arch else []),
+        srcs = [_ISA] + [file for file in [arch, operations] if file],
         outs = [out],
         cmd = "$(execpath //proto/codegen:main) --isa=$(execpath {}) {} --emit={} --output=$@".format(
             _ISA,
-            arch_flag,
+            " ".join(flags),
             kind,
         ),
         tools = ["//proto/codegen:main"],
@@ -27,7 +30,13 @@ def npu_isa(name, visibility):
     Makes <name>.py, and the targets <name>_sv (npu_isa_pkg), <name>_cc ("npu_isa.h"), <name>_md.
     """
     npu_generated(name + "_python", "python_isa", name + ".py")
-    npu_generated(name + "_md", "isa_md", name + ".md", visibility = visibility)
+    npu_generated(
+        name + "_md",
+        "isa_md",
+        name + ".md",
+        operations = "//sim/operations:operations.json",
+        visibility = visibility,
+    )
     npu_generated(name + "_pkg", "sv_isa", "npu_isa_pkg.sv")
     verilog_library(
         name = name + "_sv",

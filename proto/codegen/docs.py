@@ -1,5 +1,8 @@
 """Emits the reference pages in Markdown: the instruction set, and one page per configuration."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from jacquard.proto.lib import arch as arch_lib
 from jacquard.proto.lib import isa as isa_lib
 
@@ -96,6 +99,33 @@ def emit_arch(isa: isa_lib.Isa, arch: arch_lib.Arch) -> str:
         if value.name != "NONE":
             size, row = arch.buffer_bytes(value.name), arch.buffer_row_bytes(value.name)
             lines.append(f"| {value.name} | {kib(size)} | {row} bytes | {size // row} |")
+    return "\n".join([*lines, ""])
+
+
+def emit_operations(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The section of `isa.md` on what VECTOR computes, from rows that sim/operations measured."""
+    lines = [
+        "",
+        "## Operations",
+        "",
+        "What VECTOR computes, an instruction or several. A pass is an iteration: one vector of "
+        "lanes elements. Errors in steps of the output, against float64 before rounding (0.5 is "
+        "the best that a rounded result can do), measured by executing the instructions.",
+    ]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        lines += [
+            "",
+            f"### {group.capitalize()}",
+            "",
+            "| operation | types | instructions | passes | inputs and results | max error | RMS |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row['name']} | {row['types']} | {'; '.join(row['sequence'])} | "
+            f"{row['passes']:g} | {row['domain']} | {row['max']:g} | {row['rms']:g} |"
+            for row in rows
+            if row["group"] == group
+        ]
     return "\n".join([*lines, ""])
 
 

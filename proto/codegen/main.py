@@ -1,5 +1,6 @@
 """Writes one generated file: `main --isa F [--arch F] --emit KIND --output F`."""
 
+import json
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ _OF_ARCH = {"sv_arch": sv_arch.emit, "cc_arch": cc_isa.emit_arch, "arch_md": doc
 _ISA = flags.DEFINE_string("isa", None, "Isa textproto.", required=True)
 _ARCH = flags.DEFINE_string("arch", None, "Arch textproto, for kinds that describe one.")
 _EMIT = flags.DEFINE_enum("emit", None, [*_OF_ISA, *_OF_ARCH], "What to write.", required=True)
+_OPERATIONS = flags.DEFINE_string(
+    "operations", None, "Measured operations (JSON), for isa_md: a section of their own."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "File to write.", required=True)
 
 
@@ -45,6 +49,9 @@ def main(argv: Sequence[str]) -> None:
     except errors.UserError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    if _OPERATIONS.value is not None:
+        measured = json.loads(pathlib.Path(_OPERATIONS.value).read_text(encoding="utf-8"))
+        text += docs.emit_operations(measured["operations"])
     pathlib.Path(_OUTPUT.value).write_text(text, encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from jacquard.proto.codegen import main
+from jacquard.proto.codegen import docs, main
 from jacquard.proto.lib import arch, errors, isa
 
 ISA = str(isa.DEFAULT_PATH)
@@ -48,6 +48,14 @@ def test_packed_structs_cover_the_whole_instruction(name: str) -> None:
         kind = declaration.split()[0]
         total += int(width.group(1)) + 1 if width else enums.get(kind, 1)
     assert total == isa.load_isa().instruction_bits
+
+
+def test_operations_are_rows_of_their_group() -> None:
+    row = {"name": "add", "group": "arithmetic", "types": "int32", "domain": "all", "passes": 2.0,
+           "sequence": ["MUL", "ADD + scale"], "max": 0.5, "rms": 0.289}  # fmt: skip
+    text = docs.emit_operations([row, row | {"group": "other", "name": "or"}])
+    assert "| add | int32 | MUL; ADD + scale | 2 | all | 0.5 | 0.289 |" in text
+    assert text.index("### Arithmetic") < text.index("| add |") < text.index("### Other")
 
 
 def test_a_field_named_like_a_reserved_word() -> None:

@@ -1,6 +1,6 @@
 """Nonlinear operators against onnxruntime's float results on the same integers.
 
-The bounds are docs/nonlinear.md's accuracy table; `python3 -m pytest -s` prints what was measured.
+Bounds here; the figures of docs/nonlinear.md are held by sim/operations.
 """
 
 from typing import Any
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jacquard.sim.operations import rows
+from jacquard.sim.operations.rows import EIGHT
 from jacquard.sim.reference.interpreter import run_reference
 from jacquard.sim.reference.nonlinear.softmax import EXP
 from jacquard.sim.reference.one_operator import Errors, Grid, errors, float_result, qdq_model
@@ -49,9 +51,7 @@ def unary_errors(case: tuple[Any, ...], given: str, result: str, opset: int = 21
     none = np.isnan(real)  # no value: the output's lowest; the root counts it as 0
     wide_root = op == "Sqrt" and given == "int16"
     exact = np.where(none, 0.0 if wide_root else -np.inf, real)
-    found = errors(model, inputs, out, exact)
-    print(f"{op} {largest} {given}->{result}: {found}")
-    return found
+    return errors(model, inputs, out, exact)
 
 
 @pytest.mark.parametrize("case", UNARY, ids=lambda c: f"{c[0]}_{c[1]}")
@@ -85,44 +85,21 @@ def test_uneven_zero_points_of_16_bits() -> None:
     assert errors(wide, {"q0": q}, Grid("int8", 1 / 127)).beyond < 0.001
 
 
-def logits(n: int, spread: float, seed: int) -> tuple[AnyArray, Grid]:
-    scale = min(0.01, spread * 6 / 2**15)
-    x = np.random.default_rng(seed).normal(size=(60, n)) * spread / scale
-    return np.clip(np.rint(x), -(2**15), 2**15 - 1).astype(np.int16), Grid("int16", scale)
-
-
-def softmax64(q: AnyArray, grid: Grid) -> AnyArray:
-    x = q.astype(np.float64) * float(np.float32(grid.scale))
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    p: AnyArray = e / e.sum(axis=-1, keepdims=True)
-    return p
-
-
-FINE, EIGHT = Grid("uint16", 1 / 65535), Grid("uint8", 1 / 255)
-
-
 @pytest.mark.parametrize("n", [1, 16, 128, 1000, 1024])
 @pytest.mark.parametrize("spread", [0.01, 0.5, 2.0, 5.0, 12.0])
 def test_softmax(n: int, spread: float) -> None:
-    q, grid = logits(n, spread, n)
-    p = softmax64(q, grid)
-    y = run_reference(qdq_model("Softmax", [(q, grid)], FINE), {"q0": q}).tensors["y"] / 65535
-    top = np.abs(y.max(axis=-1) / p.max(axis=-1) - 1).max()
-    print(f"softmax {n} {spread}: sums {np.abs(y.sum(axis=-1) - 1).max():.5f}, top {top:.5f}")
-    assert np.abs(y.sum(axis=-1) - 1).max() < 0.01 and top < 0.01
-    eight = errors(qdq_model("Softmax", [(q, grid)], EIGHT), {"q0": q}, EIGHT, p)
-    print(f"  8 bits: {eight}")
-    assert eight.largest < 0.6
+    q, grid = rows.logits(n, spread, n)
+    sums, tops = rows.sums_and_tops(q, grid)
+    assert sums < 0.01 and tops < 0.01
+    exact = rows.softmax64(q, grid)
+    assert errors(qdq_model("Softmax", [(q, grid)], EIGHT), {"q0": q}, EIGHT, exact).largest < 0.6
 
 
-@pytest.mark.parametrize("distance", [9.7, 10.4, 11.0, 11.5, 11.8, 12.2])
+@pytest.mark.parametrize("distance", rows.DISTANCES)
 def test_softmax_with_1023_tails(distance: float) -> None:
     """The worst row: whether each tail rounds to one step or to none decides for all of them."""
-    grid = Grid("int16", 0.0005)
-    q = np.zeros((1, 1024), np.int16)
-    q[0, 7] = round(distance / grid.scale)
-    y = run_reference(qdq_model("Softmax", [(q, grid)], FINE), {"q0": q}).tensors["y"] / 65535
-    assert abs(y.max() / softmax64(q, grid).max() - 1) < 0.01 and abs(y.sum() - 1) < 0.01
+    sums, tops = rows.sums_and_tops(*rows.tails(distance))
+    assert sums < 0.01 and tops < 0.01
 
 
 def test_softmax_extremes() -> None:
@@ -137,48 +114,26 @@ def test_softmax_extremes() -> None:
 
 
 def test_softmax_over_another_axis() -> None:
-    q, grid = logits(24, 2.0, 5)
+    q, grid = rows.logits(24, 2.0, 5)
     y = run_reference(qdq_model("Softmax", [(q, grid)], EIGHT), {"q0": q}).tensors["y"]
     model = qdq_model("Softmax", [(q.T, grid)], EIGHT, {"axis": 0})
     assert (run_reference(model, {"q0": q.T}).tensors["y"] == y.T).all()
-
-
-def rows(name: str, n: int, bits: int) -> AnyArray:
-    rng = np.random.default_rng(n)
-    x = rng.normal(size=(40, n))
-    if name == "outliers":
-        x = np.where(np.arange(n) == 3, 32767, x * 400)
-    else:
-        x = {"plain": x * 8000, "far mean": x * 1000 + 20000, "quiet": x * 250}[name]
-    steps = np.rint(x / (256 if bits == 8 else 1))
-    dtype = np.int8 if bits == 8 else np.int16
-    return np.clip(steps, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
 
 
 @pytest.mark.parametrize("n", [64, 100, 768, 1024])
 @pytest.mark.parametrize("op", ["LayerNormalization", "RMSNormalization"])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_normalization(op: str, n: int, bits: int) -> None:
-    rng = np.random.default_rng(1)
-    gamma = (rng.normal(size=n) * 0.3 + 1).astype(np.float32) * np.where(np.arange(n) % 9, 1, -1)
-    beta = (rng.normal(size=n) * 0.2).astype(np.float32)
-    gains: list[AnyArray] = [gamma.astype(np.float32)]
-    if op == "LayerNormalization":
-        gains.append(beta)
-    for name in ("plain", "outliers", "far mean", "quiet"):
-        if name == "quiet" and bits == 8:
-            continue  # 250 / 256 of a step: nothing left to normalize
-        q = rows(name, n, bits)
+    for name in ("plain", "outliers", "far mean", "250"):
+        if name == "250" and bits == 8:
+            continue  # a step of 8 bits is 256: nothing left to normalize
+        q = rows.inputs(name, n, bits)
         grid = Grid("int8" if bits == 8 else "int16", 3e-4 * 2.0 ** (16 - bits))
-        x = q * np.float64(np.float32(grid.scale))
-        d = x - x.mean(axis=-1, keepdims=True) if len(gains) == 2 else x
-        exact = d / np.sqrt((d * d).mean(axis=-1, keepdims=True) + np.float32(1e-5)) * gains[0]
-        exact = exact + beta if len(gains) == 2 else exact
+        gains, exact = rows.normalize64(op, q, grid)
         for dtype in ("int8", "int16"):
             out = output_grid(dtype, exact.min(), exact.max())
             model = qdq_model(op, [(q, grid), *gains], out, {"epsilon": 1e-5}, 23)
             found = errors(model, {"q0": q}, out, exact)
-            print(f"{op} {n} {name} {bits}->{dtype}: {found}")
             assert found.far <= 0.001 and found.largest < 1.5
             theirs = float_result(model, {"q0": q})
             assert np.abs(theirs - exact).max() < 2e-4 * np.abs(exact).max()
