@@ -104,6 +104,7 @@ def test_missing_model(tmp_path, capsys):
         (["run", "--report=."], "must be a file that can be written, got a folder"),
         (["run", "--compile-times=none.json"], "none.json: must be a file that can be read, got"),
         (["run", "--backend=rtl", "--simulator=none"], "none: must be a program, got none"),
+        (["run", "--backend=rtl", "--simulator=/bin/true"], "/bin/true: must run 1 jobs, ran 0"),
         (["compile"], "--output"),
         (["compile", "--output=nowhere/p.npu"], "got no folder nowhere"),
         (["compile", "--output=p.npu", "--times=nowhere/t"], "got no folder nowhere"),

@@ -23,6 +23,7 @@ from jacquard.runtime.cli import options, screen
 from jacquard.runtime.cli.arrays import load_inputs
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.device import open_device
+from jacquard.runtime.device.base import Device
 from jacquard.sim.reference.interpreter import run_reference
 
 
@@ -74,6 +75,7 @@ def main(argv: list[str]) -> int:
     check_flags(values)
     seconds_told = compile_times(values["compile_times"].value)
     device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
+    check_device(device, arch)
     given = load_program(values["program"].value, arch)
     model = options.load_model(values)
     exact = None
@@ -159,6 +161,16 @@ def compile_times(path: str | None) -> float | None:
         raise UserError(
             f"--compile-times {path}: must be a file of `compile --times`, got something else"
         ) from error
+
+
+def check_device(device: Device, arch: Arch) -> None:
+    """Refuses a device that is not of the configuration. Raises UserError."""
+    found = device.fingerprint()
+    if found != arch.fingerprint:
+        raise UserError(
+            f"backend {device.name}: fingerprint must be that of config {arch.name}, "
+            f"{arch.fingerprint:016x}, got {found:016x}; give the simulator of that configuration"
+        )
 
 
 def load_program(path: str | None, arch: Arch) -> pb.Program | None:
