@@ -109,13 +109,17 @@ class _Unit:
 
 
 def unit_rows(arch: Arch, rows: int, keys: int, depth_tiles: int, masked: bool) -> int:
-    """Query rows of a unit that fit the memories; 0 where not even one does."""
+    """Query rows of a unit that fit the memories; 0 where not even one does.
+
+    A unit's logits fit half of OBUF, as long as that leaves the array whole passes.
+    """
     lanes = arch.lanes
     key_tiles = -(-keys // lanes)
     vmem = arch.vmem_bytes - (key_tiles * lanes * 4 if masked else 0)
     fits = min(
-        vmem // (lanes * (key_tiles * LOGIT_BYTES + STAT_BYTES)),
-        arch.ibuf_rows // (2 * (2 * depth_tiles + key_tiles)),
+        vmem // (lanes * (key_tiles * LOGIT_BYTES + STAT_BYTES + depth_tiles)),
+        arch.ibuf_rows // (2 * (depth_tiles + key_tiles)),
+        max(arch.obuf_half_rows // key_tiles, arch.rows),
         rows,
     )
     weights = 4 * key_tiles * depth_tiles * arch.rows  # keys and values of two heads
@@ -146,29 +150,30 @@ class _Emission:
             for head in range(problem.heads)
             for first in range(0, problem.rows, self.block)
         ]
-        self.ibuf = low.ibuf.take(2 * self.block * (2 * problem.depth_tiles + self.key_tiles))
+        self.ibuf = low.ibuf.take(2 * self.block * (problem.depth_tiles + self.key_tiles))
         mask_bytes = 0 if problem.mask is None else self.key_tiles * lanes * 4
         self.vmem = low.vmem.take(
-            self.block * (self.logit_row + lanes * STAT_BYTES) + mask_bytes
+            self.block * (self.logit_row + lanes * (STAT_BYTES + problem.depth_tiles)) + mask_bytes
         )
         self.sums = self.vmem.base  # widest elements first, so that each is aligned
         self.mask = self.sums + self.block * lanes * 4
         self.logits = self.mask + mask_bytes
         self.maxima = self.logits + self.block * self.logit_row
         self.exponents = self.maxima + self.block * lanes * 2
+        self.contexts = self.exponents + self.block * lanes
         self.param: Piece | None = None
         # Keys and values of two heads in turn.
         self.weight_rows = self.key_tiles * problem.depth_tiles * self.arch.rows
         self.wbuf = low.wbuf.take(4 * self.weight_rows)
-        self.loaded = -1  # the last key head in WBUF
+        self.key_head = self.value_head = -1  # the last ones in WBUF
 
     # --- places -----------------------------------------------------------------------------------
 
     def _slot(self, index: int, part: int) -> int:
-        """First IBUF row of a unit's queries (0), probabilities (1) or context (2)."""
-        depth, keys = self.problem.depth_tiles, self.key_tiles
-        before = (0, depth, depth + keys)[part]
-        return self.ibuf.base + ((index % 2) * (2 * depth + keys) + before) * self.block
+        """First IBUF row of a unit's queries (0) or probabilities (1)."""
+        depth = self.problem.depth_tiles
+        before = index % 2 * (depth + self.key_tiles) + part * depth
+        return self.ibuf.base + before * self.block
 
     # --- loads ------------------------------------------------------------------------------------
 
@@ -189,7 +194,7 @@ class _Emission:
                           dst=self.param.base * row + size, d1=row, s1=0, **common))
 
     def _load(self, index: int) -> None:
-        """Queries of a unit, and keys and values where its head is a new one."""
+        """Queries of a unit, and keys where its head is a new one."""
         problem, unit, low = self.problem, self.units[index], self.low
         query, block = problem.query, self.arch.rows
         place, depth = query.place, problem.depth_tiles
@@ -201,10 +206,9 @@ class _Emission:
             s1=place.plane_bytes,
         ))
         head = unit.head // problem.group
-        if head != self.loaded:
-            self.loaded = head
+        if head != self.key_head:
+            self.key_head = head
             self._load_keys(head)
-            self._load_values(head)
 
     def _weights(self, head: int, part: int) -> int:
         """First WBUF row of a key head's keys (0) or values (1)."""
@@ -228,8 +232,12 @@ class _Emission:
                 n2=1, after0=(block - rest) * block, fill=key.zero_point & 0xFF,
             ))
 
-    def _load_values(self, head: int) -> None:
+    def _load_values(self, index: int) -> None:
         """[channel tile][key][channel], keys past the last one worth nothing."""
+        head = self.units[index].head // self.problem.group
+        if head == self.value_head:
+            return
+        self.value_head = head
         value, block, depth = self.problem.value, self.arch.rows, self.problem.depth_tiles
         place, size = value.place, self.key_tiles * block * block
         self.low.emit(isa.Load(
@@ -244,6 +252,7 @@ class _Emission:
     def run(self) -> None:
         self._load_mask()
         self._load(0)
+        self._load_values(0)
         count = len(self.units)
         for index in range(count + 1):
             if index + 1 < count:
@@ -253,7 +262,10 @@ class _Emission:
             drains = self._context(index - 1) if index else []
             if index < count:
                 self._exponentials(self.units[index])
-            for drain in drains:  # between two passes of the softmax: by then MATRIX is done
+                self._factors(self.units[index])
+            if index + 1 < count:  # to where the values of the unit before this one were
+                self._load_values(index + 1)
+            for drain in drains:  # late in the softmax: MATRIX began it when the maxima were taken
                 self.low.emit(drain)
             if index:
                 self._store(index - 1)
@@ -338,14 +350,13 @@ class _Emission:
             **self._row("dst", self.logits, isa.Dtype.S16, tiles=True),
         ))
 
-    def _probabilities(self, index: int) -> None:
-        """The sums, their reciprocals as factors, and the probabilities into IBUF."""
-        softmax, unit, rows = self.problem.softmax, self.units[index], self.units[index].rows
-        lanes, s32, s16 = self.arch.lanes, isa.Dtype.S32, isa.Dtype.S16
-        exponentials = self._row("src1", self.logits, s16, tiles=True) | {"imm1": 32768}
+    def _factors(self, unit: _Unit) -> None:
+        """The sums, and their reciprocals as factors."""
+        softmax, rows = self.problem.softmax, unit.rows
+        s32, s16 = isa.Dtype.S32, isa.Dtype.S16
         self.low.emit(isa.Vector(
-            op=isa.VectorOp.MOVE, n0=self.key_tiles, n1=rows, n2=1, n3=1, **exponentials,
-            **self._reduced("SUM"), **self._row("dst", self.sums, s32),
+            op=isa.VectorOp.MOVE, n0=self.key_tiles, n1=rows, n2=1, n3=1, imm1=32768,
+            **self._row("src1", self.logits, s16, tiles=True), **self._reduced("SUM"), **self._row("dst", self.sums, s32),
         ))
         one = {"n0": 1, "n1": rows, "n2": 1, "n3": 1, "scale": int(isa.ScaleMode.IMM)}
         self.low.emit(isa.Vector(
@@ -362,9 +373,14 @@ class _Emission:
             **self._row("src1", self.maxima, s16), **self._row("src2", self.exponents, isa.Dtype.U8),
             **self._row("dst", self.sums, s32),
         ))
+
+    def _probabilities(self, index: int) -> None:
+        """Exponentials times factors, into IBUF."""
+        softmax, unit, lanes = self.problem.softmax, self.units[index], self.arch.lanes
         self.low.emit(isa.Vector(
-            op=isa.VectorOp.MUL, n0=self.key_tiles, n1=rows, n2=1, n3=1, **exponentials,
-            **self._row("src2", self.sums, s32), **softmax.result.fields,
+            op=isa.VectorOp.MUL, n0=self.key_tiles, n1=unit.rows, n2=1, n3=1, imm1=32768,
+            **self._row("src1", self.logits, isa.Dtype.S16, tiles=True),
+            **self._row("src2", self.sums, isa.Dtype.S32), **softmax.result.fields,
             dst_buffer=IBUF, dst_dtype=softmax.result.dtype, dst_base=self._slot(index, 1) * lanes,
             dst_stride0=unit.rows * lanes, dst_stride1=lanes,
         ))
@@ -395,8 +411,8 @@ class _Emission:
                 src1_base=obuf * self.arch.obuf_row_bytes,
                 src1_stride0=self.arch.obuf_row_bytes,
                 src1_stride1=rows * self.arch.obuf_row_bytes,
-                dst_buffer=IBUF, dst_dtype=problem.context.dtype,
-                dst_base=(self._slot(index, 2) + first) * block, dst_stride0=block,
+                dst_buffer=VMEM, dst_dtype=problem.context.dtype,
+                dst_base=self.contexts + first * block, dst_stride0=block,
                 dst_stride1=unit.rows * block,
             ))
         return drains
@@ -406,7 +422,7 @@ class _Emission:
         unit, out, block = self.units[index], self.problem.out, self.arch.rows
         size, depth = unit.rows * block, self.problem.depth_tiles
         self.low.emit(isa.Store(
-            buffer=IBUF, arg=out.arg, src=self._slot(index, 2) * block,
+            buffer=VMEM, arg=out.arg, src=self.contexts,
             dram=out.offset + unit.head * depth * out.plane_bytes + unit.first * block,
             n0=size, n1=depth, n2=1, n3=1, l1=size, s1=out.plane_bytes,
         ))

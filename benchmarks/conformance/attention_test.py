@@ -1,0 +1,146 @@
+"""Attention fused and in parts, of every shape of heads: the integer reference's integers, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.proto.lib.arch import load_config
+from jacquard.runtime.api.session import Session
+from jacquard.runtime.device.open_device import open_device
+from jacquard.sim.reference.interpreter import run_reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, host or constant."""
+
+    rows: int
+    keys: int
+    heads: int
+    key_heads: int
+    depth: int
+    mask: str = "none"
+    asymmetric: bool = False
+
+    def __str__(self) -> str:
+        return "-".join(map(str, dataclasses.astuple(self)))
+
+
+class _Builder:
+    """Nodes and constants of a QDQ graph."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def node(self, op: str, name: str, *inputs: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def stored(self, real: str, scale: float, zero: np.generic, grid: str = "") -> str:
+        """Q and DQ behind a real tensor; with `grid` the parameters of that tensor."""
+        if not grid:
+            self.constant(f"{real}_scale", np.array(scale, np.float32))
+            self.constant(f"{real}_zero", np.array(zero))
+        parameters = (f"{grid or real}_scale", f"{grid or real}_zero")
+        self.node("QuantizeLinear", f"{real}_q", real, *parameters)
+        return self.node("DequantizeLinear", f"{real}_dq", f"{real}_q", *parameters)
+
+
+def attention_model(shape: Shape) -> onnx.ModelProto:
+    """Three projections in, contexts side by side out, in the form that exporters give."""
+    b = _Builder()
+    zero = np.uint8(121) if shape.asymmetric else np.uint8(128)
+    sizes = {"q": (shape.rows, shape.heads), "k": (shape.keys, shape.key_heads),
+             "v": (shape.keys, shape.key_heads)}
+    heads = {}
+    for name, (rows, count) in sizes.items():
+        real = b.stored(name, 0.021 + 0.003 * len(heads), zero)
+        split = b.constant(f"{name}_split", np.array([1, rows, count, shape.depth], np.int64))
+        real = b.stored(b.node("Reshape", f"{name}_heads", real, split), 0, zero, name)
+        if shape.key_heads < shape.heads and name != "q":
+            group = shape.heads // shape.key_heads
+            order = np.repeat(np.arange(count), group).astype(np.int64)
+            real = b.stored(
+                b.node("Gather", f"{name}_all", real, b.constant(f"{name}_order", order), axis=2),
+                0, zero, name)
+        order = [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]
+        heads[name] = b.stored(b.node("Transpose", f"{name}_t", real, perm=order), 0, zero, name)
+    logits = b.stored(b.node("MatMul", "logits", heads["q"], heads["k"]), 1.3e-3, np.int16(0))
+    if shape.mask == "host":
+        b.node("Cast", "kept", "mask", to=TensorProto.BOOL)
+        b.node("Where", "added", "kept", b.constant("nothing", np.array(0, np.float32)),
+               b.constant("least", np.array(-3.4e38, np.float32)))
+        logits = b.node("Add", "masked", logits, "added")
+    elif shape.mask == "constant":
+        row = np.zeros((1, 1, 1, shape.keys), np.float32)
+        row[..., shape.keys // 2 :: 3] = -1e9
+        logits = b.node("Add", "masked", logits, b.constant("added", row))
+    p = b.stored(b.node("Softmax", "p", logits, axis=-1), 1 / 255, np.uint8(0))
+    y = b.stored(b.node("MatMul", "context", p, heads["v"]), 0.017, zero)
+    y = b.stored(b.node("Transpose", "context_t", y, perm=[0, 2, 1, 3]), 0, zero, "context")
+    joined = b.constant("joined", np.array([1, shape.rows, shape.heads * shape.depth], np.int64))
+    y = b.stored(b.node("Reshape", "y", y, joined), 0, zero, "context")
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, rows, count * shape.depth])
+        for name, (rows, count) in sizes.items()
+    ]
+    if shape.mask == "host":
+        inputs.append(
+            helper.make_tensor_value_info("mask", TensorProto.INT64, [1, 1, 1, shape.keys]))
+    width = shape.heads * shape.depth
+    output = helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, shape.rows, width])
+    graph = helper.make_graph(b.nodes, "attention", inputs, [output], b.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model
+
+
+def inputs_of(shape: Shape, seed: int) -> dict[str, np.ndarray]:
+    """Seeded projections; a mask that leaves a head part of the keys."""
+    random = np.random.default_rng(seed)
+    found = {
+        name: random.normal(size=(1, rows, count * shape.depth)).astype(np.float32)
+        for name, rows, count in (("q", shape.rows, shape.heads),
+                                  ("k", shape.keys, shape.key_heads),
+                                  ("v", shape.keys, shape.key_heads))
+    }
+    if shape.mask == "host":
+        kept = np.ones((1, 1, 1, shape.keys), np.int64)
+        kept[..., -(shape.keys // 3) :] = 0
+        found["mask"] = kept
+    return found
+
+
+SHAPES = [
+    Shape(16, 16, 1, 1, 16),
+    Shape(32, 32, 2, 2, 32, "host"),
+    Shape(20, 37, 3, 3, 16, "host", asymmetric=True),
+    Shape(7, 21, 4, 2, 16, "constant"),
+    Shape(24, 16, 4, 1, 32),
+    Shape(1, 45, 2, 2, 16, "host"),
+]
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("config", ["nano4", "edge16"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_the_integer_reference(shape: Shape, config: str, fuse: bool) -> None:
+    model, arch, inputs = attention_model(shape), load_config(config), inputs_of(shape, 7)
+    program = compile_model(model, arch, CompileOptions(fuse=fuse))
+    assert [layer.op for layer in program.layers].count("Attention") == (1 if fuse else 0)
+    session = Session(program, open_device("func", arch), arch)
+    session.run(inputs)
+    expected = run_reference(model, inputs).integer_outputs
+    for name, value in session.last.integers.items():
+        np.testing.assert_array_equal(value, expected[name])
