@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.lowering import Lowering, Stored
-from jacquard.compiler.tile.memory import Piece
+from jacquard.compiler.tile.memory import NoRoom, Piece
 from jacquard.compiler.tile.operand import Rect
 from jacquard.compiler.tile.stream import Block, load_rect, store_block
 from jacquard.proto import npu_isa as isa
@@ -150,34 +150,38 @@ def _sources(a: Vectors | None, b: Vectors | None, over_tiles: bool = True) -> d
     return found
 
 
-@dataclasses.dataclass(frozen=True)
 class Places:
-    """Pieces of one piece of VMEM, by name."""
+    """Pieces of VMEM by name."""
 
-    piece: Piece
-    bases: Mapping[str, int]
+    def __init__(self, low: Lowering) -> None:
+        self._vmem = low.vmem
+        self._pieces: dict[str, Piece] = {}
 
     def __getitem__(self, name: str) -> int:
-        return self.bases[name]
+        """A piece's first byte."""
+        return self._pieces[name].base
 
+    def take(self, sizes: Mapping[str, int]) -> None:
+        """Takes all or none. NoRoom where one does not fit."""
+        found: dict[str, Piece] = {}
+        try:
+            for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
+                found[name] = self._vmem.take(size)
+        except NoRoom:
+            for piece in found.values():
+                self._vmem.free(piece)
+            raise
+        self._pieces |= found
 
-def _aligned(low: Lowering, size: int) -> int:
-    unit = low.arch.vmem_row_bytes
-    return -(-size // unit) * unit
+    def free(self, *names: str) -> None:
+        """Those named; all where none is."""
+        for name in names or tuple(self._pieces):
+            self._vmem.free(self._pieces.pop(name))
 
 
 def total_bytes(low: Lowering, sizes: Mapping[str, int]) -> int:
-    return sum(_aligned(low, size) for size in sizes.values())
-
-
-def take(low: Lowering, sizes: Mapping[str, int]) -> Places:
-    """Bytes by name, all at once. Free `piece` when the layer is emitted."""
-    piece = low.vmem.take(total_bytes(low, sizes))
-    bases, at = {}, piece.base
-    for name, size in sizes.items():
-        bases[name] = at
-        at += _aligned(low, size)
-    return Places(piece, bases)
+    unit = low.arch.vmem_row_bytes
+    return sum(-(-size // unit) * unit for size in sizes.values())
 
 
 def most(low: Lowering, limit: int, sizes: Callable[[int], Mapping[str, int]]) -> int:

@@ -16,7 +16,7 @@ from jacquard.compiler.codelets.attention._softmax import LARGEST, MIDDLE, softm
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
-from jacquard.compiler.tile.rows import Chunk, Rows, Vectors, balanced, most, take
+from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 
@@ -96,7 +96,8 @@ class _Softmax:
         assert self.chunk_tiles
         self.block = balanced(count, self.block)
         self.chunk_tiles = balanced(tiles, self.chunk_tiles)
-        self.places = take(self.low, self._sizes(self.block, self.chunk_tiles))
+        self.places = Places(self.low)
+        self.places.take(self._sizes(self.block, self.chunk_tiles))
 
     def _sizes(self, rows: int, tiles: int) -> dict[str, int]:
         of = self.rows.bytes_of
@@ -133,7 +134,7 @@ class _Softmax:
             for index, (chunk,) in enumerate(blocks):
                 following = blocks[index + 1][0] if index + 1 < len(blocks) else None
                 self._whole(chunk, following)
-        self.low.vmem.free(self.places.piece)
+        self.places.free()
 
     def _whole(self, chunk: Chunk, following: Chunk | None) -> None:
         """A block of whole rows; the next one's arrive when this one's exponentials stand."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from jacquard.compiler.codelets.elementwise._scaling import factors_to_multiplie
 from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.compiler.tile.ir import CONSTANT_ARG
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
-from jacquard.compiler.tile.memory import Piece
-from jacquard.compiler.tile.rows import Chunk, Rows, Vectors, balanced, most, take
+from jacquard.compiler.tile.memory import NoRoom, Piece
+from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
 from jacquard.compiler.tile.table import WIDE_BITS, interpolated
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
@@ -27,7 +28,7 @@ from jacquard.proto.lib.fixed_point import OFFSET_STEP, Float64Array, quantize_o
 
 LONGEST_ROW = 32768
 LARGEST_EPSILON = 2**27
-BLOCK_VECTORS = 320  # of a block that needs to be no larger: enough to hide loads and latencies
+BLOCK_VECTORS = 192  # of a block that needs to be no larger: enough to hide loads and latencies
 
 INVERSE_ROOT = interpolated(
     lambda t: 32768.0 / np.sqrt(np.maximum(t + 32768.0, 16384.0) / 16384.0), 0, 32767, WIDE_BITS
@@ -133,7 +134,9 @@ def _shifted(left: int) -> dict[str, int]:
 
 def lower_normalization(op: Op, low: Lowering, centred: bool) -> None:
     """Emits the layer. UserError where a row does not fit VMEM."""
-    _Normalization(op, low, centred).run()
+    low.begin_layer(op, macs=0)
+    for _ in _Normalization(op, low, centred).run():
+        pass
 
 
 class _Normalization:
@@ -153,7 +156,7 @@ class _Normalization:
         self.steps = Steps.of(n, 8 * self.x.element_bytes, centred)
         self.epsilon = self.steps.epsilon(n, scale, op.attrs["epsilon"])
         self._affine(op, y.grid)
-        low.begin_layer(op, macs=0, constant_bytes=self.rows.tiles * low.arch.param_row_bytes)
+        self.places = Places(low)
         self._plan()
 
     def _affine(self, op: Op, y: Grid) -> None:
@@ -173,14 +176,21 @@ class _Normalization:
             self.result |= {"op": int(isa.VectorOp.SADD), "mult2": mult[-1]}
 
     def _plan(self) -> None:
-        """Rows of a block and tiles of a chunk, and where all of it lies."""
+        """Rows of a block and tiles of a chunk. Operands of two whole blocks lie there at once."""
         count, tiles = self.x.width, self.rows.tiles
+
+        def sizes(rows: int, chunk_tiles: int) -> dict[str, int]:
+            operand = self._operand_bytes(rows, chunk_tiles)
+            constant = {"beta": self.rows.bytes_of(_S32, chunk_tiles, 1)}
+            times = 2 if chunk_tiles == tiles else 1
+            return self._sizes(rows, chunk_tiles) | constant | {"x": times * operand}
+
         wanted = min(count, -(-BLOCK_VECTORS // tiles))
         self.chunk_tiles = tiles
-        self.block = most(self.low, wanted, lambda n: self._sizes(n, tiles))
+        self.block = most(self.low, wanted, lambda n: sizes(n, tiles))
         if not self.block:
             self.block = 1
-            self.chunk_tiles = most(self.low, tiles, lambda n: self._sizes(1, n))
+            self.chunk_tiles = most(self.low, tiles, lambda n: sizes(1, n))
             if not self.chunk_tiles:
                 raise UserError(
                     f"node {self.op.name} ({self.op.kind}): a row's integers must fit VMEM "
@@ -190,68 +200,102 @@ class _Normalization:
         self.block = balanced(count, self.block)
         self.chunk_tiles = balanced(tiles, self.chunk_tiles)
         self.whole = self.chunk_tiles == tiles
-        self.places = take(self.low, self._sizes(self.block, self.chunk_tiles))
         rows = self.low.arch.param_rows
         self.group = tiles if tiles <= rows else rows // 2
 
-    def _sizes(self, rows: int, tiles: int) -> dict[str, int]:
-        of, every = self.rows.bytes_of, self.rows.tiles
+    def _operand_bytes(self, rows: int, chunk_tiles: int) -> int:
+        tiles = chunk_tiles if self.centred else self.rows.tiles
+        return self.rows.bytes_of(self.dtype, tiles, rows)
+
+    def _sizes(self, rows: int, chunk_tiles: int) -> dict[str, int]:
+        """Of what a block needs beside its operand."""
+        of = self.rows.bytes_of
         sizes = {
-            "x": of(self.dtype, tiles if self.centred else every, rows),
-            "d": of(_S32, every if self.centred else tiles, rows),
-            "y": of(self.out_dtype, tiles, rows),
+            "d": of(_S32, self.rows.tiles if self.centred else chunk_tiles, rows),
+            "y": of(self.out_dtype, chunk_tiles, rows),
         }
         if self.narrow is not None:
-            sizes["narrow"] = of(self.narrow.dtype, tiles, rows)
-        if self.beta is not None:
-            sizes["beta"] = of(_S32, tiles, 1)
+            sizes["narrow"] = of(self.narrow.dtype, chunk_tiles, rows)
         return sizes | {name: of(_S32, 1, rows) for name in STATISTICS}
 
     # --- blocks -----------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self) -> Iterator[int]:
+        """Emits block after block; yields the rows whose stores are emitted. Between blocks only
+        constants and the next block's operand stay in VMEM."""
         params = None
         if self.group == self.rows.tiles:
             params = self._load_gains(0, self.group)
-        if self.whole:
-            self._load_beta(0, self.rows.tiles)
-        count = self.x.width
-        blocks = [
-            (row, min(self.block, count - row)) for row in range(0, count, self.block)
-        ]
-        whole = [self.rows.chunk(0, self.rows.tiles, row, rows) for row, rows in blocks]
-        ahead = self.whole or not self.centred  # the operand lies there whole
-        if ahead:
-            self.rows.load(self.x, whole[0], self.places["x"])
-        self.low.table(INVERSE_ROOT)
-        for index, block in enumerate(whole):
-            following = whole[index + 1] if ahead and index + 1 < len(whole) else None
-            chunks = self.rows.chunks(self.chunk_tiles, block.row, block.rows)
-            self._block(block, chunks, following, params)
+        if self.beta is not None:
+            self.places.take({"beta": self.rows.bytes_of(_S32, self.chunk_tiles, 1)})
+            if self.whole:
+                self._load_beta(0, self.rows.tiles)
+        following: Chunk | None = None
+        row = 0
+        while row < self.x.width:
+            block = self._make_room(following or self._load_operand(row))
+            self.low.table(INVERSE_ROOT)  # in good time, should something else have taken its place
+            row += block.rows
+            following = self._block(block, row, params)
+            self.places.free(*self._sizes(1, 1))
+            yield row
         if params is not None:
             self.low.param.free(params)
-        self.low.vmem.free(self.places.piece)
+        self.places.free()
 
-    def _block(
-        self, block: Chunk, chunks: list[Chunk], following: Chunk | None, params: Piece | None
-    ) -> None:
+    def _load_operand(self, row: int, most_rows: int | None = None) -> Chunk:
+        """Takes room for a block's operand, and loads it if it is not to come in chunks."""
+        rows = min(most_rows or self.block, self.x.width - row)
+        block = self.rows.chunk(0, self.rows.tiles, row, rows)
+        name = f"x{row}"
+        self.places.take({name: self._operand_bytes(rows, self.chunk_tiles)})
+        if self.whole or not self.centred:
+            self.rows.load(self.x, block, self.places[name])
+        return block
+
+    def _make_room(self, block: Chunk) -> Chunk:
+        """Takes what a block needs beside its operand; fewer rows where others hold much."""
+        while True:
+            try:
+                self.places.take(self._sizes(block.rows, self.chunk_tiles))
+                return block
+            except NoRoom:
+                if block.rows == 1:
+                    raise
+            self.places.free(f"x{block.row}")
+            block = self._load_operand(block.row, block.rows // 2)
+
+    def _block(self, block: Chunk, end: int, params: Piece | None) -> Chunk | None:
         """One block; the next one's operand is loaded when this one's has been read."""
+        chunks = self.rows.chunks(self.chunk_tiles, block.row, block.rows)
+        following = None
         if self.centred:
             self._centre(block, chunks)
-            self._prefetch(following)
+            self.places.free(f"x{block.row}")
+            following = self._prefetch(end)
         self._factors(block)
         if self.centred:
             self._scale(block, self._block_of("d", _S32, block))
         for chunk in chunks:
             if not self.centred:
-                self._scale(chunk, self._block_of("x", self.dtype, block).from_tile(chunk.first))
+                self._scale(chunk, self._operand(block).from_tile(chunk.first))
                 if chunk is chunks[-1]:
-                    self._prefetch(following)
+                    self.places.free(f"x{block.row}")
+                    following = self._prefetch(end)
             self._results(chunk, params)
+        return following
 
-    def _prefetch(self, following: Chunk | None) -> None:
-        if following is not None:
-            self.rows.load(self.x, following, self.places["x"])
+    def _prefetch(self, row: int) -> Chunk | None:
+        """Starts to load the block from `row`, where there is one and room for it."""
+        if row < self.x.width and self.whole:
+            try:
+                return self._load_operand(row)
+            except NoRoom:
+                pass
+        return None
+
+    def _operand(self, block: Chunk) -> Vectors:
+        return self._block_of(f"x{block.row}", self.dtype, block)
 
     def _load_gains(self, first: int, tiles: int) -> Piece:
         piece = self.low.param.take(tiles)
@@ -275,11 +319,11 @@ class _Normalization:
 
     def _centre(self, block: Chunk, chunks: list[Chunk]) -> None:
         """A, then d in its place: x N 2^up - A 2^up, with one SADD."""
-        x, d = self._block_of("x", self.dtype, block), self._block_of("d", _S32, block)
+        x, d = self._operand(block), self._block_of("d", _S32, block)
         add = {"op": int(isa.VectorOp.MOVE), "imm1": -self.zero}
         for chunk in chunks:
             if not self.whole:
-                self.rows.load(self.x, chunk, self.places["x"])
+                self.rows.load(self.x, chunk, x.base)
             self.rows.accumulate(chunk, add, isa.VectorOp.ADD, self._row("sum"),
                                  self._row("first"), x)
         times = 1 << self.steps.up
@@ -289,7 +333,7 @@ class _Normalization:
         }
         for chunk in chunks:
             if not self.whole:
-                self.rows.load(self.x, chunk, self.places["x"])
+                self.rows.load(self.x, chunk, x.base)
             self.rows.each(chunk, fields, d.from_tile(chunk.first), x, self._row("sum"))
 
     def _factors(self, block: Chunk) -> None:
@@ -299,7 +343,7 @@ class _Normalization:
         if self.centred:
             squared, shift = self._block_of("d", _S32, block), -steps.k
         else:  # d = x 2^b is never stored
-            squared, shift = self._block_of("x", self.dtype, block), 2 * steps.b - steps.k
+            squared, shift = self._operand(block), 2 * steps.b - steps.k
             square |= {"imm1": -self.zero, "imm2": -self.zero}
         self.rows.reduce(block, square | _shifted(shift), row("sum"), squared, squared)
         rows, variance = block.rows, row("sum")
