@@ -156,9 +156,38 @@ def _with_the_list(problems: Iterable[str], supported: Collection[str] | None) -
 
 
 def _unsupported(model: onnx.ModelProto, supported: Collection[str] | None) -> Iterator[str]:
+    hosted = _hosted(model.graph)
     for node in model.graph.node:
-        if supported is not None and node.op_type not in supported:
+        if (supported is not None and node.op_type not in supported
+                and not hosted.issuperset(filter(None, node.output))):
             yield _unsupported_line(node, supported)
+
+
+def _hosted(graph: onnx.GraphProto) -> set[str]:
+    """What is made of ids and masks alone: the host may run any operator for it.
+
+    Rows of a float table that ids pick are data again.
+    """
+    floats = {
+        tensor.name for tensor in graph.initializer
+        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    }
+    constants = {tensor.name for tensor in graph.initializer}
+    indices = {onnx.TensorProto.DataType.Value(name) for name in ("INT32", *_INDEX_TYPES)}
+    found = {v.name for v in graph.input if v.type.tensor_type.elem_type in indices}
+    for node in graph.node:
+        operands = [name for name in node.input if name]
+        if all(name in constants for name in operands):
+            constants.update(node.output)
+            if node.op_type == "DequantizeLinear" or floats.intersection(operands):
+                floats.update(node.output)
+        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        elif node.op_type.startswith("Gather") and operands[0] in floats:
+            continue
+        elif all(name in constants or name in found for name in operands):
+            found.update(node.output)
+    return found
 
 
 def _raised(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -217,6 +246,7 @@ def _bad_types(graph: onnx.GraphProto) -> list[str]:
     for node in graph.node:
         if node.op_type not in _INDEX_OPERATORS:
             only_indices.difference_update(node.input)
+    only_indices |= _hosted(graph)
     problems = []
     for value in (*graph.input, *graph.value_info, *graph.output):
         kind = value.type.tensor_type.elem_type

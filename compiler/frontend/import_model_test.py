@@ -176,6 +176,24 @@ def test_all_unsupported_operators_are_named() -> None:
     )
 
 
+def test_what_is_made_of_ids_and_masks_alone_may_have_any_operator() -> None:
+    text = f"""{NEW} g (int64[1,4] ids, int64[1,4] mask) => (float[1,4,8] y) {{
+      e = Gather(table, ids)
+      s = Sinh(e)
+      i = Sub(one, mask)
+      f = Cast<to = 1>(i)
+      m = Mul(f, low)
+      u = Unsqueeze(m, last)
+      y = Add(s, u)
+    }}"""
+    model = parsed(text, table=normal(9, 8), one=np.array([1]), low=np.float32(-1e4),
+                   last=np.array([2]))
+    with pytest.raises(UserError) as error:
+        import_model(model.SerializeToString(), supported={*SUPPORTED, "Gather"})
+    assert [line.split(",")[1].split(";")[0] for line in error.value.lines[:-1]] == [" got Sinh"]
+    import_model(model.SerializeToString(), supported={*SUPPORTED, "Gather", "Sinh"})
+
+
 def test_unsupported_data_types_are_all_named() -> None:
     text = f"""{NEW} g (float16[2,4] x, double[2,4] z) => (float16[2,4] y, double[2,4] u) {{
       y = Relu(x)

@@ -14,11 +14,12 @@ from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.load import keep_real_inputs, read
 from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
 from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
+from jacquard.compiler.passes.device_part import DROPPED
 from jacquard.proto.lib.arch import Arch, load_arch, load_config
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.cli import data
 
-SUPPORTED = frozenset({*codelets(), "QuantizeLinear", "DequantizeLinear"})
+SUPPORTED = frozenset({*codelets(), *DROPPED})
 
 
 def parse(values: flags.FlagValues, command: str, argv: list[str]) -> None:
