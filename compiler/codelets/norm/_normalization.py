@@ -135,8 +135,8 @@ def _shifted(left: int) -> dict[str, int]:
 def lower_normalization(op: Op, low: Lowering, centred: bool) -> None:
     """Emits the layer. UserError where a row does not fit VMEM."""
     low.begin_layer(op, macs=0)
-    for _ in _Normalization(op, low, centred).run():
-        pass
+    layer = _Normalization(op, low, centred)
+    low.produce(op, layer.run(), layer.cycles_per_row)
 
 
 class _Normalization:
@@ -242,6 +242,15 @@ class _Normalization:
         if params is not None:
             self.low.param.free(params)
         self.places.free()
+
+    @property
+    def cycles_per_row(self) -> float:
+        """Of VECTOR: a pass takes two cycles a vector where both its sources lie in VMEM."""
+        passes = 7 if self.centred else 4  # sum, centre, squares, factor; squares, factor
+        passes += 1 if self.beta is None else 2
+        passes += 0 if self.narrow is None else 1
+        once = 13.0  # the statistics
+        return passes * self.rows.tiles + once
 
     def _load_operand(self, row: int, most_rows: int | None = None) -> Chunk:
         """Takes room for a block's operand, and loads it if it is not to come in chunks."""

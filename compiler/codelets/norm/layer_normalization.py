@@ -52,4 +52,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("LayerNormalization", parse, lower, reference, cases, view="last")
+CODELET = Codelet("LayerNormalization", parse, lower, reference, cases, view="last", streams=True)

@@ -46,4 +46,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last")
+CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last", streams=True)
