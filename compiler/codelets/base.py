@@ -173,6 +173,7 @@ class Case:
       inputs: name -> shape of the activations.
       constants: name -> float weights (quantized per channel along axis 0 where `weights` names
         them; float32 as they are otherwise) or integer parameters.
+      order: of the node's operands, where inputs do not all stand before constants.
       unsigned: activations are uint8 where nothing else is said.
       input_dtype, output_dtype: int8, uint8, int16 or uint16; 16 bits are symmetric.
       mask: float32, added to the first input directly in front of the operator; not quantized.

@@ -32,7 +32,7 @@ def model_of(op: str, case: Case) -> onnx.ModelProto:
     """The QDQ model: Q, DQ per input, the operator (and a Relu), Q, DQ per output."""
     outputs = [f"y{i}" for i in range(case.outputs)]
     reals = [f"r{i}" for i in range(case.outputs)]
-    names = list(case.inputs) + list(case.constants)
+    names = list(case.order) or [*case.inputs, *case.constants]
     node = helper.make_node(op, names, reals, name=f"{op}_{case.name}", **case.attributes)
     tail = [
         helper.make_node("Relu" if case.relu else "Identity", [r], [y], name=f"{y}_act")

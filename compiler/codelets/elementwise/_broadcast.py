@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Activation, Node, Operand, QuantizedConstant
+from jacquard.compiler.codelets.base import Activation, Constant, Node, Operand, QuantizedConstant
 from jacquard.compiler.graph.ir import Grid, QTensor
 from jacquard.compiler.tile import pointwise
-from jacquard.compiler.tile.lowering import Lowering, dtype_of
+from jacquard.compiler.tile.lowering import Lowering, Stored, dtype_of
 from jacquard.proto.lib.errors import UserError
 
 
-def operand_tensor(node: Node, operand: Operand, shape: tuple[int, ...]) -> QTensor:
+def result_shape(node: Node, *operands: Operand) -> tuple[int, ...]:
+    """What the operands broadcast to. UserError if they do not."""
+    shapes = []
+    for operand in operands:
+        if isinstance(operand, Activation):
+            shapes.append(operand.tensor.shape)
+        elif isinstance(operand, QuantizedConstant):
+            shapes.append(operand.q.shape)
+        elif isinstance(operand, Constant):
+            shapes.append(operand.value.shape)
+        else:
+            raise UserError(f"{node.place}: must have all its operands; correct the model")
+    try:
+        return tuple(int(n) for n in np.broadcast_shapes(*shapes))
+    except ValueError:
+        raise UserError(
+            f"{node.place}: shapes must broadcast, got {' and '.join(map(str, shapes))}; "
+            "correct the model"
+        ) from None
+
+
+def operand_tensor(node: Node, operand: Operand) -> QTensor:
     """An operand as a tensor: activations are, quantized constants become one with data."""
     if isinstance(operand, Activation):
         return operand.tensor
@@ -28,45 +51,103 @@ def operand_tensor(node: Node, operand: Operand, shape: tuple[int, ...]) -> QTen
             f"{node.place}: a constant operand must have 8 or 16 bits, got {operand.q.dtype}; "
             "requantize it"
         )
-    del shape
     grid = Grid(float(operand.scale), int(operand.zero), str(operand.q.dtype))
     return QTensor(operand.name, tuple(operand.q.shape), grid, operand.q)
 
 
-def broadcast_operand(low: Lowering, tensor: QTensor, out: QTensor) -> pointwise.Operand:
-    """The operand of a pointwise layer; lanes and ranks are broadcast here, positions there.
+def integer_constant(name: str, values: np.ndarray) -> QTensor:
+    """Integers of the compiler's own as an operand, int32."""
+    return QTensor(name, values.shape, Grid(1.0, 0, "int32"), values.astype(np.int32))
 
-    A constant is expanded where its channels are 1 or its rank differs. UserError for activations
-    that would need it.
+
+def broadcast(
+    low: Lowering, tensors: Sequence[QTensor], out: QTensor
+) -> tuple[list[pointwise.Operand], Stored]:
+    """The operands of a pointwise layer and its output, all as rows x columns x channels.
+
+    Of tensors whose features are last the dimensions in front may be broadcast in any way that two
+    groups of adjoining ones describe. Constants are expanded where that is not enough. UserError
+    for activations that would need it.
     """
-    shape = (1,) * (len(out.shape) - len(tensor.shape)) + tensor.shape
-    ready = dataclasses.replace(tensor, shape=shape, features_last=out.features_last)
-    view, wanted = ready.view, out.view
-    fits = view.channels == wanted.channels and all(
-        n in (1, m)
-        for n, m in ((view.height, wanted.height), (view.width, wanted.width))
-    )
-    # Several dimensions share `width` below rank 4: only all of them or none may be broadcast.
-    if not out.image:
-        fits = fits and (view.width == 1 or shape[:-1] == out.shape[:-1])
+    place = low.stored(out.name)
+    if out.image:
+        return [_image(low, tensor, out) for tensor in tensors], place
+    lead = out.shape[:-1]
+    shapes = [_padded(tensor.shape, out.shape) for tensor in tensors]
+    # Splits that all activations fit, those with the fewest constants to expand first.
+    fitting = []
+    for split in range(len(lead) + 1):
+        misfits = [t for t, s in zip(tensors, shapes, strict=True) if not _splits(s, lead, split)]
+        if all(tensor.data is not None for tensor in misfits):
+            fitting.append((len(misfits), split))
+    if not fitting:
+        raise UserError(
+            f"tensor {out.name}: its operands must be broadcast along adjoining dimensions, got "
+            f"{' and '.join(str(t.shape) for t in tensors)}; expand one of them in the model"
+        )
+    _, split = min(fitting)
+    found = []
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        if tensor.data is not None and not _splits(shape, lead, split):
+            shape = (*lead, shape[-1])
+        found.append(_rows(low, tensor, shape, split, out))
+    return found, _grouped(place, lead, split)
+
+
+def _padded(shape: tuple[int, ...], target: tuple[int, ...]) -> tuple[int, ...]:
+    return (1,) * (len(target) - len(shape)) + shape
+
+
+def _splits(shape: tuple[int, ...], lead: tuple[int, ...], split: int) -> bool:
+    """Whether a shape has each of two groups of the leading dimensions whole or not at all."""
+    groups = ((shape[:split], lead[:split]), (shape[split:-1], lead[split:]))
+    return all(math.prod(part) in (1, math.prod(whole)) for part, whole in groups)
+
+
+def _grouped(place: Stored, lead: tuple[int, ...], split: int) -> Stored:
+    """A dense row of positions as `split` dimensions of rows and the others of columns."""
+    height, width = math.prod(lead[:split]), math.prod(lead[split:])
+    row = width * place.position_bytes
+    return dataclasses.replace(place, height=height, width=width, row_bytes=row)
+
+
+def _rows(
+    low: Lowering, tensor: QTensor, shape: tuple[int, ...], split: int, out: QTensor
+) -> pointwise.Operand:
+    """An operand of features last; shape: of the output's rank, constants expanded to it."""
+    across = shape[-1] == 1 and out.shape[-1] > 1
+    if tensor.data is None:
+        place = low.stored(tensor.name)
+        return pointwise.Operand(_grouped(place, shape[:-1], split), dtype_of(tensor), across)
+    channels = min(low.arch.rows, out.shape[-1]) if across else shape[-1]
+    full = (*shape[:-1], channels)
+    place = _constant(low, tensor, full, features_last=True)
+    return pointwise.Operand(_grouped(place, shape[:-1], split), dtype_of(tensor))
+
+
+def _image(low: Lowering, tensor: QTensor, out: QTensor) -> pointwise.Operand:
+    shape, wanted = _padded(tensor.shape, out.shape), out.view
+    across = shape[:2] == (1, 1) and wanted.channels > 1
+    fits = across or shape[:2] == out.shape[:2]
     if tensor.data is not None:
-        data = tensor.data.reshape(shape)
-        if not fits:
-            channels_only = out.image and shape[2:] == (1, 1)
-            target = (1, out.shape[1], 1, 1) if channels_only else out.shape
-            data = np.broadcast_to(data, target)
-        data = np.ascontiguousarray(data)
-        full = dataclasses.replace(ready, shape=tuple(data.shape), data=data)
-        return pointwise.Operand(low.constant_tensor(data, full), dtype_of(tensor))
-    if not fits:
+        lanes = (1, min(low.arch.rows, wanted.channels)) if across else out.shape[:2]
+        return pointwise.Operand(_constant(low, tensor, (*lanes, *shape[2:]), False),
+                                 dtype_of(tensor))
+    same_bytes = tensor.image or (math.prod(shape) == 1)
+    if not (fits and same_bytes):
         raise UserError(
-            f"tensor {tensor.name}: an activation must have the result's channels to be broadcast, "
-            f"got {tensor.shape} against {out.shape}; expand it in the model"
+            f"tensor {tensor.name}: an activation must have the result's channels, or one for all, "
+            f"to be broadcast, got {tensor.shape} against {out.shape}; expand or reshape it in the "
+            "model"
         )
-    place = low.stored(tensor.name)
-    if ready.view != tensor.view:
-        raise UserError(
-            f"tensor {tensor.name}: an activation must have the result's rank to be broadcast, got "
-            f"{tensor.shape} against {out.shape}; reshape it in the model"
-        )
-    return pointwise.Operand(place, dtype_of(tensor))
+    return pointwise.Operand(low.stored(tensor.name), dtype_of(tensor), across)
+
+
+def _constant(
+    low: Lowering, tensor: QTensor, shape: tuple[int, ...], features_last: bool
+) -> Stored:
+    """A constant broadcast to a shape and packed."""
+    assert tensor.data is not None
+    data = np.ascontiguousarray(np.broadcast_to(tensor.data, shape))
+    full = dataclasses.replace(tensor, shape=shape, data=data, features_last=features_last)
+    return low.constant_tensor(data, full)

@@ -21,7 +21,7 @@ from jacquard.compiler.codelets.base import (
     bounds,
     clamped,
 )
-from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
+from jacquard.compiler.codelets.elementwise._broadcast import broadcast
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -201,8 +201,8 @@ def lower_passes(op: Op, low: Lowering, made: Passes) -> None:
         if p.fields.get("table") else p
         for p in made.passes
     ]
-    emit_passes(low, op.name, {X: broadcast_operand(low, x, y)}, made.temporaries, passes,
-                low.stored(op.outputs[0]), dtype_of(y))
+    (operand,), out = broadcast(low, [x], y)
+    emit_passes(low, op.name, {X: operand}, made.temporaries, passes, out, dtype_of(y))
 
 
 def grid_cases(

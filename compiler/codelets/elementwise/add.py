@@ -14,45 +14,32 @@ from jacquard.compiler.codelets.base import (
     Constant,
     Node,
     Parsed,
-    QuantizedConstant,
 )
-from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand, operand_tensor
+from jacquard.compiler.codelets.elementwise._broadcast import (
+    broadcast,
+    integer_constant,
+    operand_tensor,
+    result_shape,
+)
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
-from jacquard.compiler.graph.ir import Grid, Op, QTensor
+from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.pointwise import emit_pointwise
 from jacquard.proto import npu_isa as isa
-from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import OFFSET_STEP, quantize_offset, requantization_scale
 
 
 def parse(node: Node) -> Parsed:
     """Constants in float are offsets: the output's scale decides their grid, at lowering."""
     operands = [node.operand(0), node.operand(1)]
-    shapes = []
-    for operand in operands:
-        if isinstance(operand, Activation):
-            shapes.append(operand.tensor.shape)
-        elif isinstance(operand, QuantizedConstant):
-            shapes.append(operand.q.shape)
-        elif isinstance(operand, Constant):
-            shapes.append(operand.value.shape)
-        else:
-            raise UserError(f"{node.place}: must have two operands; correct the model")
-    try:
-        shape = tuple(int(n) for n in np.broadcast_shapes(*shapes))
-    except ValueError:
-        raise UserError(
-            f"{node.place}: shapes must broadcast, got {shapes[0]} and {shapes[1]}; "
-            "correct the model"
-        ) from None
+    shape = result_shape(node, *operands)
     if not isinstance(operands[0], Activation):
         operands.reverse()
     first, second = operands
     assert isinstance(first, Activation)
     if isinstance(second, Constant):
         return Parsed((first.tensor,), {"offset": second.value.astype(np.float64)}, (shape,))
-    tensors = (first.tensor, operand_tensor(node, second, shape))
+    tensors = (first.tensor, operand_tensor(node, second))
     return Parsed(tensors, {"plain": True}, (shape,))
 
 
@@ -60,10 +47,8 @@ def lower(op: Op, low: Lowering) -> None:
     low.begin_layer(op, macs=0)
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     if "offset" in op.attrs:
-        steps = quantize_offset(op.attrs["offset"], y.grid.scale)
-        shape = (1,) * (len(y.shape) - steps.ndim) + steps.shape
-        other = QTensor(f"{op.name}.offset", shape, Grid(1.0, 0, "int32"),
-                        steps.reshape(shape).astype(np.int32))
+        other = integer_constant(f"{op.name}.offset",
+                                 quantize_offset(op.attrs["offset"], y.grid.scale))
         second = OFFSET_STEP
     else:
         other = low.tensor(op.inputs[1])
@@ -75,8 +60,7 @@ def lower(op: Op, low: Lowering) -> None:
         "imm2": -other.grid.zero_point, "mult2": -mult2 if op.attrs.get("negate") else mult2,
         "dst_dtype": int(dtype_of(y)),
     }
-    emit_pointwise(low, op.name, [broadcast_operand(low, x, y), broadcast_operand(low, other, y)],
-                   low.stored(op.outputs[0]), fields)
+    emit_pointwise(low, op.name, *broadcast(low, [x, other], y), fields)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

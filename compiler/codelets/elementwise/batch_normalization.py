@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
-from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
+from jacquard.compiler.codelets.elementwise._broadcast import broadcast, integer_constant
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
-from jacquard.compiler.graph.ir import Grid, Op, QTensor
+from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.pointwise import emit_pointwise
 from jacquard.proto import npu_isa as isa
@@ -54,15 +54,13 @@ def lower(op: Op, low: Lowering) -> None:
     signed = np.array(mult[:-1], np.int64) * np.sign(gain).astype(np.int64)
     steps = quantize_offset(op.attrs["offset"], y.grid.scale)
     shape = (1, -1) + (1,) * (len(y.shape) - 2)
-    steps = steps.reshape(shape).astype(np.int32)
-    offset = QTensor(f"{op.name}.offset", steps.shape, Grid(1.0, 0, "int32"), steps)
+    offset = integer_constant(f"{op.name}.offset", steps.reshape(shape))
     params = low.load_params(np.zeros(gain.size, np.int64), signed.astype(np.int32))
     fields = output_fields(op, y.grid, shift) | {
         "op": int(isa.VectorOp.SADD), "scale": int(isa.ScaleMode.PER_LANE),
         "imm1": -x.grid.zero_point, "mult2": mult[-1], "dst_dtype": int(dtype_of(y)),
     }
-    emit_pointwise(low, op.name, [broadcast_operand(low, x, y), broadcast_operand(low, offset, y)],
-                   low.stored(op.outputs[0]), fields, params)
+    emit_pointwise(low, op.name, *broadcast(low, [x, offset], y), fields, params)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
-from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
+from jacquard.compiler.codelets.elementwise._broadcast import broadcast
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -32,7 +32,7 @@ def lower(op: Op, low: Lowering) -> None:
         "op": int(isa.VectorOp.LEAKY), "imm1": -x.grid.zero_point, "mult1": positive,
         "mult2": -negative if alpha < 0 else negative, "dst_dtype": int(dtype_of(y)),
     }
-    emit_pointwise(low, op.name, [broadcast_operand(low, x, y)], low.stored(op.outputs[0]), fields)
+    emit_pointwise(low, op.name, *broadcast(low, [x], y), fields)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
-from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
+from jacquard.compiler.codelets.elementwise._broadcast import broadcast, integer_constant
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
 from jacquard.compiler.codelets.elementwise.add import parse as parse_add
-from jacquard.compiler.graph.ir import Grid, Op, QTensor
+from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.pointwise import emit_pointwise
 from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import requantization_scale
 
 
@@ -26,6 +27,11 @@ def parse(node: Node) -> Parsed:
     if "offset" in found.attrs:
         return Parsed(found.inputs, {"gain": found.attrs["offset"]}, found.shapes)
     return Parsed(found.inputs, {}, found.shapes)
+
+
+def _magnitude(grid: Grid) -> int:
+    """Of the grid's integers, the zero point taken out."""
+    return max(grid.hi - grid.zero_point, grid.zero_point - grid.lo)
 
 
 def lower(op: Op, low: Lowering) -> None:
@@ -37,9 +43,7 @@ def lower(op: Op, low: Lowering) -> None:
         factors = np.asarray(requantization_scale([scale], y.grid.scale))
         mult, shift = factors_to_multipliers(op, factors.reshape(-1).tolist())
         signed = np.array(mult, np.int64).reshape(gain.shape) * np.sign(gain).astype(np.int64)
-        shape = (1,) * (len(y.shape) - gain.ndim) + gain.shape
-        other = QTensor(f"{op.name}.gain", shape, Grid(1.0, 0, "int32"),
-                        signed.reshape(shape).astype(np.int32))
+        other = integer_constant(f"{op.name}.gain", signed)
         mult1 = 1
     else:
         other = low.tensor(op.inputs[1])
@@ -47,12 +51,17 @@ def lower(op: Op, low: Lowering) -> None:
         (mult1,), shift = factors_to_multipliers(
             op, [float(requantization_scale([scale], y.grid.scale))]
         )
+        largest = _magnitude(x.grid) * _magnitude(other.grid) * mult1
+        if largest >= 2**63:
+            raise UserError(
+                f"node {op.name} ({op.kind}): operands must fit 32 bits together, got products of "
+                f"up to {_magnitude(x.grid) * _magnitude(other.grid)}; quantize one to 8 bits"
+            )
     fields = output_fields(op, y.grid, shift) | {
         "op": int(isa.VectorOp.MUL), "imm1": -x.grid.zero_point, "mult1": mult1,
         "imm2": -other.grid.zero_point, "dst_dtype": int(dtype_of(y)),
     }
-    emit_pointwise(low, op.name, [broadcast_operand(low, x, y), broadcast_operand(low, other, y)],
-                   low.stored(op.outputs[0]), fields)
+    emit_pointwise(low, op.name, *broadcast(low, [x, other], y), fields)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jacquard.compiler.codelets.base import Array, Case, Codelet
-from jacquard.compiler.codelets.elementwise._broadcast import broadcast_operand
+from jacquard.compiler.codelets.elementwise._broadcast import broadcast
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -18,7 +18,7 @@ def lower(op: Op, low: Lowering) -> None:
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     fields, mult = rescale(op, x.grid, y.grid)
     fields |= {"op": int(isa.VectorOp.MOVE), "mult1": mult, "dst_dtype": int(dtype_of(y))}
-    emit_pointwise(low, op.name, [broadcast_operand(low, x, y)], low.stored(op.outputs[0]), fields)
+    emit_pointwise(low, op.name, *broadcast(low, [x], y), fields)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -130,14 +130,15 @@ def pow_(node: Node, inputs: list[Operand | None]) -> list[Operand]:
 
 
 def neg(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    """The integers' sign turns; exact."""
+    """The integers' sign turns; exact. A clamp in front is applied on the operand's own grid."""
     x = inputs[0]
     assert x is not None and not isinstance(x, Pending)
     if not isinstance(x, Value):
         return [-x]
+    if not (np.isinf(x.lo) and np.isinf(x.hi)):
+        x = Value((single(x, node.place),))
     terms = tuple(replace(term, q=-term.q, bits=0) for term in x.terms)
-    offset: AnyArray | None = None if x.offset is None else np.asarray(-x.offset)
-    return [Value(terms, offset, -x.hi, -x.lo)]
+    return [Value(terms, None if x.offset is None else np.asarray(-x.offset))]
 
 
 def abs_(node: Node, inputs: list[Operand | None]) -> list[Operand]:
