@@ -26,6 +26,7 @@ def npu_vector_bench(config, suffix = "", vopts = []):
         srcs = [
             "npu_vector_test.cc",
             "vector_bench.h",
+            "vector_cases.h",
             "vector_model.cc",
             "vector_model.h",
             "vector_random.h",

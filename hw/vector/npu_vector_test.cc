@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "vector_bench.h"
+#include "vector_cases.h"
 #include "vector_model.h"
 #include "vector_random.h"
 
@@ -195,6 +196,47 @@ void cycle_counts() {
   expect_cycles("transposition of eight blocks", bench, {turn}, 8 * kL + kL + kFill, 8 * kL);
 }
 
+// Every operation on its hand-made cases: the RTL, and the model that the random programs trust.
+void operations() {
+  int number = 0;
+  for (const OperationCases& cases : kOperationCases) {
+    const uint32_t op = static_cast<uint32_t>(cases.op);
+    if (op != static_cast<uint32_t>(number++)) throw Failure{"an operation without a case"};
+    Bench bench(1);
+    VectorInstr v;
+    v.op = op;
+    v.src1 = {4, 4, 0, {}};
+    v.src2 = {4, 4, 16 * kL, {}};
+    v.dst = {4, 4, 32 * kL, {}};
+    if (cases.op == VectorOp::kSadd || cases.op == VectorOp::kLeaky)
+      v.scale = 1, v.mult1 = 3, v.mult2 = -2, v.shift = 1;
+    if (cases.op == VectorOp::kTranspose) {
+      v.n[0] = kL;
+      v.src2 = {};
+      v.dst.stride[0] = 4 * kL;
+    }
+    for (int l = 0; l < kL; ++l) {
+      bench.memory.store(4, 4 * l, 4, cases.lanes[l % 4].src1);
+      bench.memory.store(4, 16 * kL + 4 * l, 4, cases.lanes[l % 4].src2);
+      bench.memory.store(4, 32 * kL + 4 * l, 4, 77);
+    }
+    Memories model = bench.memory;
+    run(v, model);
+    bench.run({v}, 0);
+    for (int l = 0; l < kL; ++l) {
+      const int32_t expected = cases.lanes[l % 4].result;
+      for (const Memories* m : {&std::as_const(model), &std::as_const(bench.memory)})
+        if (m->load(4, 32 * kL + 4 * l, 4) != expected)
+          throw Failure{std::string(m == &model ? "model" : "RTL") + ", operation " +
+                        std::to_string(op) + ", lane " + std::to_string(l) + ": got " +
+                        std::to_string(m->load(4, 32 * kL + 4 * l, 4)) + ", expected " +
+                        std::to_string(expected)};
+    }
+  }
+  if (number != kOperations) throw Failure{"an operation without a case"};
+  std::printf("%d operations as worked out by hand\n", number);
+}
+
 // halt_i: nothing more is read, and the engine comes to rest.
 void halting() {
   Bench bench(2);
@@ -275,6 +317,7 @@ int main_body(int argc, char** argv) {
       std::printf("  error code %u: %llu times\n", code, static_cast<unsigned long long>(count));
     if (programs >= 100 && totals.codes.size() != 3)
       throw Failure{"the random programs must meet each of VECTOR's three errors"};
+    operations();
     cycle_counts();
     halting();
   } catch (const Failure& f) {

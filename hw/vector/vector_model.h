@@ -12,6 +12,8 @@
 
 namespace jacquard {
 
+inline constexpr int kOperations = static_cast<int>(VectorOp::kNorm) + 1;  // the last one's number
+
 struct Iterator {
   uint32_t buffer = 0, dtype = 0, base = 0;
   std::array<int32_t, 4> stride{};

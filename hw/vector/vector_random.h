@@ -130,7 +130,7 @@ class Generator {
 
   VectorInstr attempt() {
     VectorInstr v;
-    v.op = below(26);
+    v.op = below(kOperations);
     const bool special = v.op >= 20 && v.op < 24;
     for (auto& count : v.n) count = 1 + below(one_in(3) ? 6 : 3);
     if (one_in(10)) v.n[below(4)] = 1 + below(150);
