@@ -162,6 +162,8 @@ def matmul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     step = np.asarray(a_scale * b_scale)
     if step.ndim and a.q.ndim == 1:
         step = step[..., 0, :]
+    if step.ndim:  # B may have fewer dimensions than A
+        step = step.reshape((1,) * (acc.ndim - step.ndim) + step.shape)
     return [Value((Term(acc, step, bits=ACCUMULATOR),))]
 
 

@@ -7,8 +7,8 @@ from onnx import numpy_helper, parser
 
 from jacquard.proto.lib.errors import UserError
 from jacquard.sim.reference.against_ort import compare, nonlinear_distances, run_onnxruntime
-from jacquard.sim.reference.interpreter import run_reference
-from jacquard.sim.reference.value import AnyArray
+from jacquard.sim.reference.interpreter import run_reference, steps
+from jacquard.sim.reference.value import AnyArray, Value
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 RNG = np.random.default_rng(5)
@@ -126,6 +126,13 @@ def test_exact_operator(name: str) -> None:
         assert all(d.largest < 0.501 for d in pending.values())
     else:
         assert result.compared > 0 and result.accepted
+
+
+def test_a_bias_of_columns_is_added_to_the_sums() -> None:
+    """Of four dimensions by a matrix: one term, so that acc + bias goes under one multiplier."""
+    model = model_of(EXACT["matmul_bias"])
+    found = [step.results[0] for step in steps(model, inputs_of(model)) if step.node.op == "Add"]
+    assert isinstance(found[0], Value) and len(found[0].terms) == 1
 
 
 @pytest.mark.parametrize("name", SOFTMAX)
