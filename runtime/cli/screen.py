@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +17,8 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.runtime.device.base import Progress
 
-_console = rich.console.Console()
+# A file or a pipe has no width to fit into: figures there are whole.
+_console = rich.console.Console(width=None if sys.stdout.isatty() else 140)
 _errors = rich.console.Console(stderr=True)
 
 
@@ -87,7 +89,7 @@ def print_layers(report: report_pb2.Report) -> None:
     table = rich.table.Table(
         box=rich.box.SIMPLE_HEAD, title=f"{report.model} on {report.config} ({report.backend})"
     )
-    table.add_column("layer", no_wrap=True, max_width=40)
+    table.add_column("layer", overflow="ellipsis", max_width=40)  # gives way before the figures
     table.add_column("op", no_wrap=True)
     for name in ("cycles", "floor", "MACs", "array", "read", "written"):
         table.add_column(name, justify="right", no_wrap=True)
