@@ -30,7 +30,7 @@ class DevicePart:
         self.tensors: dict[str, QTensor] = {}
         self.ops: list[Op] = []
         self._masks = Masks(host)
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()
 
     def operator(
         self, proto: onnx.NodeProto, name: str, attributes: Mapping[str, Any],
@@ -58,8 +58,8 @@ class DevicePart:
             return {proto.output[0]: self._plain(proto, name, attributes, operands, value)}
         if codelet is None:
             raise UserError(
-                f"{place}: operator is not supported by the compiler here; a Where must be a mask "
-                "in front of Softmax: a constant of at most -1e4 and the quantized logits"
+                f"{place}: operator is not supported by the compiler here; only a mask in front of "
+                "Softmax may be: a choice between the quantized logits and at most -1e4"
             )
         assert codelet.parse is not None, proto.op_type
         resolved, nodes = self._operands(codelet, proto, name, operands)
@@ -182,7 +182,7 @@ class DevicePart:
         tensor = QTensor(output, value.shape, grid)
         if value.tensor is not None:
             nodes = value.nodes or (name,)
-            op = Op(nodes[-1], "QuantizeLinear", (value.tensor.name,), (output,), {},
+            op = Op(self._unused(nodes[-1]), "QuantizeLinear", (value.tensor.name,), (output,), {},
                     value.lo, value.hi, nodes)
         else:
             parsed = _parsed(value)
@@ -191,16 +191,24 @@ class DevicePart:
                 self.tensors.setdefault(operand.name, operand)
                 if operand.name in parsed.limits:
                     self.host.bind_index(operand, parsed.limits[operand.name])
-                elif operand.data is None and operand.grid.dtype == "int32":
-                    self.host.bind_mask(operand)
             attrs = dict(parsed.attrs)
             if len(parsed.shapes) > 1:
                 attrs["output_index"] = value.index
-            op = Op(value.node.name, value.node.op, tuple(t.name for t in parsed.inputs), (output,),
-                    attrs, value.lo, value.hi, value.nodes)
+            op = Op(self._unused(value.node.name), value.node.op,
+                    tuple(t.name for t in parsed.inputs), (output,), attrs, value.lo, value.hi,
+                    value.nodes)
         self.tensors[output] = tensor
         self.ops.append(op)
         return tensor
+
+    def _unused(self, name: str) -> str:
+        """A name for an op: the node's; numbered where its result is quantized more than once."""
+        found, count = name, 1
+        while found in self._names:
+            count += 1
+            found = f"{name}.{count}"
+        self._names.add(found)
+        return found
 
 
 def _parsed(value: Real) -> base.Parsed:
@@ -235,7 +243,8 @@ def _not_real(place: str, value: object) -> str:
     if isinstance(value, base.Host):
         return (
             f"{place}: must not mix activations with what the host computes, got {value.name}, "
-            "made of inputs that nothing quantizes; quantize those inputs"
+            "made of inputs that nothing quantizes; quantize those inputs, or let them mask the "
+            "logits in front of a Softmax"
         )
     what = "integers"
     if isinstance(value, FloatInput):

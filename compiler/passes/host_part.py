@@ -121,12 +121,10 @@ class HostBuilder:
         known = self._bounds.get(tensor.name)
         self._bounds[tensor.name] = Bound("index", min(limit, known.limit) if known else limit)
 
-    def mask(self, host: base.Host) -> QTensor:
-        """A float mask as the device reads it; bound by `bind_mask`."""
+    def bind_mask(self, host: base.Host) -> QTensor:
+        """A float mask as the device reads it."""
+        self._bounds[host.name] = Bound("mask")
         return QTensor(host.name, host.shape, Grid(1.0, 0, "int32"))
-
-    def bind_mask(self, tensor: QTensor) -> None:
-        self._bounds[tensor.name] = Bound("mask")
 
     def finish(self, needed: Iterable[str]) -> HostPart | None:
         """The part in front of the device; `needed`: those bound inputs that ops still read."""

@@ -151,7 +151,8 @@ class _Importer:
             )
         if str(zero.dtype) not in DTYPES:
             raise UserError(
-                f"{place}: activations must be {', '.join(DTYPES)}, got {zero.dtype}; requantize them"
+                f"{place}: activations must be {', '.join(DTYPES)}, got {zero.dtype}; requantize "
+                "them"
             )
         real = float(np.float32(scale.reshape(-1)[0]))
         return Grid(real, int(zero.reshape(-1)[0]), str(zero.dtype))

@@ -48,8 +48,8 @@ class Masks:
             if not (low.value <= LEAST_MASK).all():
                 continue
             if isinstance(condition, base.Constant):
-                values = (low.value, 0.0) if index == 0 else (0.0, low.value)
-                mask = base.Constant(np.where(condition.value.astype(bool), *values))
+                chosen = condition.value.astype(bool)
+                mask = base.Constant(np.where(chosen if index == 0 else ~chosen, low.value, 0.0))
                 return self._beside(name, branches[1 - index], mask)
             if isinstance(condition, base.Host) and _logits(branches[1 - index]) is not None:
                 made = self._host.choice(name, condition, low.value, low_first=index == 0)
@@ -80,7 +80,7 @@ class Masks:
         """The device's form of the mask in front of node `name`; None where it hides nothing."""
         mask = masked.mask
         if isinstance(mask, base.Host):
-            return self._host.mask(mask)
+            return self._host.bind_mask(mask)
         values = np.atleast_1d(mask.value)
         hidden = values <= LEAST_MASK
         bad = ~hidden & (values != 0)
