@@ -50,6 +50,11 @@ class Session:
         self._last: Run | None = None
 
     @property
+    def input_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each input that `run` wants; those of the model that nothing reads are not here."""
+        return dict(self._inputs.shapes)
+
+    @property
     def last(self) -> Run:
         """The most recent run. Raises UserError before the first."""
         if self._last is None:

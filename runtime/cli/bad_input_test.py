@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -291,6 +292,13 @@ def test_dump_after_prints_the_pass(tmp_path, capsys):
     argv = ["compile", f"--model={path}", f"--output={tmp_path}/m.npu", "--dump-after=import"]
     assert guarded(main.main, argv) == 0
     assert "# after import" in capsys.readouterr().out
+
+
+def test_an_input_that_nothing_reads_does_not_matter(tmp_path):
+    unread = onnx.load_from_string(GOOD)
+    unread.graph.input.append(helper.make_tensor_value_info("ids", TensorProto.INT64, (1, 4)))
+    (tmp_path / "m.onnx").write_bytes(unread.SerializeToString())
+    assert guarded(main.main, ["run", f"--model={tmp_path}/m.onnx"]) == 0
 
 
 def test_a_good_model_runs(tmp_path, capsys):

@@ -95,7 +95,8 @@ def main(argv: list[str]) -> int:
     session = Session(program, device, arch)
     try:
         with screen.RunProgress(program, values["backend"].value) as progress:
-            outputs = session.run(inputs, keep_layers=True, progress=progress)
+            read = {name: inputs[name] for name in session.input_shapes if name in inputs}
+            outputs = session.run(read, keep_layers=True, progress=progress)
     except DeviceError as error:
         if values["report"].value:
             failed = report_pb2.Report(
