@@ -1,7 +1,6 @@
 """Tables for VECTOR's table stage: a real function of int16 as 256 lines (docs/nonlinear.md).
 
-A table function is an instruction that brings its operand to int16 (`TableStage`) and looks it up in
-the same pass.
+A table function is one instruction: it brings its operand to int16 and looks it up (`TableStage`).
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def extreme_codelet(name: str, vector_op: isa.VectorOp, pick: Callable[..., Arra
             )
         bound = None
         if constants:
-            bound = float(functools.reduce(pick, [np.float32(x.value.item()) for x in constants]))
+            numbers = [x.value.reshape(()).astype(np.float32) for x in constants]
+            bound = float(functools.reduce(pick, numbers))
             if math.isnan(bound):
                 raise UserError(f"{node.place}: a constant must be a number, got NaN; correct it")
         grids = {tensor.grid for tensor in tensors}

@@ -79,6 +79,15 @@ def cases() -> Sequence[Case]:
         Case("matrix", {"a": (3, 40), "b": (1, 40)}),
         Case("constant", {"a": (3, 18)},
              constants={"b": random.normal(size=18).astype(np.float32)}),
+        Case("lanes", {"a": (3, 7, 20), "b": (3, 7, 1)}),
+        Case("outer", {"a": (3, 1, 18), "b": (1, 5, 18)}),
+        Case("image_lanes", {"a": shape, "b": (1, 1, 5, 6)}, unsigned=True),
+        Case("number", {"a": shape, "b": (1, 1, 1, 1)}),
+        Case("wide", {"a": (1, 9, 40), "b": (1, 9, 40)}, input_dtype="int16",
+             output_dtype="int16"),
+        Case("wide_offset", {"a": (1, 9, 40)}, input_dtype="int16", output_dtype="uint16",
+             constants={"b": random.normal(size=(1, 9, 40)).astype(np.float32)}),
+        Case("narrowing", {"a": (4, 9, 10), "b": (4, 1, 10)}, input_dtype="uint16", relu=True),
         Case("large", {"a": (1, 32, 40, 41), "b": (1, 32, 40, 41)}),
     ]
 

@@ -34,6 +34,9 @@ def cases() -> Sequence[Case]:
     return [
         Case("relu6", {"x": (1, 5, 6, 7)}, constants=between(0.0, 1.5)),
         Case("both", {"x": (3, 21)}, constants=between(-0.7, 0.9), unsigned=True),
+        Case("wide", {"x": (3, 21)}, constants=between(-0.7, 0.9), input_dtype="int16",
+             output_dtype="int16"),
+        Case("narrowing", {"x": (3, 21)}, constants=between(-0.7, 0.9), input_dtype="int16"),
     ]
 
 

@@ -22,7 +22,9 @@ def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
 
 
 def cases() -> Sequence[Case]:
-    return [Case("image", {"x": (1, 5, 6, 7)}), Case("matrix", {"x": (3, 21)})]
+    return [Case("image", {"x": (1, 5, 6, 7)}), Case("matrix", {"x": (3, 21)}),
+            Case("wide", {"x": (3, 21)}, input_dtype="int16", output_dtype="int16"),
+            Case("widening", {"x": (3, 21)}, output_dtype="uint16")]
 
 
 CODELET = Codelet("Relu", None, None, reference, cases, clamp)

@@ -33,6 +33,8 @@ def cases() -> Sequence[Case]:
     shape = (1, 20, 5, 6)
     return [
         Case("same", {"a": shape, "b": shape}),
+        Case("wide", {"a": (2, 9, 40), "b": (1, 9, 1)}, input_dtype="int16",
+             output_dtype="int16"),
         Case("constant", {"a": (3, 18)}, constants={"b": np.arange(18, dtype=np.float32) / 9}),
     ]
 

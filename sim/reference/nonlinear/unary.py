@@ -18,7 +18,6 @@ from jacquard.sim.reference.nonlinear.rows import product
 from jacquard.sim.reference.nonlinear.table import interpolated, stepped
 from jacquard.sim.reference.pending import Pending, Target
 from jacquard.sim.reference.value import (
-    AnyArray,
     Operand,
     Term,
     Value,
