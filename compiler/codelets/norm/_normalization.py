@@ -36,6 +36,7 @@ INVERSE_ROOT = interpolated(
 
 _S16, _S32 = isa.Dtype.S16, isa.Dtype.S32
 _IMM = int(isa.ScaleMode.IMM)
+OPERANDS = ("x0", "x1")  # take turns
 STATISTICS = ("sum", "weight", "root", "first", "square")  # of a row, reused as it goes on
 
 
@@ -156,7 +157,7 @@ class _Normalization:
         self.steps = Steps.of(n, 8 * self.x.element_bytes, centred)
         self.epsilon = self.steps.epsilon(n, scale, op.attrs["epsilon"])
         self._affine(op, y.grid)
-        self.places = Places(low)
+        self.places, self.operand = Places(low), OPERANDS[0]
         self._plan()
 
     def _affine(self, op: Op, y: Grid) -> None:
@@ -222,7 +223,7 @@ class _Normalization:
 
     def run(self) -> Iterator[int]:
         """Emits block after block; yields the rows whose stores are emitted. Between blocks only
-        constants and the next block's operand stay in VMEM."""
+        constants and operands stay in VMEM."""
         params = None
         if self.group == self.rows.tiles:
             params = self._load_gains(0, self.group)
@@ -230,6 +231,7 @@ class _Normalization:
             self.places.take({"beta": self.rows.bytes_of(_S32, self.chunk_tiles, 1)})
             if self.whole:
                 self._load_beta(0, self.rows.tiles)
+        self._take_operands()
         following: Chunk | None = None
         row = 0
         while row < self.x.width:
@@ -243,6 +245,18 @@ class _Normalization:
             self.low.param.free(params)
         self.places.free()
 
+    def _take_operands(self) -> None:
+        """Room of its own for operands, so that they need not wait for stores."""
+        while True:
+            size = self._operand_bytes(self.block, self.chunk_tiles)
+            try:
+                self.places.take({name: size for name in OPERANDS[: 2 if self.whole else 1]})
+                return
+            except NoRoom:
+                if self.block == 1:
+                    raise
+            self.block //= 2
+
     @property
     def cycles_per_row(self) -> float:
         """Of VECTOR: a pass takes two cycles a vector where both its sources lie in VMEM."""
@@ -253,13 +267,11 @@ class _Normalization:
         return passes * self.rows.tiles + once
 
     def _load_operand(self, row: int, most_rows: int | None = None) -> Chunk:
-        """Takes room for a block's operand, and loads it if it is not to come in chunks."""
+        """The block from `row`; its operand is loaded if it does not come in chunks."""
         rows = min(most_rows or self.block, self.x.width - row)
         block = self.rows.chunk(0, self.rows.tiles, row, rows)
-        name = f"x{row}"
-        self.places.take({name: self._operand_bytes(rows, self.chunk_tiles)})
         if self.whole or not self.centred:
-            self.rows.load(self.x, block, self.places[name])
+            self.rows.load(self.x, block, self.places[self.operand])
         return block
 
     def _make_room(self, block: Chunk) -> Chunk:
@@ -271,40 +283,29 @@ class _Normalization:
             except NoRoom:
                 if block.rows == 1:
                     raise
-            self.places.free(f"x{block.row}")
             block = self._load_operand(block.row, block.rows // 2)
 
     def _block(self, block: Chunk, end: int, params: Piece | None) -> Chunk | None:
-        """One block; the next one's operand is loaded when this one's has been read."""
+        """One block; returns the next one if it is being loaded. That starts early, so that it does
+        not wait for stores: VECTOR's reads leave them no port."""
         chunks = self.rows.chunks(self.chunk_tiles, block.row, block.rows)
-        following = None
+        x, following = self._operand(block), None
+        if self.whole and end < self.x.width:
+            self.operand = OPERANDS[1 - OPERANDS.index(self.operand)]
+            following = self._load_operand(end)
         if self.centred:
-            self._centre(block, chunks)
-            self.places.free(f"x{block.row}")
-            following = self._prefetch(end)
-        self._factors(block)
+            self._centre(block, chunks, x)
+        self._factors(block, x)
         if self.centred:
             self._scale(block, self._block_of("d", _S32, block))
         for chunk in chunks:
             if not self.centred:
-                self._scale(chunk, self._operand(block).from_tile(chunk.first))
-                if chunk is chunks[-1]:
-                    self.places.free(f"x{block.row}")
-                    following = self._prefetch(end)
+                self._scale(chunk, x.from_tile(chunk.first))
             self._results(chunk, params)
         return following
 
-    def _prefetch(self, row: int) -> Chunk | None:
-        """Starts to load the block from `row`, where there is one and room for it."""
-        if row < self.x.width and self.whole:
-            try:
-                return self._load_operand(row)
-            except NoRoom:
-                pass
-        return None
-
     def _operand(self, block: Chunk) -> Vectors:
-        return self._block_of(f"x{block.row}", self.dtype, block)
+        return self._block_of(self.operand, self.dtype, block)
 
     def _load_gains(self, first: int, tiles: int) -> Piece:
         piece = self.low.param.take(tiles)
@@ -326,9 +327,9 @@ class _Normalization:
     def _row(self, name: str, dtype: isa.Dtype = _S32) -> Vectors:
         return self.rows.per_row(self.places[name], dtype)
 
-    def _centre(self, block: Chunk, chunks: list[Chunk]) -> None:
+    def _centre(self, block: Chunk, chunks: list[Chunk], x: Vectors) -> None:
         """A, then d in its place: x N 2^up - A 2^up, with one SADD."""
-        x, d = self._operand(block), self._block_of("d", _S32, block)
+        d = self._block_of("d", _S32, block)
         add = {"op": int(isa.VectorOp.MOVE), "imm1": -self.zero}
         for chunk in chunks:
             if not self.whole:
@@ -345,14 +346,14 @@ class _Normalization:
                 self.rows.load(self.x, chunk, x.base)
             self.rows.each(chunk, fields, d.from_tile(chunk.first), x, self._row("sum"))
 
-    def _factors(self, block: Chunk) -> None:
+    def _factors(self, block: Chunk, x: Vectors) -> None:
         """F of each row in "root", from the sum of its squares."""
         steps, row, once = self.steps, self._row, self.rows.once
         square = {"op": int(isa.VectorOp.MUL), "reduce": int(isa.ReduceOp.SUM)}
         if self.centred:
             squared, shift = self._block_of("d", _S32, block), -steps.k
         else:  # d = x 2^b is never stored
-            squared, shift = self._operand(block), 2 * steps.b - steps.k
+            squared, shift = x, 2 * steps.b - steps.k
             square |= {"imm1": -self.zero, "imm2": -self.zero}
         self.rows.reduce(block, square | _shifted(shift), row("sum"), squared, squared)
         rows, variance = block.rows, row("sum")
