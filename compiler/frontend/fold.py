@@ -4,6 +4,7 @@ Both torch exporters and the opset-9 style build masks, shapes and even weights 
 ConstantOfShape and arithmetic; no such node is left for the compiler.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,24 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
             without_weights(model), strict_mode=True, data_prop=True
         )
     except shape_inference.InferenceError as error:
-        detail = " ".join(str(error).split())
         raise UserError(
-            f"model: shapes must agree along the graph, got: {detail}; correct the model"
+            f"model: shapes must agree along the graph, got: {_cause(str(error))}; correct the "
+            "model, or the inputs' sizes: a sequence may not have more positions than the model"
         ) from error
     for field in ("input", "output", "value_info"):
         del getattr(model.graph, field)[:]
         getattr(model.graph, field).extend(getattr(inferred.graph, field))
     return model
+
+
+def _cause(message: str) -> str:
+    """onnx names every node behind a contradiction too; the first ones are its cause."""
+    told = " ".join(message.split())
+    causes = [
+        place.strip() for place in re.split(r"(?=\(op_type:)", told)[1:]
+        if "instead is null" not in place
+    ]
+    return "; ".join(causes) or told
 
 
 def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:

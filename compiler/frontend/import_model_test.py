@@ -228,6 +228,26 @@ def test_contradicting_shapes() -> None:
         import_model(parsed(text).SerializeToString())
 
 
+def test_a_sequence_longer_than_the_models_positions() -> None:
+    text = f"""{NEW} g (int64[1,S] ids) => (float[1,S,8] y) {{
+      e = Gather(table, ids)
+      shape = Shape(ids)
+      length = Gather<axis = 0>(shape, one)
+      p = Slice(positions, zero, length, one)
+      s = Add(e, p)
+      y = Mul(s, s)
+    }}"""
+    model = parsed(text, table=normal(9, 8), positions=normal(1, 16, 8), one=np.array([1]),
+                   zero=np.array([0]))
+    import_model(model.SerializeToString(), {"ids": [1, 16]})
+    with pytest.raises(UserError) as error:
+        import_model(model.SerializeToString(), {"ids": [1, 17]})
+    (line,) = error.value.lines
+    assert "node name: Add_4): [ShapeInferenceError] Incompatible dimensions; correct" in line
+    assert line.endswith("a sequence may not have more positions than the model")
+    assert "Mul_5" not in line
+
+
 def test_dynamic_shapes_without_a_size() -> None:
     text = f"{NEW} g (float[N,3,H,8] x) => (float[N,3,H,8] y) {{ y = Relu(x) }}"
     data = parsed(text).SerializeToString()
