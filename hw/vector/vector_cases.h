@@ -1,4 +1,4 @@
-// Each operation of VECTOR on numbers worked out by hand: what neither the model nor the RTL decides.
+// Each operation of VECTOR on numbers worked out by hand: neither the model nor the RTL decides.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct OperationCases {
 
 inline constexpr int32_t kLow = -2147483647 - 1, kHigh = 2147483647;
 
-// SADD: (3 a - 2 b) / 2 rounded half to even; LEAKY: a * 3 / 2, or a * -2 / 2 where negative. SELECT
+// SADD: (3 a - 2 b) / 2 rounded half to even; LEAKY: 3 a / 2, or -2 a / 2 where negative; SELECT
 // leaves 77 where src2 is 0. TRANSPOSE: of equal rows, whose first column is their first element.
 inline constexpr OperationCases kOperationCases[] = {
     {VectorOp::kMove, {{5, 9, 5}, {-5, 0, -5}, {kLow, 1, kLow}, {kHigh, 1, kHigh}}},

@@ -1,4 +1,4 @@
-"""Operations on integers: arithmetic, logic, comparison, conversion, reduction, movement, look-up."""
+"""Operations on integers: arithmetic, logic, comparison, conversion, reduction, movement."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _wrapped(x: Int64) -> Int64:
 
 def _binary(
     name: str, group: str, op: isa.VectorOp, exact: Real, kinds: tuple[isa.Dtype, ...], domain: str,
-    **fields: int,
+    **fields: Any,
 ) -> Operation:  # fmt: skip
     """Of two tensors; kinds: the types of both and of the result."""
 
@@ -55,12 +55,12 @@ def _binary(
         return s.vector(op, kinds[2], s.given(kinds[0]), s.given(kinds[1]), **fields)
 
     types = f"{type_name(kinds[0])}, {type_name(kinds[1])} -> {type_name(kinds[2])}"
-    return Operation(name, group, types, domain, emit, lambda: pairs(*kinds[:2], seed=op), exact)
+    return Operation(name, group, types, domain, emit, lambda: pairs(kinds[0], kinds[1], op), exact)
 
 
 def _unary(
     name: str, group: str, op: isa.VectorOp, exact: Real, source: isa.Dtype, result: isa.Dtype,
-    domain: str, **fields: int,
+    domain: str, **fields: Any,
 ) -> Operation:  # fmt: skip
     def emit(s: Sequence) -> Tensor:
         return s.vector(op, result, s.given(source, vectors_of(source)), **fields)
@@ -87,10 +87,10 @@ def _arithmetic() -> list[Operation]:
                         dst_stride0=0, dst_stride1=4 * s.arch.lanes)
 
     def per_block(x: Float64Array) -> Float64Array:
-        return x.reshape(x.shape[0], VECTORS // 16, 16, -1).sum(axis=2)
+        return np.asarray(x.reshape(x.shape[0], VECTORS // 16, 16, -1).sum(axis=2))
 
     arithmetic = "arithmetic"
-    a16, b16 = "int16, int16", "int16"
+    a16 = "int16, int16"
     return [
         _binary("add", arithmetic, _OP.ADD, clipped(_S32, np.add), three, _ALL32),
         _binary("add of two scales", arithmetic, _OP.SADD,
@@ -113,7 +113,7 @@ def _arithmetic() -> list[Operation]:
         _unary("relu", arithmetic, _OP.RELU, clipped(_S32, lambda a: np.maximum(a, 0)), _S32, _S32,
                _EACH32),
         _unary("leaky relu, scaled", arithmetic, _OP.LEAKY,
-               clipped(_S8, lambda a: np.where(a < 0, 0.0037, 0.37) * a), _S16, _S8, "all of " + b16,
+               clipped(_S8, lambda a: np.where(a < 0, 0.0037, 0.37) * a), _S16, _S8, "all of int16",
                mult1=int(up), mult2=int(down), shift=leak),
     ]
 
@@ -140,13 +140,17 @@ def _logic() -> list[Operation]:
         _unary("move", logic, _OP.MOVE, clipped(_S32, lambda a: a), _S32, _S32, _EACH32),
         Operation("conditional move", logic, "int32, int32, int8 -> int32", _ALL32, select,
                   lambda: (*pairs(_S32, _S32, 1), sample(_S8, 2, VECTORS)),
-                  clipped(_S32, lambda kept, a, condition: np.where(condition != 0, a, kept))),
+                  clipped(_S32, _chosen)),
         _unary("exponent, even", logic, _OP.EXPONENT,
                whole(lambda a: np.where(a > 0, np.log2(np.maximum(a, 1)) // 2 * 2, 0)), _S32, _S32,
                _EACH32),
         _unary("normalize", logic, _OP.NORM,
                whole(lambda a: np.where(a > 0, _normal(np.maximum(a, 1)), 0)), _S32, _S32, _EACH32),
     ]
+
+
+def _chosen(kept: Float64Array, a: Float64Array, condition: Float64Array) -> Float64Array:
+    return np.asarray(np.where(condition != 0, a, kept), np.float64)
 
 
 def _normal(a: Int64) -> Float64Array:
@@ -168,7 +172,8 @@ def _comparison() -> list[Operation]:
 
 # Types of four bits are an 8-bit element within bounds: storage has no nibbles.
 _CASTS: dict[str, tuple[isa.Dtype, int, int]] = {
-    "int4": (_S8, -8, 7), "uint4": (_D.U8, 0, 15), "int8": (_S8, -128, 127), "uint8": (_D.U8, 0, 255),
+    "int4": (_S8, -8, 7), "uint4": (_D.U8, 0, 15),
+    "int8": (_S8, -128, 127), "uint8": (_D.U8, 0, 255),
     "int16": (_S16, -(2**15), 2**15 - 1), "uint16": (_D.U16, 0, 2**16 - 1),
     "int32": (_S32, -(2**31), 2**31 - 1),
 }  # fmt: skip
@@ -181,7 +186,7 @@ def _cast(name: str) -> Operation:
 
     def emit(s: Sequence) -> Tensor:
         result = s.tensor(dtype, len(_CASTS) * vectors)
-        fields = {"clamp": 1, "lo": lo, "hi": hi} if name.endswith("4") else {}
+        fields: dict[str, Any] = {"clamp": 1, "lo": lo, "hi": hi} if name.endswith("4") else {}
         for number, (source, _, _) in enumerate(_CASTS.values()):
             base = result.base + number * vectors * s.arch.lanes * result.element_bytes
             s.vector(_OP.MOVE, Tensor(dtype, base, vectors), s.given(source, vectors), **fields)
@@ -243,10 +248,10 @@ def _reductions() -> list[Operation]:
             return (sample(_S32, seed),)
 
         rows += [
-            Operation(f"{name} along loops", "reduction", "int32 -> int32", "16 numbers; " + _EACH32,
-                      loops, samples, clipped(_S32, of_loops)),
-            Operation(f"{name} across lanes", "reduction", "int32 -> int32", _EACH32, lanes, samples,
-                      clipped(_S32, of_lanes)),
+            Operation(f"{name} along loops", "reduction", "int32 -> int32",
+                      "16 numbers; " + _EACH32, loops, samples, clipped(_S32, of_loops)),
+            Operation(f"{name} across lanes", "reduction", "int32 -> int32", _EACH32, lanes,
+                      samples, clipped(_S32, of_lanes)),
         ]  # fmt: skip
     return rows
 
@@ -255,7 +260,7 @@ def _movement() -> list[Operation]:
     def transpose(s: Sequence) -> Tensor:
         lanes = s.arch.lanes
         blocks_of = VECTORS // lanes
-        strides = {f"{w}_stride1": 2 * lanes * lanes for w in ("src1", "dst")}
+        strides: dict[str, Any] = {f"{w}_stride1": 2 * lanes * lanes for w in ("src1", "dst")}
         return s.vector(_OP.TRANSPOSE, _S16, s.given(_S16), n0=lanes, n1=blocks_of, **strides)
 
     def turned(x: Float64Array) -> Float64Array:

@@ -19,7 +19,7 @@ def catalogue() -> list[Operation]:
 
 
 def row(operation: Operation) -> dict[str, Any]:
-    """What the page says of it. Errors in output steps (0.5 is the best a rounded result can do)."""
+    """What the page says of it. Errors in output steps: 0.5 is the best of a rounded result."""
     sequence, result = operation.sequence()
     samples = operation.samples()
     found = sequence.runner(result).run(samples)

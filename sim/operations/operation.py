@@ -26,8 +26,8 @@ class Operation:
       emit: adds instructions to a sequence; returns the result.
       samples: the operands, each int64 `[tiles, vectors, lanes]`, in the order of the sequence's
         `given`.
-      exact: samples to float64 in output steps with the zero point in, clipped to the output's type,
-        not rounded; `[tiles, vectors of the result, lanes]`, NaN where it has no value.
+      exact: samples to float64 in output steps with the zero point in, clipped to the output's
+        type, not rounded; `[tiles, vectors of the result, lanes]`, NaN where it has no value.
     """
 
     name: str
@@ -91,7 +91,8 @@ def spread(dtype: isa.Dtype, count: int, rng: np.random.Generator) -> Int64:
     """Numbers of every magnitude: uniform ones, half of them shifted right at random."""
     lo, hi = limits(dtype)
     values = rng.integers(lo, hi + 1, count)
-    return values >> (rng.integers(0, 8 * DTYPES[dtype].itemsize, count) * rng.integers(0, 2, count))
+    right = rng.integers(0, 8 * DTYPES[dtype].itemsize, count)
+    return values >> (right * rng.integers(0, 2, count))
 
 
 def sample(dtype: isa.Dtype, seed: int, vectors: int = VECTORS) -> Int64:

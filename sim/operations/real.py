@@ -1,4 +1,4 @@
-"""Operations that stand for a real function, on a grid for each type: transcendental and division."""
+"""Operations that stand for a real function, on a grid for each type; and division."""
 
 from __future__ import annotations
 

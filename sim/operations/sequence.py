@@ -1,13 +1,14 @@
 """VECTOR instructions on arrays in VMEM, one after another, and their execution by sim/func.
 
-An operation of the machine is a `Sequence`: what the compiler would emit for a tile, without the LOADs
-and STOREs around it. It is made once and run on as many tiles as there are samples.
+An operation of the machine is a `Sequence`: what the compiler would emit for a tile, without the
+LOADs and STOREs around it. It is made once and run on as many tiles as there are samples.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence as Many
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from jacquard.sim.reference.nonlinear.table import Table
 
 Int64 = npt.NDArray[np.int64]
 
-DTYPES = {
+DTYPES: dict[isa.Dtype, np.dtype[Any]] = {
     isa.Dtype.S8: np.dtype(np.int8),
     isa.Dtype.U8: np.dtype(np.uint8),
     isa.Dtype.S16: np.dtype(np.int16),
@@ -31,7 +32,7 @@ VECTORS = 64  # of a tile: ten int32 tensors fit edge16's VMEM
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """Vectors one behind the other in VMEM: element (v, lane) at base + (v * lanes + lane) * size."""
+    """Vectors one behind the other in VMEM: element (v, lane) at base + (v lanes + lane) size."""
 
     dtype: isa.Dtype
     base: int
@@ -124,7 +125,7 @@ class Runner:
             self._fill(isa.Buffer.PARAM, 0, parameter_bytes(sequence.parameters))
 
     def run(self, inputs: Many[npt.NDArray[np.generic]]) -> Int64:
-        """Arrays `[tiles, vectors, lanes]` whose values fit their tensors' types, to the result's."""
+        """Arrays `[tiles, vectors, lanes]`, whose values their tensors hold, to the result's."""
         tiles = []
         for number in range(inputs[0].shape[0]):
             for tensor, values in zip(self._inputs, inputs, strict=True):
@@ -147,7 +148,7 @@ class Runner:
 
 
 def stored(tensor: Tensor, tile: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    """Numbers `[vectors, lanes]` as they lie in memory. ValueError if the type does not hold them."""
+    """Numbers `[vectors, lanes]` as they lie in memory. ValueError if the type is too narrow."""
     cast = tile.astype(DTYPES[tensor.dtype])
     if not np.array_equal(cast, tile) or tile.shape[0] != tensor.vectors:
         raise ValueError(f"input: must be {tensor.vectors} vectors of {tensor.dtype.name}")

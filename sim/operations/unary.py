@@ -1,11 +1,13 @@
-"""Sequences of real functions of one tensor, and of the quotient of two: docs/nonlinear.md in VECTOR's instructions."""
+"""docs/nonlinear.md in VECTOR's instructions: functions of one tensor, the quotient of two."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.fixed_point import Float64Array, quantize_multipliers
@@ -35,18 +37,14 @@ class Grid:
     def hi(self) -> int:
         return int(np.iinfo(DTYPES[self.dtype]).max)
 
-    def every(self) -> Float64Array:
-        """All values of the type, ascending."""
-        return np.arange(self.lo, self.hi + 1)
-
-    def real(self, q: Float64Array) -> Float64Array:
+    def real(self, q: npt.ArrayLike) -> Float64Array:
         return (np.asarray(q, np.float64) - self.zero) * self.scale
 
     def steps(self, y: Float64Array) -> Float64Array:
         """y in steps of the grid, not rounded; what the type cannot hold is clipped, NaN stays."""
         return np.clip(y / self.scale + self.zero, self.lo, self.hi)
 
-    def fields(self) -> dict[str, int]:
+    def fields(self) -> dict[str, Any]:
         """Of the instruction that writes a result: zero point and clamp."""
         if self.dtype in (_D.U16, _D.S32):  # bounds are 16-bit fields: the store saturates
             return {"zero_point": self.zero}
@@ -60,7 +58,7 @@ def factors(*scales: float) -> tuple[list[int], int]:
 
 
 def by_table(s: Sequence, q: Tensor, x: Grid, function: Function, y: Grid) -> Tensor:
-    """One pass: the whole function in a table over the input's grid or over the function's reach."""
+    """One pass: the function in a table over the input's grid or over the function's reach."""
     middle = _MIDDLE.get(x.dtype, 0)
 
     def on_grid(real: Float64Array) -> Float64Array:
@@ -69,13 +67,13 @@ def by_table(s: Sequence, q: Tensor, x: Grid, function: Function, y: Grid) -> Te
         return np.where(np.isnan(steps), y.lo, steps)
 
     if q.element_bytes == 1:
-        stored = np.arange(-128.0, 128.0) + middle
-        return s.vector(_OP.SHL, y.dtype, q, imm1=-middle, imm2=8, table=stepped(on_grid(x.real(stored))))
+        entries = stepped(on_grid(x.real(np.arange(-128.0, 128.0) + middle)))
+        return s.vector(_OP.SHL, y.dtype, q, imm1=-middle, imm2=8, table=entries)
     bits = 0 if y.hi - y.lo > 255 else 7
     if x.scale * 2**15 > function.reach:
         (m,), shift = factors(x.scale * 2**15 / function.reach)
         step, zero = function.reach / 2**15, 0
-        moved = {"imm1": -x.zero, "mult1": m, "shift": shift}
+        moved: dict[str, Any] = {"imm1": -x.zero, "mult1": m, "shift": shift}
     else:
         step, zero, moved = x.scale, x.zero - middle, {"imm1": -middle}
     table = interpolated(lambda t: on_grid(step * (t - zero)), y.lo, y.hi, bits)
@@ -84,7 +82,8 @@ def by_table(s: Sequence, q: Tensor, x: Grid, function: Function, y: Grid) -> Te
 
 def mantissa(s: Sequence, x: Tensor, table: Table, zero: int = 0) -> Tensor:
     """T = table(rshift(NORM(x), 14) - 32768), int16."""
-    return s.vector(_OP.NORM, _D.S16, x, imm1=-zero, mult1=1, shift=14, zero_point=-32768, table=table)
+    fields = {"mult1": 1, "shift": 14, "zero_point": -32768}
+    return s.vector(_OP.NORM, _D.S16, x, None, table, imm1=-zero, **fields)
 
 
 def square_root(s: Sequence, q: Tensor, x: Grid, y: Grid) -> Tensor:
