@@ -188,8 +188,7 @@ class _Emission:
                 self._first_fetch(item)
                 start += 1
             else:
-                for chunk in list(self._weight_chunks(item, start))[:1]:
-                    self._weight(start, chunk)
+                self._weights_ahead(item, start)
             residual = self._load_residual(item) if item.last else None
             first, end = self.fetches[item.fetch][2:]
             if item.fetch + 1 < len(self.fetches):
@@ -297,6 +296,21 @@ class _Emission:
             base = piece.base * self.arch.wbuf_row_bytes
             self.low.emit(self.problem.weight.load(output, first, end, ky, ky_end, base))
         return self.weights[key]
+
+    def _weights_ahead(self, item: _Item, start: int) -> None:
+        """Weights in front of the next fetch, which may wait for the inputs before these.
+
+        Where a fetch serves one item, that is all of the item's weights, within a quarter of WBUF.
+        """
+        chunks = [(o, c) for o in range(start, item.outputs[1])
+                  for c in self._weight_chunks(item, o)]
+        first = 1
+        if not self.plan.keep_inputs and self.problem.activation.taps_y == 1:
+            rows = sum(c[1] - c[0] for _, c in chunks) * self.problem.activation.taps_x
+            if rows * self.arch.rows <= self.arch.wbuf_rows // 4:
+                first = len(chunks)
+        for output, chunk in chunks[:first]:
+            self._weight(output, chunk)
 
     def _take_weights(self, rows: int) -> Piece:
         """WBUF rows: one after another in the layer's own piece where weights are kept."""
