@@ -27,9 +27,16 @@ def test_every_layer_equals_the_integer_reference():
 
 
 def test_outputs_are_near_onnxruntime():
-    """Rounding differences add up over layers; the top class must not change."""
+    """Rounding differences add up over layers; the top class must not change.
+
+    The noise of a small output beside a large one (a pooled vector) is that of one sample.
+    """
     assert REPORT["top1_match"] is True
-    assert REPORT["sqnr_db"] >= REPORT["sqnr_db_onnxruntime"] - 0.5
+    assert REPORT["outputs"]
+    largest = max(output["elements"] for output in REPORT["outputs"])
+    for output in REPORT["outputs"]:
+        margin = 0.5 if output["elements"] == largest else 1.5
+        assert output["sqnr_db"] >= output["sqnr_db_onnxruntime"] - margin, output["name"]
 
 
 def test_macs_of_layers_add_up():
