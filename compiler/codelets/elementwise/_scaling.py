@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from jacquard.compiler.codelets.base import bounds
 from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.proto import npu_isa as isa
@@ -9,12 +12,20 @@ from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import quantize_multipliers, requantization_scale
 
 
-def factors_to_multipliers(op: Op, factors: list[float]) -> tuple[list[int], int]:
-    """Integer multipliers under one shift; the op's name goes into the message."""
+T = TypeVar("T")
+
+
+def named(op: Op, compute: Callable[[], T]) -> T:
+    """What `compute` gives; the op's name goes into the message of its UserError."""
     try:
-        mult, shift = quantize_multipliers(factors)
+        return compute()
     except UserError as error:
         raise UserError(f"node {op.name} ({op.kind}): {line}" for line in error.lines) from error
+
+
+def factors_to_multipliers(op: Op, factors: list[float]) -> tuple[list[int], int]:
+    """Integer multipliers under one shift."""
+    mult, shift = named(op, lambda: quantize_multipliers(factors))
     return [int(m) for m in mult], shift
 
 

@@ -21,7 +21,11 @@ from jacquard.compiler.codelets.elementwise._broadcast import (
     operand_tensor,
     result_shape,
 )
-from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
+from jacquard.compiler.codelets.elementwise._scaling import (
+    factors_to_multipliers,
+    named,
+    output_fields,
+)
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.pointwise import emit_pointwise
@@ -47,18 +51,18 @@ def lower(op: Op, low: Lowering) -> None:
     low.begin_layer(op, macs=0)
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     if "offset" in op.attrs:
-        other = integer_constant(f"{op.name}.offset",
-                                 quantize_offset(op.attrs["offset"], y.grid.scale))
+        steps = named(op, lambda: quantize_offset(op.attrs["offset"], y.grid.scale))
+        other = integer_constant(f"{op.name}.offset", steps)
         second = OFFSET_STEP
     else:
         other = low.tensor(op.inputs[1])
         second = float(requantization_scale([other.grid.scale], y.grid.scale))
     first = float(requantization_scale([x.grid.scale], y.grid.scale))
-    (mult1, mult2), shift = factors_to_multipliers(op, [first, second])
+    mults, shift = factors_to_multipliers(op, [first, second])
+    mult1, mult2 = (m * s for m, s in zip(mults, op.attrs.get("signs", (1, 1)), strict=True))
     fields = output_fields(op, y.grid, shift) | {
         "op": int(isa.VectorOp.SADD), "imm1": -x.grid.zero_point, "mult1": mult1,
-        "imm2": -other.grid.zero_point, "mult2": -mult2 if op.attrs.get("negate") else mult2,
-        "dst_dtype": int(dtype_of(y)),
+        "imm2": -other.grid.zero_point, "mult2": mult2, "dst_dtype": int(dtype_of(y)),
     }
     emit_pointwise(low, op.name, *broadcast(low, [x, other], y), fields)
 

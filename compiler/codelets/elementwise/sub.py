@@ -9,24 +9,22 @@ import numpy as np
 from jacquard.compiler.codelets.base import Activation, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise import add
 from jacquard.compiler.graph.ir import Op
-from jacquard.proto.lib.errors import UserError
 
 
 def parse(node: Node) -> Parsed:
-    if not isinstance(node.operand(0), Activation):
-        raise UserError(
-            f"{node.place}: its first operand must be an activation, got a constant; "
-            "use Mul by -1 and Add"
-        )
+    """A constant in front is the second operand of the sum, as Add has it; signs tell."""
+    mirrored = not isinstance(node.operand(0), Activation)
     found = add.parse(node)
-    if "offset" in found.attrs:
-        return Parsed(found.inputs, {"offset": -found.attrs["offset"]}, found.shapes)
-    return Parsed(found.inputs, {"negate": True}, found.shapes)
+    attrs = dict(found.attrs, signs=(-1, 1) if mirrored else (1, -1))
+    attrs.pop("plain", None)
+    return Parsed(found.inputs, attrs, found.shapes)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
     """Real differences, broadcast."""
-    return [inputs[0] + op.attrs["offset"] if "offset" in op.attrs else inputs[0] - inputs[1]]
+    first, second = op.attrs["signs"]
+    other = op.attrs["offset"] if "offset" in op.attrs else inputs[1]
+    return [first * inputs[0] + second * other]
 
 
 def cases() -> Sequence[Case]:
@@ -35,6 +33,8 @@ def cases() -> Sequence[Case]:
         Case("same", {"a": shape, "b": shape}),
         Case("wide", {"a": (2, 9, 40), "b": (1, 9, 1)}, input_dtype="int16",
              output_dtype="int16"),
+        Case("from_constant", {"a": (3, 18)}, order=("b", "a"),
+             constants={"b": np.array(1.0, np.float32)}),
         Case("constant", {"a": (3, 18)}, constants={"b": np.arange(18, dtype=np.float32) / 9}),
     ]
 
