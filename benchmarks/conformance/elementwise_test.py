@@ -1,4 +1,4 @@
-"""Elementwise operators together: choices by comparisons, constants on grids, clamps between nodes."""
+"""Elementwise operators together: comparisons and choices, constants on grids, clamps between."""
 
 from typing import Any
 
@@ -32,7 +32,9 @@ MODELS: dict[str, NodeList] = {
     ],
     "condition_of_columns": [("Equal", "z zero", "c", {}), ("Where", "c x y", "r", {})],
     "cast": [("Greater", "x y", "c", {}), ("Cast", "c", "r", {"to": 1})],
-    "gate": [("Greater", "x step", "c", {}), ("Cast", "c", "g", {"to": 1}), ("Mul", "y g", "r", {})],
+    "gate": [
+        ("Greater", "x step", "c", {}), ("Cast", "c", "g", {"to": 1}), ("Mul", "y g", "r", {}),
+    ],
     "table": [("Add", "x table", "r", {})],
     "product_of_table": [("Mul", "table x", "r", {})],
     "difference": [("Sub", "table y", "r", {})],
