@@ -1,4 +1,4 @@
-"""Operations on integers: arithmetic, logic, comparison, conversion, reduction, movement."""
+"""Operations on integers: arithmetic, logic, comparison, conversion."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.fixed_point import Float64Array, quantize_multipliers
 from jacquard.sim.operations.operation import (
+    ALL32,
+    EACH32,
     Operation,
-    every,
+    Real,
+    clipped,
     limits,
     pairs,
     sample,
@@ -19,21 +22,10 @@ from jacquard.sim.operations.operation import (
     vectors_of,
 )
 from jacquard.sim.operations.sequence import VECTORS, Int64, Sequence, Tensor
-from jacquard.sim.reference.nonlinear.table import Table
 
-_D, _OP, _R = isa.Dtype, isa.VectorOp, isa.ReduceOp
+_D, _OP = isa.Dtype, isa.VectorOp
 _S8, _S16, _S32 = _D.S8, _D.S16, _D.S32
-_ALL32 = "all of int32: corners with each other, random"
-_EACH32 = "all of int32: corners, random"
 _ALL16 = "all of int16: corners with each other, random"
-
-Real = Callable[..., Float64Array]
-
-
-def clipped(dtype: isa.Dtype, real: Real) -> Real:
-    """In float64 and held by the output's type."""
-    lo, hi = limits(dtype)
-    return lambda *inputs: np.clip(real(*(x.astype(np.float64) for x in inputs)), lo, hi)
 
 
 def whole(function: Callable[..., Any]) -> Real:
@@ -92,13 +84,13 @@ def _arithmetic() -> list[Operation]:
     arithmetic = "arithmetic"
     a16 = "int16, int16"
     return [
-        _binary("add", arithmetic, _OP.ADD, clipped(_S32, np.add), three, _ALL32),
+        _binary("add", arithmetic, _OP.ADD, clipped(_S32, np.add), three, ALL32),
         _binary("add of two scales", arithmetic, _OP.SADD,
                 clipped(_S8, lambda a, b: 0.71 * a + 0.043 * (b - 5) + 3), (_S8, _S8, _S8),
                 "all pairs", mult1=int(gain_a), mult2=int(gain_b), shift=shift, imm2=-5,
                 zero_point=3),
-        _binary("subtract", arithmetic, _OP.SUB, clipped(_S32, np.subtract), three, _ALL32),
-        _binary("multiply", arithmetic, _OP.MUL, clipped(_S32, np.multiply), three, _ALL32),
+        _binary("subtract", arithmetic, _OP.SUB, clipped(_S32, np.subtract), three, ALL32),
+        _binary("multiply", arithmetic, _OP.MUL, clipped(_S32, np.multiply), three, ALL32),
         _binary("multiply, scaled", arithmetic, _OP.MUL,
                 clipped(_S16, lambda a, b: a * b * 3.1e-5), narrow, _ALL16, mult1=int(half),
                 shift=half_shift),
@@ -108,10 +100,10 @@ def _arithmetic() -> list[Operation]:
         Operation("multiply-accumulate along a loop", arithmetic, f"{a16} -> int32",
                   "16 products a sum; " + _ALL16, dot, lambda: pairs(_S16, _S16, 9),
                   clipped(_S32, lambda a, b: per_block(a * b))),
-        _binary("minimum", arithmetic, _OP.MIN, clipped(_S32, np.minimum), three, _ALL32),
-        _binary("maximum", arithmetic, _OP.MAX, clipped(_S32, np.maximum), three, _ALL32),
+        _binary("minimum", arithmetic, _OP.MIN, clipped(_S32, np.minimum), three, ALL32),
+        _binary("maximum", arithmetic, _OP.MAX, clipped(_S32, np.maximum), three, ALL32),
         _unary("relu", arithmetic, _OP.RELU, clipped(_S32, lambda a: np.maximum(a, 0)), _S32, _S32,
-               _EACH32),
+               EACH32),
         _unary("leaky relu, scaled", arithmetic, _OP.LEAKY,
                clipped(_S8, lambda a: np.where(a < 0, 0.0037, 0.37) * a), _S16, _S8, "all of int16",
                mult1=int(up), mult2=int(down), shift=leak),
@@ -119,7 +111,7 @@ def _arithmetic() -> list[Operation]:
 
 
 def _logic() -> list[Operation]:
-    three, shifts = (_S32, _S32, _S32), "by the low 5 bits; " + _ALL32
+    three, shifts = (_S32, _S32, _S32), "by the low 5 bits; " + ALL32
 
     def select(s: Sequence) -> Tensor:
         kept, a, condition = s.given(_S32), s.given(_S32), s.given(_S8)
@@ -133,19 +125,19 @@ def _logic() -> list[Operation]:
                 lambda a, b: np.floor(a / 2.0 ** (b & 31)), three, shifts),
         _binary("shift right, logical", logic, _OP.SHRL,
                 whole(lambda a, b: _wrapped((a % 2**32) >> (b & 31))), three, shifts),
-        _binary("and", logic, _OP.AND, whole(np.bitwise_and), three, _ALL32),
-        _binary("or", logic, _OP.OR, whole(np.bitwise_or), three, _ALL32),
-        _binary("exclusive or", logic, _OP.XOR, whole(np.bitwise_xor), three, _ALL32),
-        _unary("not", logic, _OP.NOT, clipped(_S32, lambda a: -1.0 - a), _S32, _S32, _EACH32),
-        _unary("move", logic, _OP.MOVE, clipped(_S32, lambda a: a), _S32, _S32, _EACH32),
-        Operation("conditional move", logic, "int32, int32, int8 -> int32", _ALL32, select,
+        _binary("and", logic, _OP.AND, whole(np.bitwise_and), three, ALL32),
+        _binary("or", logic, _OP.OR, whole(np.bitwise_or), three, ALL32),
+        _binary("exclusive or", logic, _OP.XOR, whole(np.bitwise_xor), three, ALL32),
+        _unary("not", logic, _OP.NOT, clipped(_S32, lambda a: -1.0 - a), _S32, _S32, EACH32),
+        _unary("move", logic, _OP.MOVE, clipped(_S32, lambda a: a), _S32, _S32, EACH32),
+        Operation("conditional move", logic, "int32, int32, int8 -> int32", ALL32, select,
                   lambda: (*pairs(_S32, _S32, 1), sample(_S8, 2, VECTORS)),
                   clipped(_S32, _chosen)),
         _unary("exponent, even", logic, _OP.EXPONENT,
                whole(lambda a: np.where(a > 0, np.log2(np.maximum(a, 1)) // 2 * 2, 0)), _S32, _S32,
-               _EACH32),
+               EACH32),
         _unary("normalize", logic, _OP.NORM,
-               whole(lambda a: np.where(a > 0, _normal(np.maximum(a, 1)), 0)), _S32, _S32, _EACH32),
+               whole(lambda a: np.where(a > 0, _normal(np.maximum(a, 1)), 0)), _S32, _S32, EACH32),
     ]
 
 
@@ -165,7 +157,7 @@ def _comparison() -> list[Operation]:
         "greater or equal": (_OP.GE, np.greater_equal),
     }  # fmt: skip
     return [
-        _binary(name, "comparison", op, whole(function), (_S32, _S32, _S8), _ALL32)
+        _binary(name, "comparison", op, whole(function), (_S32, _S32, _S8), ALL32)
         for name, (op, function) in compare.items()
     ]
 
@@ -215,7 +207,7 @@ def _requantize() -> Operation:
         return s.vector(_OP.MOVE, _S8, s.given(_S32), scale=int(isa.ScaleMode.PER_LANE),
                         shift=shift, zero_point=-7)
 
-    return Operation("requantize", "conversion", "int32 -> int8", _EACH32, emit,
+    return Operation("requantize", "conversion", "int32 -> int8", EACH32, emit,
                      lambda: (sample(_S32, 5),),
                      clipped(_S8, lambda a: (a + biases) * scales - 7))  # fmt: skip
 
@@ -224,86 +216,6 @@ def _conversion() -> list[Operation]:
     return [*(_cast(name) for name in _CASTS), _requantize()]
 
 
-def _reductions() -> list[Operation]:
-    rows = []
-    for number, (name, combine) in enumerate(
-        (("sum", np.sum), ("maximum", np.max), ("minimum", np.min))
-    ):
-        def loops(s: Sequence, reduce: int = number) -> Tensor:
-            step = 4 * s.arch.lanes
-            return s.vector(_OP.MOVE, s.tensor(_S32, VECTORS // 16), s.given(_S32), n0=4, n1=4,
-                            n2=VECTORS // 16, reduce=reduce, reduce_loops=2, src1_stride0=step,
-                            src1_stride1=4 * step, src1_stride2=16 * step, dst_stride2=step)
-
-        def lanes(s: Sequence, reduce: int = number) -> Tensor:
-            return s.vector(_OP.MOVE, _S32, s.given(_S32), reduce=reduce, lane_reduce=1)
-
-        def of_loops(x: Float64Array, f: Any = combine) -> Float64Array:
-            return np.asarray(f(x.reshape(x.shape[0], VECTORS // 16, 16, -1), axis=2))
-
-        def of_lanes(x: Float64Array, f: Any = combine) -> Float64Array:
-            return np.broadcast_to(f(x, axis=-1, keepdims=True), x.shape)
-
-        def samples(seed: int = number) -> tuple[Int64, ...]:
-            return (sample(_S32, seed),)
-
-        rows += [
-            Operation(f"{name} along loops", "reduction", "int32 -> int32",
-                      "16 numbers; " + _EACH32, loops, samples, clipped(_S32, of_loops)),
-            Operation(f"{name} across lanes", "reduction", "int32 -> int32", _EACH32, lanes,
-                      samples, clipped(_S32, of_lanes)),
-        ]  # fmt: skip
-    return rows
-
-
-def _movement() -> list[Operation]:
-    def transpose(s: Sequence) -> Tensor:
-        lanes = s.arch.lanes
-        blocks_of = VECTORS // lanes
-        strides: dict[str, Any] = {f"{w}_stride1": 2 * lanes * lanes for w in ("src1", "dst")}
-        return s.vector(_OP.TRANSPOSE, _S16, s.given(_S16), n0=lanes, n1=blocks_of, **strides)
-
-    def turned(x: Float64Array) -> Float64Array:
-        lanes = x.shape[2]
-        square = x.reshape(x.shape[0], -1, lanes, lanes)
-        return square.swapaxes(2, 3).reshape(x.shape)
-
-    def permute(s: Sequence) -> Tensor:
-        # Vectors (i, j, k) of 4 x 4 x 4 to (k, j, 3 - i).
-        step = 2 * s.arch.lanes
-        source = s.given(_S16)
-        result = s.tensor(_S16)
-        return s.vector(_OP.MOVE, result, source, n0=4, n1=4, n2=4, src1_stride1=4 * step,
-                        src1_stride2=16 * step, dst_base=result.base + 3 * step,
-                        dst_stride0=16 * step, dst_stride1=4 * step, dst_stride2=-step)
-
-    def permuted(x: Float64Array) -> Float64Array:
-        cube = x.reshape(x.shape[0], 4, 4, 4, -1)
-        return cube[:, ::-1].transpose(0, 3, 2, 1, 4).reshape(x.shape)
-
-    table = Table(np.random.default_rng(1).integers(-(2**15), 2**15, 256).astype(np.int16),
-                  np.zeros(256, np.int16), 8)  # fmt: skip
-
-    def look_up(s: Sequence) -> Tensor:
-        return s.vector(_OP.SHL, _S16, s.given(_S8, vectors_of(_S8)), imm2=8, table=table)
-
-    def looked_up(x: Int64) -> Float64Array:
-        return table.base[x + 128].astype(np.float64)
-
-    def samples16() -> tuple[Int64, ...]:
-        return (sample(_S16, 3),)
-
-    moves = "permutation and look-up"
-    return [
-        Operation("transpose", moves, "int16 -> int16", "squares of lanes x lanes", transpose,
-                  samples16, clipped(_S16, turned)),
-        Operation("permute vectors", moves, "int16 -> int16", "three loops in another order, one "
-                  "backwards", permute, samples16, clipped(_S16, permuted)),
-        Operation("256-entry table look-up", moves, "int8 -> int16", "all of int8", look_up,
-                  lambda: (every(_S8),), looked_up),
-    ]  # fmt: skip
-
-
 def operations() -> list[Operation]:
     """In the order of the page."""
-    return [*_arithmetic(), *_logic(), *_comparison(), *_conversion(), *_reductions(), *_movement()]
+    return [*_arithmetic(), *_logic(), *_comparison(), *_conversion()]

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from jacquard.sim.operations import integers, real
+from jacquard.sim.operations import integers, movement, real
 from jacquard.sim.operations.operation import Operation
 from jacquard.sim.operations.sequence import describe
 
 
 def catalogue() -> list[Operation]:
     """Every operation of VECTOR, in groups, in the order of the page."""
-    found = [*integers.operations(), *real.operations()]
+    found = [*integers.operations(), *movement.operations(), *real.operations()]
     groups = list(dict.fromkeys(operation.group for operation in found))
     return sorted(found, key=lambda operation: groups.index(operation.group))
 

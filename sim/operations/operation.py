@@ -12,7 +12,11 @@ from jacquard.proto.lib.arch import Arch, load_config
 from jacquard.proto.lib.fixed_point import Float64Array
 from jacquard.sim.operations.sequence import DTYPES, VECTORS, Int64, Sequence, Tensor
 
+ALL32 = "all of int32: corners with each other, random"
+EACH32 = "all of int32: corners, random"
 CONFIG = "edge16"  # what they are measured on; results do not depend on the number of lanes
+
+Real = Callable[..., Float64Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +57,12 @@ def limits(dtype: isa.Dtype) -> tuple[int, int]:
     """Lowest and highest value."""
     info = np.iinfo(DTYPES[dtype])
     return int(info.min), int(info.max)
+
+
+def clipped(dtype: isa.Dtype, real: Real) -> Real:
+    """In float64 and held by the output's type."""
+    lo, hi = limits(dtype)
+    return lambda *inputs: np.clip(real(*(x.astype(np.float64) for x in inputs)), lo, hi)
 
 
 def blocks(values: Int64, vectors: int = VECTORS) -> Int64:
