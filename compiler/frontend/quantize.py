@@ -23,6 +23,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.operators.activation import QDQRemovableActivation
+from onnxruntime.quantization.operators.qdq_base_operator import QDQOperatorBase
 from onnxruntime.quantization.registry import QDQRegistry
 
 from jacquard.compiler.frontend.fold import infer_shapes
@@ -40,6 +41,11 @@ QUANTIZED_OPERATORS = (
     "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "Flatten", "Gemm",
     "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu",
     "Reshape", "Resize", "Slice", "Split", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+)
+# Functions, whose constants stay as they are: an exponent or a bound is no data.
+FUNCTIONS = (
+    "Abs", "Div", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Log", "Max", "Min", "Neg", "Pow",
+    "Reciprocal", "Sigmoid", "Softmax", "Sqrt", "Swish", "Tanh",
 )
 # What a calibrated activation can have: a mask of -3.4e38 taken for data gives 2.7e36.
 MIN_SCALE = 1e-12
@@ -66,6 +72,15 @@ class _Activation(QDQRemovableActivation):  # type: ignore[misc]
         if not self.quantizer.is_tensor_quantized(self.node.input[0]):
             self.quantizer.quantize_activation_tensor(self.node.input[0])
         super().quantize()
+
+
+class _Function(QDQOperatorBase):  # type: ignore[misc]
+    """Quantizes what a function computes with, and not its constants."""
+
+    def quantize(self) -> None:
+        for name in (*self.node.input, *self.node.output):
+            if name and name not in self.quantizer.initializers:
+                self.quantizer.quantize_activation_tensor(name)
 
 
 def is_quantized(model: onnx.ModelProto) -> bool:
@@ -110,7 +125,7 @@ def quantize_model(
                 str(target),
                 _Reader(batches),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(QUANTIZED_OPERATORS),
+                op_types_to_quantize=[*QUANTIZED_OPERATORS, *FUNCTIONS],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -260,12 +275,14 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_rules() -> Iterator[None]:
-    """Puts `_Activation` into onnxruntime's registry for the time of one call."""
-    original = {op: QDQRegistry[op] for op in ("Relu", "Clip")}
-    QDQRegistry.update(dict.fromkeys(original, _Activation))
+    """Puts the classes above into onnxruntime's registry for the time of one call."""
+    original = dict(QDQRegistry)
+    QDQRegistry.update(dict.fromkeys(("Relu", "Clip"), _Activation))
+    QDQRegistry.update(dict.fromkeys(FUNCTIONS, _Function))
     try:
         yield
     finally:
+        QDQRegistry.clear()
         QDQRegistry.update(original)
 
 

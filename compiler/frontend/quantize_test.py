@@ -38,6 +38,26 @@ def test_format() -> None:
     assert "Relu" not in [node.op_type for node in quantized.graph.node]  # it is in y's range
 
 
+def test_functions_are_quantized_and_their_constants_are_not() -> None:
+    text = """<ir_version: 9, opset_import: ["" : 18]> g (float[1,4,8,8] x) => (float[1,4,8,8] y)
+      <float bound = {0.5}, float exponent = {3.0}> {
+      a = HardSigmoid(x)
+      b = Max(a, bound)
+      c = Pow(b, exponent)
+      y = Softmax(c)
+    }"""
+    model = import_model(parser.parse_model(text).SerializeToString())
+    quantized = quantize_model(model, calibration_batches(model, 0, 2))
+    made = {node.output[0]: node.op_type for node in quantized.graph.node}
+    for node in quantized.graph.node:
+        if node.op_type in quantize.FUNCTIONS:
+            assert made[node.input[0]] == "DequantizeLinear"
+            assert any(r.op_type == "QuantizeLinear" and r.input[0] == node.output[0]
+                       for r in quantized.graph.node)
+    tensors = {tensor.name for tensor in quantized.graph.initializer}
+    assert {"bound", "exponent"} <= tensors and "exponent_quantized" not in tensors
+
+
 @pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
 def test_same_bytes_each_time(method: str) -> None:
     model = small()
