@@ -18,7 +18,7 @@ from jacquard.sim.reference.interpreter import run_reference
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, host or constant."""
+    """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, one row (host, constant) or all."""
 
     rows: int
     keys: int
@@ -27,6 +27,11 @@ class Shape:
     depth: int
     mask: str = "none"
     asymmetric: bool = False
+
+    @property
+    def mask_shape(self) -> list[int]:
+        """Of a mask that is an input."""
+        return [1, 1, self.rows if self.mask == "rows" else 1, self.keys]
 
     def __str__(self) -> str:
         return "-".join(map(str, dataclasses.astuple(self)))
@@ -77,11 +82,15 @@ def attention_model(shape: Shape) -> onnx.ModelProto:
         order = [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]
         heads[name] = b.stored(b.node("Transpose", f"{name}_t", real, perm=order), 0, zero, name)
     logits = b.stored(b.node("MatMul", "logits", heads["q"], heads["k"]), 1.3e-3, np.int16(0))
-    if shape.mask == "host":
+    if shape.mask in ("host", "rows"):
         b.node("Cast", "kept", "mask", to=TensorProto.BOOL)
         b.node("Where", "added", "kept", b.constant("nothing", np.array(0, np.float32)),
                b.constant("least", np.array(-3.4e38, np.float32)))
         logits = b.node("Add", "masked", logits, "added")
+    elif shape.mask == "causal":
+        hidden = np.triu(np.ones((shape.rows, shape.keys), np.float32), 1 + shape.keys - shape.rows)
+        added = b.constant("added", np.where(hidden > 0, -np.inf, 0).astype(np.float32))
+        logits = b.node("Add", "masked", logits, added)
     elif shape.mask == "constant":
         row = np.zeros((1, 1, 1, shape.keys), np.float32)
         row[..., shape.keys // 2 :: 3] = -1e9
@@ -95,9 +104,9 @@ def attention_model(shape: Shape) -> onnx.ModelProto:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, rows, count * shape.depth])
         for name, (rows, count) in sizes.items()
     ]
-    if shape.mask == "host":
+    if shape.mask in ("host", "rows"):
         inputs.append(
-            helper.make_tensor_value_info("mask", TensorProto.INT64, [1, 1, 1, shape.keys]))
+            helper.make_tensor_value_info("mask", TensorProto.INT64, shape.mask_shape))
     width = shape.heads * shape.depth
     output = helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, shape.rows, width])
     graph = helper.make_graph(b.nodes, "attention", inputs, [output], b.constants)
@@ -115,9 +124,9 @@ def inputs_of(shape: Shape, seed: int) -> dict[str, np.ndarray]:
                                   ("k", shape.keys, shape.key_heads),
                                   ("v", shape.keys, shape.key_heads))
     }
-    if shape.mask == "host":
-        kept = np.ones((1, 1, 1, shape.keys), np.int64)
-        kept[..., -(shape.keys // 3) :] = 0
+    if shape.mask in ("host", "rows"):
+        kept = (random.random(shape.mask_shape) < 0.6).astype(np.int64)
+        kept[..., 0] = 1
         found["mask"] = kept
     return found
 
@@ -128,6 +137,8 @@ SHAPES = [
     Shape(20, 37, 3, 3, 16, "host", asymmetric=True),
     Shape(7, 21, 4, 2, 16, "constant"),
     Shape(24, 16, 4, 1, 32),
+    Shape(24, 30, 3, 1, 16, "causal"),
+    Shape(40, 40, 2, 2, 16, "rows", asymmetric=True),
     Shape(1, 45, 2, 2, 16, "host"),
 ]
 

@@ -100,9 +100,10 @@ class _Finder:
         if not aligned or key.group != value.group or logits.grid.dtype != "int16":
             return None
         masks = softmax.inputs[1:]
-        if any(tensors[m].view.positions != 1 or tensors[m].view.channels != keys for m in masks):
+        views = [tensors[name].view for name in masks]
+        if any(v.positions not in (1, rows) or v.channels != keys for v in views):
             return None
-        if not unit_rows(self.arch, rows, keys, depth // block, bool(masks)):
+        if not unit_rows(self.arch, rows, keys, depth // block, sum(v.positions for v in views)):
             return None
         joined = self._joined(second.outputs[0], heads, rows, depth)
         if joined is None:

@@ -4,7 +4,8 @@ A unit is a block of query rows of one head. MATRIX makes its logits with the ke
 VECTOR requantizes them into VMEM, takes the softmax and leaves the probabilities in IBUF, from where
 MATRIX multiplies them with the values. The units run as a pipeline: while VECTOR has the softmax of one,
 MATRIX has the context of the one before and the logits of the next. The softmax sequence is
-docs/nonlinear.md's, with an additive mask per key as biases in PARAM.
+docs/nonlinear.md's. A mask per key is a bias of the exponent, in PARAM; one per query and key is taken
+into the maxima and puts the exponentials that it hides to zero, in a pass of its own.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class Source:
 class Attention:
     """All heads of one layer; logits have 16 bits.
 
-    group: query heads per key head. depth_tiles: channel tiles of a head. mask: int32, a row of 0 or
-    -2^30 per key, or None.
+    group: query heads per key head. depth_tiles: channel tiles of a head. mask: int32, 0 or -2^30
+    per key, the same row for all queries or one for each, or None.
     """
 
     heads: int
@@ -100,6 +101,11 @@ class Attention:
     def keys(self) -> int:
         return self.key.place.width
 
+    @property
+    def mask_rows(self) -> int:
+        """0 without a mask."""
+        return 0 if self.mask is None else self.mask.width
+
 
 @dataclasses.dataclass(frozen=True)
 class _Unit:
@@ -108,16 +114,19 @@ class _Unit:
     rows: int
 
 
-def unit_rows(arch: Arch, rows: int, keys: int, depth_tiles: int, masked: bool) -> int:
+def unit_rows(arch: Arch, rows: int, keys: int, depth_tiles: int, mask_rows: int) -> int:
     """Query rows of a unit that fit the memories; 0 where not even one does.
 
     A unit's logits fit half of OBUF, as long as that leaves the array whole passes.
     """
     lanes = arch.lanes
     key_tiles = -(-keys // lanes)
-    vmem = arch.vmem_bytes - (key_tiles * lanes * 4 if masked else 0)
+    mask_row = key_tiles * lanes * 4
+    vmem = arch.vmem_bytes - (mask_row if mask_rows == 1 else 0)
+    row = lanes * (key_tiles * LOGIT_BYTES + STAT_BYTES + depth_tiles)
+    row += mask_row if mask_rows > 1 else 0
     fits = min(
-        vmem // (lanes * (key_tiles * LOGIT_BYTES + STAT_BYTES + depth_tiles)),
+        vmem // row,
         arch.ibuf_rows // (2 * (depth_tiles + key_tiles)),
         max(arch.obuf_half_rows // key_tiles, arch.rows),
         rows,
@@ -144,14 +153,17 @@ class _Emission:
         self.tail = problem.keys % lanes
         self.logit_row = self.key_tiles * lanes * LOGIT_BYTES
         self.block = unit_rows(self.arch, problem.rows, problem.keys, problem.depth_tiles,
-                               problem.mask is not None)
+                               problem.mask_rows)
         self.units = [
             _Unit(head, first, min(self.block, problem.rows - first))
             for head in range(problem.heads)
             for first in range(0, problem.rows, self.block)
         ]
+        if problem.mask_rows > 1:  # heads share a mask's rows: load them once
+            self.units.sort(key=lambda unit: unit.first)
         self.ibuf = low.ibuf.take(2 * self.block * (problem.depth_tiles + self.key_tiles))
-        mask_bytes = 0 if problem.mask is None else self.key_tiles * lanes * 4
+        self.mask_row = self.key_tiles * lanes * 4
+        mask_bytes = self.mask_row * min(problem.mask_rows, self.block)
         self.vmem = low.vmem.take(
             self.block * (self.logit_row + lanes * (STAT_BYTES + problem.depth_tiles)) + mask_bytes
         )
@@ -162,6 +174,7 @@ class _Emission:
         self.exponents = self.maxima + self.block * lanes * 2
         self.contexts = self.exponents + self.block * lanes
         self.param: Piece | None = None
+        self.masked_row = -1  # first query row of the mask in VMEM
         # Keys and values of two heads in turn.
         self.weight_rows = self.key_tiles * problem.depth_tiles * self.arch.rows
         self.wbuf = low.wbuf.take(4 * self.weight_rows)
@@ -177,10 +190,22 @@ class _Emission:
 
     # --- loads ------------------------------------------------------------------------------------
 
-    def _load_mask(self) -> None:
-        """The mask into VMEM, for the maxima, and into PARAM as biases, for the exponents."""
+    def _load_mask(self, index: int) -> None:
+        """A mask of rows into VMEM, [key tile][row][lane], unless it is there."""
+        mask, unit, size = self.problem.mask, self.units[index], self.arch.lanes * 4
+        if mask is None or mask.width == 1 or unit.first == self.masked_row:
+            return
+        self.masked_row = unit.first
+        self.low.emit(isa.Load(
+            buffer=VMEM, arg=mask.arg, dram=mask.offset + unit.first * size, dst=self.mask,
+            n0=unit.rows * size, n1=self.key_tiles, n2=1, n3=1, d1=unit.rows * size,
+            s1=mask.plane_bytes,
+        ))
+
+    def _load_mask_row(self) -> None:
+        """A mask for all rows into VMEM, for the maxima, and into PARAM as biases of exponents."""
         mask, low, lanes = self.problem.mask, self.low, self.arch.lanes
-        if mask is None:
+        if mask is None or mask.width != 1:
             return
         size, row = lanes * 4, self.arch.param_row_bytes
         self.param = low.param.take(self.key_tiles)
@@ -250,7 +275,8 @@ class _Emission:
     # --- the pipeline -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        self._load_mask()
+        self._load_mask_row()
+        self._load_mask(0)
         self._load(0)
         self._load_values(0)
         count = len(self.units)
@@ -262,6 +288,8 @@ class _Emission:
             drains = self._context(index - 1) if index else []
             if index < count:
                 self._exponentials(self.units[index])
+                if index + 1 < count:
+                    self._load_mask(index + 1)
                 self._factors(self.units[index])
             if index + 1 < count:  # to where the values of the unit before this one were
                 self._load_values(index + 1)
@@ -312,7 +340,7 @@ class _Emission:
             ))
             masked = {} if problem.mask is None else {
                 "src2_buffer": int(VMEM), "src2_dtype": int(isa.Dtype.S32),
-                "src2_base": self.mask, "src2_stride0": lanes * 4,
+                **self._masked(unit, first),
             }
             # The largest accumulator becomes the largest logit: rounding is monotone.
             self.low.emit(isa.Vector(
@@ -320,6 +348,14 @@ class _Emission:
                 **problem.logits.fields, dst_buffer=VMEM, dst_dtype=problem.logits.dtype,
                 dst_base=self.maxima + first * size, dst_stride1=size,
             ))
+
+    def _masked(self, unit: _Unit, first: int = 0) -> dict[str, int]:
+        """The mask in VMEM from row `first` of the unit on, as src2 under loops tile, row."""
+        assert self.problem.mask is not None
+        size, many = self.arch.lanes * 4, self.problem.mask.width > 1
+        return {"src2_base": self.mask + (first * size if many else 0),
+                "src2_stride0": unit.rows * size if many else size,
+                "src2_stride1": size if many else 0}
 
     def _reduced(self, how: str) -> dict[str, int]:
         """Fields of a reduction over a row's tiles and lanes."""
@@ -349,6 +385,13 @@ class _Emission:
             **self._row("src2", self.maxima, logits),
             **self._row("dst", self.logits, isa.Dtype.S16, tiles=True),
         ))
+
+        if self.problem.mask is not None and self.param is None:
+            self.low.emit(isa.Vector(
+                op=isa.VectorOp.SELECT, n0=self.key_tiles, n1=unit.rows, n2=1, n3=1, imm1=-32768,
+                src2_buffer=VMEM, src2_dtype=isa.Dtype.S32, **self._masked(unit),
+                **self._row("dst", self.logits, isa.Dtype.S16, tiles=True),
+            ))
 
     def _factors(self, unit: _Unit) -> None:
         """The sums, and their reciprocals as factors."""

@@ -1,6 +1,6 @@
 """Scaled dot-product attention of all heads, as passes/fuse_attention.py finds it.
 
-Operands: projections [.., rows, heads * depth] and a mask per key; result: contexts side by side. Logits
+Operands: projections [.., rows, heads * depth] and a mask [.., 1 or rows, keys]; result: contexts side by side. Logits
 and probabilities keep the roundings that the graph gives them, and never leave the chip.
 """
 
@@ -70,7 +70,7 @@ def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
             for x, first, h in zip((query, key, value), attrs["first_columns"],
                                    (head, head // group, head // group), strict=True)
         )
-        x = q @ k.T + (inputs[3].reshape(1, -1) if len(inputs) > 3 else 0.0)
+        x = q @ k.T + (inputs[3].reshape(-1, len(k)) if len(inputs) > 3 else 0.0)
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         contexts.append(e / e.sum(axis=-1, keepdims=True) @ v)
     return [np.concatenate(contexts, axis=-1)]
