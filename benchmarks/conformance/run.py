@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.runtime.api import layout
+from jacquard.runtime.api.inputs import ModelInputs
 from jacquard.runtime.api.program import fill_image, place
 from jacquard.sim.func.machine import Machine
 
@@ -18,12 +19,16 @@ Array = npt.NDArray[Any]
 
 
 def run(program: pb.Program, arch: Arch, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Float inputs by name -> the integers of every output. AssertionError if the machine stops."""
+    """The model's inputs by name -> the integers of every output.
+
+    AssertionError if the machine stops, UserError for ids and masks that must not be.
+    """
+    bound = ModelInputs(program).bind(inputs)
     placement = place(program)
     image = np.zeros(placement.size_bytes, np.uint8)
     fill_image(program, placement, image)
     for tensor in program.inputs:
-        data = layout.pack(layout.quantize(inputs[tensor.name], tensor), tensor)
+        data = layout.pack(bound[tensor.name], tensor)
         address = placement.address(tensor)
         image[address : address + data.size] = data
     result = Machine(arch, image).run(placement.program_address, placement.args)
