@@ -141,6 +141,20 @@ def test_sequences_give_the_reference_to_the_bit(curve: Curve, kinds: tuple[Any,
     assert np.array_equal(ours, theirs.astype(np.int64))
 
 
+def test_the_quotient_gives_the_reference_to_the_bit() -> None:
+    """A divisor of 0 too."""
+    for operation in (o for o in _CATALOGUE if o.name == "divide"):
+        sequence, result = operation.sequence()
+        samples = operation.samples()
+        ours = sequence.runner(result).run(samples).reshape(-1)
+        flat = [sample.reshape(-1).astype(np.int16) for sample in samples]
+        grid, out = input_grid(isa.Dtype.S16, 10), output_grid(result.dtype, -4, 4)
+        grids = [one_operator.Grid(_dtype(g.dtype).name, g.scale) for g in (grid, out)]
+        model = one_operator.qdq_model("Div", [(q, grids[0]) for q in flat], grids[1])
+        theirs = run_reference(model, {"q0": flat[0], "q1": flat[1]}).tensors["y"]
+        assert (flat[1] == 0).any() and np.array_equal(ours, theirs.astype(np.int64))
+
+
 def _dtype(dtype: isa.Dtype) -> np.dtype[Any]:
     return DTYPES[dtype]
 

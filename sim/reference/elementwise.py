@@ -7,6 +7,7 @@ import numpy as np
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import batch_norm_affine
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.quotient import quotient
 from jacquard.sim.reference.pending import Pending
 from jacquard.sim.reference.value import (
     AnyArray,
@@ -92,9 +93,7 @@ def div(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     a, b = inputs
     assert a is not None and b is not None
     if isinstance(b, (Value, Pending)):
-        raise UserError(
-            f"{node.place}: must divide by a constant, got an activation; run this node on the host"
-        )
+        return [quotient(node, single(a, node.place), single(b, node.place))]
     if isinstance(a, Value):
         divisor = np.asarray(b, np.float64)
         if (divisor == 0).any():

@@ -76,6 +76,36 @@ def test_power(exponent: float) -> None:
     assert found.largest < 0.75 and found.beyond < 0.02
 
 
+@pytest.mark.parametrize("kinds", [("int16", "int16"), ("uint8", "int16"), ("int16", "uint8"),
+                                   ("uint16", "uint16")])
+@pytest.mark.parametrize("result", ["uint8", "int16", "uint16"])
+@pytest.mark.parametrize("far", [0.01, 1.0, 3000.0])
+def test_quotient(kinds: tuple[str, str], result: str, far: float) -> None:
+    """Every magnitude of both operands; results of small, middle and large quotients."""
+    rng = np.random.default_rng(11)
+    tensors = []
+    for kind in kinds:
+        info, zero = np.iinfo(kind), 0 if kind.startswith("int") else 96
+        q = rng.integers(-(2**17), 2**17, 20000) >> rng.integers(0, 17, 20000)
+        tensors.append((np.clip(q + zero, info.min, info.max).astype(kind), Grid(kind, 0.01, zero)))
+    (a, x), (b, y) = tensors
+    some = b != y.zero
+    tensors = [(a[some], x), (b[some], y)]
+    out = output_grid(result, -far, far) if result != "uint16" else Grid("uint16", 2 * far / 2**16,
+                                                                         2**15)
+    model = qdq_model("Div", tensors, out)
+    exact = (tensors[0][0].astype(float) - x.zero) / (tensors[1][0].astype(float) - y.zero)
+    inputs = {f"q{i}": q for i, (q, _) in enumerate(tensors)}
+    assert errors(model, inputs, out, exact).largest < 0.51
+
+
+def test_a_divisor_of_zero_is_half_a_step() -> None:
+    a, b = np.array([[-7], [0], [12]], np.int16), np.zeros((1, 2), np.int8)
+    model = qdq_model("Div", [(a, Grid("int16", 0.5)), (b, Grid("int8", 0.25))], Grid("int16", 1.0))
+    y = run_reference(model, {"q0": a, "q1": b}).tensors["y"]
+    assert y.tolist() == [[-28, -28], [0, 0], [48, 48]]
+
+
 def test_uneven_zero_points_of_16_bits() -> None:
     q = np.arange(0, 2**16, dtype=np.uint16)
     out = output_grid("uint8", -0.17, 8)
