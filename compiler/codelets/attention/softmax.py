@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -261,7 +262,7 @@ def cases() -> Sequence[Case]:
         return np.where(mask, np.float32(-3e4), np.float32(0.0))
 
     causal = np.triu(np.full((1, 1, 9, 9), np.float32(-np.finfo(np.float32).max)), 1)
-    wide = {"input_dtype": "int16", "output_dtype": "uint8", "tolerance": 0.7}
+    wide: dict[str, Any] = {"input_dtype": "int16", "output_dtype": "uint8", "tolerance": 0.7}
     return [
         Case("rows", {"x": (1, 9, 21)}, tolerance=0.7),
         Case("unsigned", {"x": (5, 16)}, unsigned=True, tolerance=0.7, spread=3.0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def cases() -> Sequence[Case]:
     def gains(n: int, *names: str) -> dict[str, np.ndarray]:
         return {name: random.normal(size=n).astype(np.float32) for name in names}
 
-    wide = {"input_dtype": "int16", "output_dtype": "int16", "tolerance": 0.8}
+    wide: dict[str, Any] = {"input_dtype": "int16", "output_dtype": "int16", "tolerance": 0.8}
     return [
         Case("rows", {"x": (1, 9, 21)}, constants=gains(21, "gamma", "beta")),
         Case("unsigned", {"x": (5, 64)}, {"epsilon": 0.1}, gains(64, "gamma", "beta"),
@@ -52,4 +53,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("LayerNormalization", parse, lower, reference, cases, view="last", streams=True)
+CODELET = Codelet("LayerNormalization", parse, lower, reference, cases, view="last", streams=True,
+                  narrows=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def cases() -> Sequence[Case]:
     def gains(n: int) -> dict[str, np.ndarray]:
         return {"gamma": random.normal(size=n).astype(np.float32)}
 
-    wide = {"input_dtype": "int16", "output_dtype": "int16", "tolerance": 0.8}
+    wide: dict[str, Any] = {"input_dtype": "int16", "output_dtype": "int16", "tolerance": 0.8}
     return [
         Case("rows", {"x": (1, 9, 21)}, constants=gains(21)),
         Case("unsigned", {"x": (5, 64)}, {"epsilon": 0.1}, gains(64), unsigned=True),
@@ -46,4 +47,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last", streams=True)
+CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last", streams=True,
+                  narrows=True)

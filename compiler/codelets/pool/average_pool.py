@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets._window import output_size, taps, window_of
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import NARROW, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -97,4 +97,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("AveragePool", parse, lower, reference, cases, view="image")
+CODELET = Codelet("AveragePool", parse, lower, reference, cases, view="image",
+                  reads=NARROW, writes=NARROW)

@@ -10,7 +10,7 @@ from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
-from jacquard.compiler.tile.pooling import emit_global_mean
+from jacquard.compiler.tile.reduction import Reduction, emit_over_positions
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 
@@ -27,10 +27,12 @@ def parse(node: Node) -> Parsed:
 def lower(op: Op, low: Lowering) -> None:
     low.begin_layer(op, macs=0)
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
-    place = low.stored(op.inputs[0])
-    fields, mult = rescale(op, x.grid, y.grid, float(x.view.positions))
-    fields |= {"op": int(isa.VectorOp.MOVE), "mult1": mult, "dst_dtype": int(dtype_of(y))}
-    emit_global_mean(low, op.name, place, low.stored(op.outputs[0]), dtype_of(x), fields)
+    count = x.view.positions
+    fields, mult = rescale(op, x.grid, y.grid, float(count))
+    offset = fields.pop("imm1", 0)
+    problem = Reduction(low.stored(x.name), low.stored(y.name), dtype_of(x), dtype_of(y),
+                        isa.ReduceOp.SUM, offset, {**fields, "mult1": mult})
+    emit_over_positions(low, problem, (1, count, 1))
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -44,6 +46,7 @@ def cases() -> Sequence[Case]:
         Case("seven", {"x": (1, 40, 7, 7)}),
         Case("large", {"x": (1, 6, 61, 60)}, unsigned=True),
         Case("one", {"x": (1, 5, 1, 1)}),
+        Case("wide", {"x": (1, 20, 5, 6)}, input_dtype="int16"),
     ]
 
 

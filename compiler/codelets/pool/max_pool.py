@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from jacquard.compiler.codelets._window import output_size, taps, window_of
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import NARROW, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -61,4 +61,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("MaxPool", parse, lower, reference, cases, view="image")
+CODELET = Codelet("MaxPool", parse, lower, reference, cases, view="image",
+                  reads=NARROW, writes=NARROW)
