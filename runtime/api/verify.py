@@ -8,25 +8,48 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
+from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import layout
-from jacquard.runtime.api.host import session
+from jacquard.runtime.api.host import first_line, session
 from jacquard.runtime.api.session import Run
 from jacquard.sim.reference.interpreter import ReferenceResult
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 
 def onnxruntime_outputs(
     model: onnx.ModelProto, inputs: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Runs a model in onnxruntime with graph optimisation off, on one thread."""
-    running = session(model.SerializeToString())
+    """Runs a model in onnxruntime with graph optimisation off, on one thread. UserError."""
+    running = onnxruntime_session(model)
     names = [output.name for output in running.get_outputs()]
-    return dict(zip(names, running.run(names, inputs), strict=True))
+    try:
+        return dict(zip(names, running.run(names, inputs), strict=True))
+    except Exception as error:  # onnxruntime's own classes share no base but this one
+        raise _refused(model, error) from error
+
+
+def onnxruntime_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A model that onnxruntime has taken. Raises UserError where it does not."""
+    try:
+        return session(model.SerializeToString())
+    except Exception as error:
+        raise _refused(model, error) from error
+
+
+def _refused(model: onnx.ModelProto, error: Exception) -> UserError:
+    return UserError(
+        f"model {model.graph.name}: onnxruntime must be able to run it, got {first_line(error)}; "
+        "correct the model, or export it again"
+    )
 
 
 def sqnr_db(reference: np.ndarray, value: np.ndarray) -> float:
@@ -136,6 +159,11 @@ def compare_output(
     tensor: pb.Tensor, ours: np.ndarray, theirs: np.ndarray, exact: np.ndarray | None
 ) -> OutputAccuracy:
     """One output of a run, of onnxruntime on the QDQ graph, and of the float model if there is."""
+    if exact is not None and exact.shape != ours.shape:
+        raise UserError(
+            f"output {tensor.name}: float model must give shape {list(ours.shape)}, got "
+            f"{list(exact.shape)}; give the float model of this network"
+        )
     top1 = NO_SCORES
     if ours.ndim == 2:
         top1 = SAME if same_top1(ours, theirs) else OTHER

@@ -130,6 +130,8 @@ def test_bad_argument(argv, word, tmp_path, capsys):
         ("--compile-times={}/m.onnx", "m.onnx: must be a file of `compile --times`"),
         ("--program={}/m.onnx", "m.onnx: not a whole Jacquard program"),
         ("--float-model={}/other.onnx", "must have the outputs of the quantized model, y, got z"),
+        ("--float-model={}/wide.onnx", "input x: must have shape [1, 5], got [1, 4]"),
+        ("--float-model={}/odd.onnx", "model g: onnxruntime must be able to run it, got "),
         ("--input=x={}/x.npy", "input x: shape must be [1, 4], got [1, 5]"),
     ],
 )
@@ -143,6 +145,8 @@ def test_arguments_are_refused_before_calibration(flag, message, tmp_path, capsy
     other = helper.make_node("MatMul", ["x", "w"], ["z"], name="product")
     weights = [("w", np.ones((4, 4), np.float32))]
     (tmp_path / "other.onnx").write_bytes(model([other], weights, outputs=("z",)))
+    (tmp_path / "wide.onnx").write_bytes(matmul(np.ones((5, 4), np.float32), shape=(1, 5)))
+    (tmp_path / "odd.onnx").write_bytes(matmul(np.ones((5, 4), np.float32)))
     np.save(tmp_path / "x.npy", np.ones((1, 5), np.float32))
     status, error, written = run(
         tmp_path, capsys, "run", f"--model={path}", flag.format(tmp_path)

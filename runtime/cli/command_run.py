@@ -81,6 +81,7 @@ def main(argv: list[str]) -> int:
     exact = None
     if values["float_model"].value:
         exact = options.load_float(values["float_model"].value, model)
+        verify.onnxruntime_session(exact)
     inputs = load_inputs(model, values["input"].value, values["seed"].value)
     qdq, float_model = options.quantized(model, values)
     float_model = exact or float_model

@@ -15,7 +15,7 @@ from jacquard.runtime.cli.entry import guarded
 
 @pytest.fixture
 def model(tmp_path: pathlib.Path) -> pathlib.Path:
-    """y = Softmax(x @ x^T + mask): x float[1, 8, 8], attention_mask int64[1, 8] of ones and zeros."""
+    """y = Softmax(x @ x^T + mask): x float[1, 8, 8], attention_mask int64[1, 8] of 1 and 0."""
     constants = {
         "axes": np.array([1], np.int64),
         "keep": np.float32(0),

@@ -11,7 +11,7 @@ from absl import flags
 
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.frontend.import_model import import_model
-from jacquard.compiler.frontend.load import keep_real_inputs, read
+from jacquard.compiler.frontend.load import keep_real_inputs, read, set_shapes
 from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
 from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
 from jacquard.compiler.passes.device_part import DROPPED
@@ -198,9 +198,13 @@ def quantized(
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
-    """The float model that `qdq` was made from. Raises UserError if its names differ."""
+    """The float model that `qdq` was made from, as the file has it: only onnxruntime runs it.
+
+    Raises UserError if its names or the sizes of its inputs differ.
+    """
     sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in qdq.graph.input}
-    graph = read(path).graph
+    model = read(path)
+    graph = model.graph
     keep_real_inputs(graph)
     for kind in ("input", "output"):
         theirs, ours = ([v.name for v in getattr(g, kind)] for g in (graph, qdq.graph))
@@ -209,4 +213,5 @@ def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
                 f"--float-model {path}: must have the {kind}s of the quantized model, "
                 f"{', '.join(ours)}, got {', '.join(theirs)}"
             )
-    return import_model(pathlib.Path(path), shapes=sizes)
+    set_shapes(graph, sizes)
+    return model
