@@ -16,10 +16,17 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 Array = npt.NDArray[Any]
-OPSET = 17
+OPSET, IR_VERSION = 21, 10  # the first with 16-bit QuantizeLinear
 CHANNELS = (1, 2, 3, 4, 5, 8, 16, 17, 20, 33)
 FILTERS = (1, 3, 4, 7, 8, 16, 18, 32, 40, 65)
 MOVES = ("MaxPool", "Flatten", "Slice", "Resize", "Transpose", "Pad")
+UNARY = ("Gelu", "Tanh", "Sigmoid", "Erf", "HardSwish", "HardSigmoid", "Abs", "Neg")
+OF_POSITIVE = ("Sqrt", "Log", "Reciprocal")
+CHOICES = ("Greater", "LessOrEqual")
+# What reads and what makes tensors of 16 bits.
+WIDE_READERS = frozenset((*UNARY, *OF_POSITIVE, *CHOICES, "Add", "Mul", "Div", "Relu", "LeakyRelu",
+                          "Clip", "Min", "Max", "Where", "Flatten", "Slice", "Transpose"))
+WIDE_MAKERS = WIDE_READERS | {"Conv", "Gemm"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +76,8 @@ class _Builder:
     def _add(self, op: str, inputs: list[str], shape: tuple[int, ...], **attributes: Any) -> str:
         name = f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"n_{name}", **attributes))
-        self.shapes[name] = shape
+        if op not in CHOICES:  # booleans are for a Where alone
+            self.shapes[name] = shape
         return name
 
     def _constant(self, value: Array, weight: bool = False) -> str:
@@ -92,7 +100,8 @@ class _Builder:
         steps = (
             "conv", "conv", "conv", "grouped", "grouped", "pool", "pool", "conv_pool", "conv_pool",
             "add", "mul", "add_constant", "Relu", "LeakyRelu", "clip", "concat", "slice", "resize",
-            "mean", "flatten", "pad", "transpose", "residual",
+            "mean", "flatten", "pad", "transpose", "residual", "unary", "unary", "positive", "extreme",
+            "choice", "divide",
         )
         step = str(r.choice(steps))
         if step in ("conv", "grouped"):
@@ -102,8 +111,7 @@ class _Builder:
         elif step == "conv_pool":
             self._pool(self._convolution(name, grouped=False), "MaxPool")
         elif step in ("add", "mul"):
-            same = [n for n, s in self.shapes.items() if s == shape]
-            self._add(step.capitalize(), [name, same[int(r.integers(len(same)))]], shape)
+            self._add(step.capitalize(), [name, self._alike(shape)], shape)
         elif step == "add_constant":
             self._add("Add", [name, self._constant(self._normal(c, 1, 1))], shape)
         elif step in ("Relu", "LeakyRelu"):
@@ -133,11 +141,32 @@ class _Builder:
             self._add("Pad", [name, pads], (1, c, h + 3, w + 1))
         elif step == "transpose" and c * h * w < 2000:
             self._add("Transpose", [name], (1, c, w, h), perm=[0, 1, 3, 2])
+        elif step == "unary":
+            self._add(str(r.choice(UNARY)), [name], shape)
+        elif step == "positive":
+            size = self._add("Abs", [name], shape)
+            above = self._add("Add", [size, self._constant(np.array(0.25, np.float32))], shape)
+            self._add(str(r.choice(OF_POSITIVE)), [above], shape)
+        elif step == "divide":
+            self._add("Div", [name, self._constant(self._normal(c, 1, 1) + 4)], shape)
+        elif step == "extreme":
+            self._add(str(r.choice(["Min", "Max"])), [name, self._alike(shape)], shape)
+        elif step == "choice":
+            bound = self._constant(np.array(r.normal(), np.float32))
+            condition = self._constant(r.random((c, 1, w)) < 0.5)
+            if r.random() < 0.7:
+                condition = self._add(str(r.choice(CHOICES)), [name, bound], shape)
+            self._add("Where", [condition, name, self._alike(shape)], shape)
         elif step == "residual":
             weights = self._constant(self._normal(c, c, 3, 3) / c, weight=True)
             inner = self._add("Conv", [name, weights], shape, kernel_shape=[3, 3],
                               pads=[1, 1, 1, 1])
             self._add("Relu", [self._add("Add", [inner, name], shape)], shape)
+
+    def _alike(self, shape: tuple[int, ...]) -> str:
+        """Any tensor of that shape."""
+        same = [n for n, s in self.shapes.items() if s == shape]
+        return same[int(self.random.integers(len(same)))]
 
     def _convolution(self, name: str, grouped: bool) -> str:
         r = self.random
@@ -185,7 +214,7 @@ class _Builder:
 
     def _values(self, x: Array) -> dict[str, Array]:
         """Every tensor of the float graph."""
-        outputs = [node.output[0] for node in self.nodes]
+        outputs = [node.output[0] for node in self.nodes if node.op_type not in CHOICES]
         graph = helper.make_graph(
             self.nodes, "float",
             [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, self.shapes["x"])],
@@ -193,7 +222,7 @@ class _Builder:
             [numpy_helper.from_array(v, n) for n, v in self.constants.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)],
-                                  ir_version=8)
+                                  ir_version=IR_VERSION)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = 1
@@ -238,11 +267,19 @@ class _Builder:
             inner.input[:] = [renamed.get(n, n) for n in node.input]
             nodes.append(inner)
             name = node.output[0]
+            if node.op_type in CHOICES:
+                continue
             mine = readers.get(name, [])
             if len(mine) == 1 and mine[0].op_type in ("Relu", "Clip") and r.random() < 0.6:
                 continue  # an activation that joins its producer
+            wide = node.op_type in WIDE_MAKERS and {m.op_type for m in mine} <= WIDE_READERS
             moved = node.op_type in MOVES and node.input[0] in grids and r.random() < 0.5
-            quantize(name, grids[node.input[0]] if moved else _grid(values[name], unsigned))
+            if moved and (wide or grids[node.input[0]][1].dtype.itemsize == 1):
+                quantize(name, grids[node.input[0]])
+            elif wide and r.random() < 0.4:
+                quantize(name, _wide_grid(values[name]))
+            else:
+                quantize(name, _grid(values[name], unsigned))
         outputs = [n for n in self.shapes if n != "x" and n not in readers]
         graph = helper.make_graph(
             nodes, f"random{self.seed}",
@@ -252,7 +289,7 @@ class _Builder:
             constants,
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)],
-                                 ir_version=8)
+                                 ir_version=IR_VERSION)
 
     def _weights(
         self, name: str, value: Array, constants: list[onnx.TensorProto]
@@ -277,3 +314,9 @@ def _grid(value: Array, unsigned: bool) -> tuple[Array, Array]:
     limits = np.iinfo(np.uint8 if unsigned else np.int8)
     zero = np.clip(np.rint(-lo / scale) + limits.min, limits.min, limits.max)
     return np.array(scale), np.array(zero).astype(limits.dtype)
+
+
+def _wide_grid(value: Array) -> tuple[Array, Array]:
+    """(scale, zero point) of 16 bits, symmetric."""
+    scale = np.float32(max(float(np.abs(value).max()), 1e-3) / 32767)
+    return np.array(scale), np.array(0, np.int16)

@@ -44,8 +44,8 @@ QUANTIZED_OPERATORS = (
 )
 # Functions, whose constants stay as they are: an exponent or a bound is no data.
 FUNCTIONS = (
-    "Abs", "Div", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Log", "Max", "Min", "Neg", "Pow",
-    "Reciprocal", "Sigmoid", "Softmax", "Sqrt", "Swish", "Tanh",
+    "Abs", "Div", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Log", "Max", "Min", "Neg",
+    "Pow", "Reciprocal", "Sigmoid", "Softmax", "Sqrt", "Swish", "Tanh",
 )
 # What a calibrated activation can have: a mask of -3.4e38 taken for data gives 2.7e36.
 MIN_SCALE = 1e-12
