@@ -5,6 +5,8 @@ for bit. It must also lie within half a step (or the case's tolerance) of the co
 reference in real arithmetic, which shares nothing with either.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.main import compile_model
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.proto.lib.arch import load_config
+from jacquard.proto.lib.errors import UserError
 from jacquard.sim.reference.interpreter import run_reference
 
 CONFIGS = ("nano4", "edge16")
@@ -58,6 +61,25 @@ def test_lies_within_a_step_of_real_arithmetic(op: str, case: Case) -> None:
             real = np.clip(np.asarray(codelet.reference(maker, operands)[0]), maker.lo, maker.hi)
         exact = np.clip(real / grid.scale + grid.zero_point, grid.lo, grid.hi)
         assert np.abs(integers[name] - exact).max() <= case.tolerance
+
+
+TYPES = (("int16", "int16"), ("uint16", "uint16"), ("uint8", "int16"), ("int16", "uint8"))
+UNTYPED = [(op, case) for op, case in CASES if not case.input_dtype and not case.output_dtype]
+
+
+@pytest.mark.parametrize("types", TYPES, ids="_to_".join)
+@pytest.mark.parametrize(("op", "case"), UNTYPED, ids=[f"{op}-{case.name}" for op, case in UNTYPED])
+def test_other_types_are_right_or_refused(op: str, case: Case, types: tuple[str, str]) -> None:
+    case = dataclasses.replace(case, input_dtype=types[0], output_dtype=types[1])
+    model, inputs, arch = model_of(op, case), inputs_of(case), load_config("edge16")
+    try:
+        program = compile_model(model, arch)
+    except UserError as error:
+        assert str(error).startswith(f"node {op}_{case.name} ({op}): ")  # not the checker's
+        return
+    found = run(program, arch, inputs)
+    for name, integers in run_reference(model, inputs).integer_outputs.items():
+        np.testing.assert_array_equal(found[name], integers, err_msg=name)
 
 
 def test_every_operator_of_the_issue_has_a_codelet() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Node, Parsed, bounds, clamped
+from jacquard.compiler.codelets.base import Array, Node, Parsed, bounds, check_signed, clamped
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.move import Finish, Source, byte_offsets, emit_move
@@ -76,6 +76,7 @@ def lower(op: Op, low: Lowering) -> None:
     finish = None
     mult = np.zeros(len(inputs), np.int32)
     if any(t.grid != out.grid for t in inputs) or clamped(op):
+        check_signed(op, out.grid)
         factors = [float(requantization_scale([t.grid.scale], out.grid.scale)) for t in inputs]
         mult, shift = quantize_multipliers(factors)
         lo, hi = bounds(op, out.grid)

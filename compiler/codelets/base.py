@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+DTYPES = ("int8", "uint8", "int16", "uint16")  # of activations
+NARROW = DTYPES[:2]
+SIGNED = DTYPES[:3]  # what VECTOR's zero point and clamp can hold
+
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
@@ -224,6 +228,7 @@ class Codelet:
       streams: its results are made row after row, the last ones while the next op runs already
         (Lowering.produce), so that its operands live one layer longer.
       narrows: an op of it may have a second output: the first one's integers requantized.
+      reads, writes: types of its stored operands, and of its results, that it can be lowered for.
     """
 
     op: str
@@ -239,6 +244,8 @@ class Codelet:
     table: Callable[[Op, Grid, Grid], TableStage | None] | None = None
     streams: bool = False
     narrows: bool = False
+    reads: tuple[str, ...] = DTYPES
+    writes: tuple[str, ...] = DTYPES
 
 
 def bounds(op: Op, grid: Grid) -> tuple[int, int]:
@@ -246,6 +253,15 @@ def bounds(op: Op, grid: Grid) -> tuple[int, int]:
     lo = quantize_bound(op.lo, grid.scale, grid.zero_point, grid.lo, grid.hi)
     hi = quantize_bound(op.hi, grid.scale, grid.zero_point, grid.lo, grid.hi)
     return lo, hi
+
+
+def check_signed(op: Op, grid: Grid) -> None:
+    """UserError for a result that VECTOR would have to put onto a grid of uint16."""
+    if grid.dtype not in SIGNED:
+        raise UserError(
+            f"node {op.name} ({op.kind}): its result must be {' or '.join(SIGNED)} or lie on its "
+            f"operands' grid, got {grid.dtype}; requantize it to int16"
+        )
 
 
 def clamped(op: Op) -> bool:

@@ -187,6 +187,7 @@ class DevicePart:
         else:
             parsed = _parsed(value)
             assert value.node is not None
+            _check_types(value.node, parsed, grid)
             for operand in parsed.inputs:
                 self.tensors.setdefault(operand.name, operand)
                 if operand.name in parsed.limits:
@@ -217,6 +218,22 @@ def _parsed(value: Real) -> base.Parsed:
         assert value.masked is not None
         raise UserError(value.masked.refusal)
     return value.parsed
+
+
+def _check_types(node: base.Node, parsed: base.Parsed, grid: Grid) -> None:
+    """UserError unless the operator can be lowered for these integers."""
+    codelet = codelets()[node.op]
+    for operand in parsed.inputs:
+        if operand.grid.dtype in base.DTYPES and operand.grid.dtype not in codelet.reads:
+            raise UserError(
+                f"{node.place}: its operands must be {' or '.join(codelet.reads)}, got "
+                f"{operand.grid.dtype}; quantize them to {codelet.reads[-1]} in front of it"
+            )
+    if grid.dtype not in codelet.writes:
+        raise UserError(
+            f"{node.place}: its result must be {' or '.join(codelet.writes)}, got {grid.dtype}; "
+            f"quantize it to {codelet.writes[-1]}"
+        )
 
 
 def _dropped(

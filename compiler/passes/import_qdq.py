@@ -23,9 +23,6 @@ from jacquard.compiler.passes.host_part import HostBuilder
 from jacquard.compiler.passes.values import CONSTANTS, FloatInput, Real, Value, along, attribute
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
-DTYPES = ("int8", "uint8", "int16", "uint16")
-
-
 def import_qdq(model: onnx.ModelProto, name: str) -> Graph:
     """The graph IR of a QDQ model. UserError with every node that cannot be compiled."""
     return _Importer(model, name).run()
@@ -149,10 +146,10 @@ class _Importer:
                 f"{place}: activations must have one scale and zero point, got {scale.size}; "
                 "quantize them per tensor"
             )
-        if str(zero.dtype) not in DTYPES:
+        if str(zero.dtype) not in base.DTYPES:
             raise UserError(
-                f"{place}: activations must be {', '.join(DTYPES)}, got {zero.dtype}; requantize "
-                "them"
+                f"{place}: activations must be {', '.join(base.DTYPES)}, got {zero.dtype}; "
+                "requantize them"
             )
         real = float(np.float32(scale.reshape(-1)[0]))
         return Grid(real, int(zero.reshape(-1)[0]), str(zero.dtype))

@@ -184,6 +184,21 @@ def test_activations_of_32_bits_are_refused() -> None:
         model, model.pair(y, "int32"))
 
 
+def test_products_of_16_bits_are_refused() -> None:
+    model = Model()
+    x = model.pair(model.input("x", (1, 3, 8)), "int16")
+    y = model.pair(model.add("MatMul", [x, model.weights("w", Q)], "product"))
+    assert lines(model, y) == (
+        "node product (MatMul): its operands must be int8 or uint8, got int16; quantize them to "
+        "uint8 in front of it"
+    )
+    model, y = product()
+    assert lines(model, model.pair(y, "uint16")) == (
+        "node product (MatMul): its result must be int8 or uint8 or int16, got uint16; quantize it "
+        "to int16"
+    )
+
+
 # --- the host's part ------------------------------------------------------------------------------
 
 def attention(mask_shape: Sequence[int] = (1, 1, 1, 6)) -> tuple[Model, str]:

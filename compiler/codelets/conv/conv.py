@@ -19,7 +19,7 @@ from jacquard.compiler.codelets._linear import (
     lower_constant,
 )
 from jacquard.compiler.codelets._window import convolve, output_size, window_of
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import NARROW, SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering
 from jacquard.proto.lib.errors import UserError
@@ -91,4 +91,4 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Conv", parse, lower, reference, cases, view="image")
+CODELET = Codelet("Conv", parse, lower, reference, cases, view="image", reads=NARROW, writes=SIGNED)

@@ -14,7 +14,7 @@ from jacquard.compiler.codelets._linear import (
     lower_constant,
     scaled,
 )
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import NARROW, SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.matmul._absorb import factor
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering
@@ -79,4 +79,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Gemm", parse, lower, reference, cases, view="last", absorb=factor)
+CODELET = Codelet("Gemm", parse, lower, reference, cases, view="last", absorb=factor,
+                  reads=NARROW, writes=SIGNED)

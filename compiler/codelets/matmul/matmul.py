@@ -19,7 +19,16 @@ from jacquard.compiler.codelets._linear import (
     requant_steps,
     scaled,
 )
-from jacquard.compiler.codelets.base import Activation, Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import (
+    NARROW,
+    SIGNED,
+    Activation,
+    Array,
+    Case,
+    Codelet,
+    Node,
+    Parsed,
+)
 from jacquard.compiler.codelets.matmul._absorb import absorb
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.contraction import Contraction, emit
@@ -127,4 +136,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("MatMul", parse, lower, reference, cases, view="last", absorb=absorb)
+CODELET = Codelet("MatMul", parse, lower, reference, cases, view="last", absorb=absorb,
+                  reads=NARROW, writes=SIGNED)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -50,4 +50,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("GlobalAveragePool", parse, lower, reference, cases, view="image")
+CODELET = Codelet("GlobalAveragePool", parse, lower, reference, cases,
+                  view="image", writes=SIGNED)
