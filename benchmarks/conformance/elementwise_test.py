@@ -41,6 +41,8 @@ MODELS: dict[str, NodeList] = {
     "limits": [("Max", "x step", "m", {}), ("Min", "m third", "r", {})],
     "limits_of_tensors": [("Max", "x y table", "r", {})],
     "limits_of_scales": [("Min", "x z b", "m", {}), ("Relu", "m", "r", {})],
+    "quotient": [("Div", "x z", "r", {})],
+    "quotient_by_table": [("Div", "y table", "r", {})],
     "negated_clip": [("Clip", "x step", "c", {}), ("Neg", "c", "r", {})],
     "absolute_clip": [("Clip", "x step", "c", {}), ("Abs", "c", "r", {})],
     "requantized": [("Pow", "x one", "r", {})],
@@ -92,7 +94,7 @@ def test_equals_the_integer_reference(name: str, result: str, config: str) -> No
 
 
 REFUSED: dict[str, tuple[NodeList, str]] = {
-    "quotient": ([("Div", "x y", "r", {})], "must divide by a constant"),
+    "quotient": ([("Div", "step y", "r", {})], "must divide a quantized tensor"),
     "scales": ([("Greater", "x z", "c", {}), ("Where", "c x y", "r", {})], "one scale"),
     "constants": ([("Greater", "x y", "c", {}), ("Where", "c step third", "r", {})],
                   "must be quantized"),

@@ -19,6 +19,7 @@ from jacquard.proto import npu_isa as isa
 MANTISSA = "mantissa"
 UNIT = 2**14  # of mu in steps of the table's argument, and of the tables' results
 HIGHEST = 2**15 - 1
+MOST = 14  # the exponent of 65535
 WIDE_SHIFT = 8  # of tables without fractional bits
 NONE = "none"
 

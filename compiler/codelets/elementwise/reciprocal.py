@@ -8,6 +8,7 @@ from jacquard.compiler.codelets.base import Array
 from jacquard.compiler.codelets.elementwise._pole import (
     HIGHEST,
     MANTISSA,
+    MOST,
     NONE,
     UNIT,
     exponent_pass,
@@ -21,7 +22,6 @@ from jacquard.compiler.tile.pointwise import OUT, Pass
 from jacquard.compiler.tile.table import interpolated
 from jacquard.proto import npu_isa as isa
 
-MOST = 14  # the exponent of 65535
 SIZE, UP, MOVED, SIGN = "size", "up", "moved", "sign"
 TYPES = {SIZE: isa.Dtype.S32, MANTISSA: isa.Dtype.S16, UP: isa.Dtype.S8, MOVED: isa.Dtype.S32,
          SIGN: isa.Dtype.S8, NONE: isa.Dtype.S8}
