@@ -16,7 +16,7 @@ from jacquard.runtime.cli import data, options
 def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str, np.ndarray]:
     """--input NAME=FILE (.npy, or .npz with an array NAME), random where none is given.
 
-    Integers come in the dtype that the model declares. Raises UserError for everything that the
+    They come in the dtypes that the model declares. Raises UserError for everything that the
     graph alone shows to be wrong; the session finds the rest.
     """
     files = options.split_pairs(pairs, "input")
@@ -72,10 +72,8 @@ def _fitting(
             f"shape must be {shape}, got {list(array.shape)}; pad or cut it, or give a model with "
             f"that shape"
         )
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor_type.elem_type)
-    if dtype not in (np.bool_, np.int32, np.int64):
-        return array
-    array = converted(array, dtype)
+    # The reference and onnxruntime read it too, so it has the model's dtype, not a quantized one.
+    array = converted(array, onnx.helper.tensor_dtype_to_np_dtype(tensor_type.elem_type))
     rows = table_rows(graph, value.name)
     if rows is not None:
         indices(array, rows)

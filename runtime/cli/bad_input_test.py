@@ -195,7 +195,7 @@ def test_unknown_flag_and_command(tmp_path, capsys):
     "array,message",
     [
         (np.ones((2, 2), np.float32), "shape must be [1, 4], got [2, 2]"),
-        (np.ones((1, 4), np.float64), "dtype must be float32 or uint8, got float64"),
+        (np.ones((1, 4), np.float64), "dtype must be float32, got float64"),
         (np.full((1, 4), np.nan, np.float32), "values must be finite"),
         (None, "must be a NumPy .npy or .npz file"),
     ],
