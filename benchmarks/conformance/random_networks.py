@@ -100,8 +100,8 @@ class _Builder:
         steps = (
             "conv", "conv", "conv", "grouped", "grouped", "pool", "pool", "conv_pool", "conv_pool",
             "add", "mul", "add_constant", "Relu", "LeakyRelu", "clip", "concat", "slice", "resize",
-            "mean", "flatten", "pad", "transpose", "residual", "unary", "unary", "positive", "extreme",
-            "choice", "divide",
+            "mean", "flatten", "pad", "transpose", "residual", "unary", "unary", "positive",
+            "extreme", "choice", "divide",
         )
         step = str(r.choice(steps))
         if step in ("conv", "grouped"):
