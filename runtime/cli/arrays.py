@@ -7,9 +7,9 @@ import zipfile
 import numpy as np
 import onnx
 
-from jacquard.benchmarks.models.seeded import table_rows
 from jacquard.proto.lib.errors import raise_if_any
 from jacquard.runtime.api.inputs import converted, indices
+from jacquard.runtime.api.seeded import table_rows
 from jacquard.runtime.cli import data, options
 
 

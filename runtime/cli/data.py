@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import onnx
 
-from jacquard.benchmarks.models.seeded import SeededStream, seeded_integers
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.runtime.api.seeded import SeededStream, seeded_integers
 
 CALIBRATION_SAMPLES = 4
 
@@ -64,7 +64,7 @@ def random_inputs(
     model: onnx.ModelProto, seed: int, given: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
     """An array per graph input: standard normal float32, bytes over their whole range, integers
-    that are rows of a table or a mask (benchmarks/models/seeded.py).
+    that are rows of a table or a mask (runtime/api/seeded.py).
 
     Raises UserError for an input of another type that is not among `given`.
     """
