@@ -1,148 +1,54 @@
 """LayerNormalization and RMSNormalization over rows in VMEM: docs/nonlinear.md.
 
-Everything between the sum of squares and the factor F is once per row. The sum of squares needs 64
-bits, so it is one instruction, over a whole row in VMEM: of the differences to the mean (int32), or
-of the operand itself where no mean is taken. What else is long comes in chunks.
+Blocks of whole rows where they fit. Longer rows stream through in chunks: for the mean, for the sum
+of squares, for the results; d is computed again each time.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from jacquard.compiler.codelets._narrow import narrow_of
-from jacquard.compiler.codelets.base import Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
+from jacquard.compiler.codelets.norm._statistics import (
+    IN_PARTS,
+    INVERSE_ROOT,
+    WHOLE,
+    shifted,
+    statistics,
+)
+from jacquard.compiler.codelets.norm._steps import Steps
 from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.compiler.tile.ir import CONSTANT_ARG
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.memory import NoRoom, Piece
 from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
-from jacquard.compiler.tile.table import WIDE_BITS, interpolated
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
-from jacquard.proto.lib.fixed_point import OFFSET_STEP, Float64Array, quantize_offset
+from jacquard.proto.lib.fixed_point import OFFSET_STEP, quantize_offset
 
-LONGEST_ROW = 32768
-LARGEST_EPSILON = 2**27
 BLOCK_VECTORS = 192  # of a block that needs to be no larger: enough to hide loads and latencies
-
-INVERSE_ROOT = interpolated(
-    lambda t: 32768.0 / np.sqrt(np.maximum(t + 32768.0, 16384.0) / 16384.0), 0, 32767, WIDE_BITS
-).table
-
-_S16, _S32 = isa.Dtype.S16, isa.Dtype.S32
-_IMM = int(isa.ScaleMode.IMM)
+LONG_ROWS = 2  # of a block whose rows come in chunks
 OPERANDS = ("x0", "x1")  # take turns
-STATISTICS = ("sum", "weight", "root", "first", "square")  # of a row, reused as it goes on
 
-
-def parse_normalization(node: Node, centred: bool) -> Parsed:
-    """X [..., N], scale [N], B [N]."""
-    x = node.activation(0)
-    rank, n = len(x.shape), x.shape[-1]
-    axis = int(node.get("axis", -1)) % rank
-    gamma = _gains(node, 1)
-    gamma = np.ones(n) if gamma is None else gamma
-    beta = _gains(node, 2)
-    if axis != rank - 1 or any(g is not None and g.size not in (1, n) for g in (gamma, beta)):
-        raise UserError(
-            f"{node.place}: must run over the last axis with one gain per element, got axis {axis} "
-            f"of {rank} and gains of shape {gamma.shape}; reshape the operand"
-        )
-    if node.output_count > 1:
-        raise UserError(
-            f"{node.place}: must have one output, got {node.output_count}; drop the mean and "
-            "deviation"
-        )
-    grid = x.grid
-    if grid.dtype in ("int16", "uint16") and _offset(grid):
-        raise UserError(
-            f"{node.place}: a 16-bit operand must have its zero point in the middle of its type, "
-            f"got {_offset(grid)} beside it; quantize the operand symmetrically"
-        )
-    if grid.dtype == "int32" or not 1 <= n <= LONGEST_ROW:
-        raise UserError(
-            f"{node.place}: must read rows of 1 to {LONGEST_ROW} elements of 8 or 16 bits, got {n} "
-            f"of {grid.dtype}; quantize the operand to 16 bits"
-        )
-    if not all(np.isfinite(g).all() for g in (gamma, beta) if g is not None):
-        raise UserError(f"{node.place}: gains must be finite, got inf or NaN; mend the weights")
-    epsilon = float(np.float32(node.get("epsilon", 1e-5)))
-    steps = Steps.of(n, 16 if grid.dtype.endswith("16") else 8, centred)
-    if steps.epsilon(n, grid.scale, epsilon) > LARGEST_EPSILON:
-        raise UserError(
-            f"{node.place}: epsilon must be below the variance of a full row, got {epsilon:g} at "
-            f"scale {grid.scale:g}; recalibrate the operand"
-        )
-    attrs = {
-        "epsilon": epsilon, "gamma": np.broadcast_to(gamma.reshape(-1), (n,)),
-        "beta": None if beta is None else np.broadcast_to(beta.reshape(-1), (n,)),
-    }
-    return Parsed((x,), attrs, (x.shape,))
-
-
-def _gains(node: Node, index: int) -> Float64Array | None:
-    given = node.constant(index)
-    return None if given is None else np.asarray(given, np.float32).astype(np.float64)
-
-
-def _offset(grid: Grid) -> int:
-    """The zero point less the middle of the type."""
-    return grid.zero_point - (grid.lo + grid.hi + 1) // 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Steps:
-    """How rows of one length are scaled: a, b, k and, for d, `up` and `down` of the page."""
-
-    a: float
-    b: int
-    k: int
-    up: int
-    down: int
-
-    @staticmethod
-    def of(n: int, bits: int, centred: bool) -> Steps:
-        if not centred:
-            b = 8 if bits == 16 else 15
-            return Steps(2.0**b, b, 15 + (n + n // 8).bit_length(), b, 0)
-        b, length, cube = 24 - bits, n.bit_length() - 1, n**3
-        k = 15 - 2 * length + (cube + cube // 8).bit_length()
-        return Steps(n * 2.0 ** (b - length), b, k, max(b - length, 0), max(length - b, 0))
-
-    @property
-    def r(self) -> int:
-        return self.k // 2 + 5
-
-    def epsilon(self, n: int, scale: float, epsilon: float) -> int:
-        """eps'."""
-        real = epsilon * n * (self.a / scale) ** 2 / 2.0**self.k
-        return max(int(np.rint(real)), 1)
-
-    def unit(self, n: int) -> float:
-        """u: the real value of a step of n_j."""
-        return 2.0 ** (self.r - 31) * math.sqrt(n / 2.0**self.k)
-
-
-def _shifted(left: int) -> dict[str, int]:
-    """Scale fields for `x * 2**left`, rounded where left < 0."""
-    return {"scale": _IMM, "mult1": 1 << max(left, 0), "shift": max(-left, 0)}
+_S32 = isa.Dtype.S32
+_IMM = int(isa.ScaleMode.IMM)
 
 
 def lower_normalization(op: Op, low: Lowering, centred: bool) -> None:
-    """Emits the layer. UserError where a row does not fit VMEM."""
+    """Leaves the layer to whoever needs its rows."""
     low.begin_layer(op, macs=0)
     layer = _Normalization(op, low, centred)
     low.produce(op, layer.run(), layer.cycles_per_row)
 
 
 class _Normalization:
+    """One layer; centred: the mean is taken out."""
+
     def __init__(self, op: Op, low: Lowering, centred: bool) -> None:
-        self.op, self.low, self.centred = op, low, centred
+        self.low, self.centred = low, centred
         x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
         if y.grid.dtype == "uint16":  # VECTOR's zero point and clamp are int16
             raise UserError(
@@ -153,11 +59,12 @@ class _Normalization:
         self.narrow = narrow_of(op, low)
         self.rows = Rows(low, self.x.channels)
         self.dtype, self.out_dtype, self.zero = dtype_of(x), dtype_of(y), x.grid.zero_point
-        n, scale = self.x.channels, x.grid.scale
-        self.steps = Steps.of(n, 8 * self.x.element_bytes, centred)
-        self.epsilon = self.steps.epsilon(n, scale, op.attrs["epsilon"])
+        self.steps = Steps.of(self.x.channels, 8 * self.x.element_bytes, centred)
         self._affine(op, y.grid)
         self.places, self.operand = Places(low), OPERANDS[0]
+        epsilon = self.steps.epsilon(self.x.channels, x.grid.scale, op.attrs["epsilon"])
+        self.statistics = statistics(low, self.rows, self.places, self.steps, epsilon, self.zero,
+                                     self.x.element_bytes, centred)
         self._plan()
 
     def _affine(self, op: Op, y: Grid) -> None:
@@ -181,43 +88,42 @@ class _Normalization:
         count, tiles = self.x.width, self.rows.tiles
 
         def sizes(rows: int, chunk_tiles: int) -> dict[str, int]:
-            operand = self._operand_bytes(rows, chunk_tiles)
-            constant = {"beta": self.rows.bytes_of(_S32, chunk_tiles, 1)}
-            times = 2 if chunk_tiles == tiles else 1
-            return self._sizes(rows, chunk_tiles) | constant | {"x": times * operand}
+            operand = self.rows.bytes_of(self.dtype, chunk_tiles, rows)
+            constant = self.rows.bytes_of(_S32, chunk_tiles, 1)
+            return self._sizes(rows, chunk_tiles) | {"beta": constant, "x": 2 * operand}
 
+        self.chunk_tiles, self.whole = tiles, True
         wanted = min(count, -(-BLOCK_VECTORS // tiles))
-        self.chunk_tiles = tiles
         self.block = most(self.low, wanted, lambda n: sizes(n, tiles))
         if not self.block:
-            self.block = 1
-            self.chunk_tiles = most(self.low, tiles, lambda n: sizes(1, n))
-            if not self.chunk_tiles:
-                raise UserError(
-                    f"node {self.op.name} ({self.op.kind}): a row's integers must fit VMEM "
-                    f"({self.low.arch.vmem_bytes} bytes), got a row of {self.x.channels}; use a "
-                    "larger configuration"
-                )
+            self.whole = False
+            self.block = min(count, LONG_ROWS)
+            self.chunk_tiles = most(self.low, tiles - 1, lambda n: sizes(self.block, n))
         self.block = balanced(count, self.block)
         self.chunk_tiles = balanced(tiles, self.chunk_tiles)
-        self.whole = self.chunk_tiles == tiles
+        # Gains lie in PARAM as long as the layer runs if they fit, else while they are needed.
         rows = self.low.arch.param_rows
         self.group = tiles if tiles <= rows else rows // 2
-
-    def _operand_bytes(self, rows: int, chunk_tiles: int) -> int:
-        tiles = chunk_tiles if self.centred else self.rows.tiles
-        return self.rows.bytes_of(self.dtype, tiles, rows)
 
     def _sizes(self, rows: int, chunk_tiles: int) -> dict[str, int]:
         """Of what a block needs beside its operand."""
         of = self.rows.bytes_of
-        sizes = {
-            "d": of(_S32, self.rows.tiles if self.centred else chunk_tiles, rows),
-            "y": of(self.out_dtype, chunk_tiles, rows),
-        }
+        sizes = {"d": of(_S32, chunk_tiles, rows), "y": of(self.out_dtype, chunk_tiles, rows)}
         if self.narrow is not None:
             sizes["narrow"] = of(self.narrow.dtype, chunk_tiles, rows)
-        return sizes | {name: of(_S32, 1, rows) for name in STATISTICS}
+        if not self.whole:
+            sizes["free"] = of(_S32, chunk_tiles, rows)
+        names = WHOLE if self.whole else IN_PARTS
+        return sizes | {name: of(_S32, 1, rows) for name in names}
+
+    @property
+    def cycles_per_row(self) -> float:
+        """Of VECTOR: a pass takes two cycles a vector where both its sources lie in VMEM."""
+        passes = 7 if self.centred else 4  # sum, centre, squares, factor; squares, factor
+        passes += 1 if self.beta is None else 2
+        passes += 0 if self.narrow is None else 1
+        once = 13.0  # the statistics
+        return passes * self.rows.tiles + once
 
     # --- blocks -----------------------------------------------------------------------------------
 
@@ -235,10 +141,14 @@ class _Normalization:
         following: Chunk | None = None
         row = 0
         while row < self.x.width:
-            block = self._make_room(following or self._load_operand(row))
+            block = self._make_room(following or self._load_block(row))
             self.low.table(INVERSE_ROOT)  # in good time, should something else have taken its place
             row += block.rows
-            following = self._block(block, row, params)
+            following = None
+            if self.whole:
+                following = self._whole(block, row, params)
+            else:
+                self._long(self.rows.chunks(self.chunk_tiles, block.row, block.rows), params)
             self.places.free(*self._sizes(1, 1))
             yield row
         if params is not None:
@@ -248,29 +158,20 @@ class _Normalization:
     def _take_operands(self) -> None:
         """Room of its own for operands, so that they need not wait for stores."""
         while True:
-            size = self._operand_bytes(self.block, self.chunk_tiles)
+            size = self.rows.bytes_of(self.dtype, self.chunk_tiles, self.block)
             try:
-                self.places.take({name: size for name in OPERANDS[: 2 if self.whole else 1]})
+                self.places.take(dict.fromkeys(OPERANDS, size))
                 return
             except NoRoom:
                 if self.block == 1:
                     raise
             self.block //= 2
 
-    @property
-    def cycles_per_row(self) -> float:
-        """Of VECTOR: a pass takes two cycles a vector where both its sources lie in VMEM."""
-        passes = 7 if self.centred else 4  # sum, centre, squares, factor; squares, factor
-        passes += 1 if self.beta is None else 2
-        passes += 0 if self.narrow is None else 1
-        once = 13.0  # the statistics
-        return passes * self.rows.tiles + once
-
-    def _load_operand(self, row: int, most_rows: int | None = None) -> Chunk:
-        """The block from `row`; its operand is loaded if it does not come in chunks."""
+    def _load_block(self, row: int, most_rows: int | None = None) -> Chunk:
+        """The block from `row`; its operand is loaded if its rows are whole."""
         rows = min(most_rows or self.block, self.x.width - row)
         block = self.rows.chunk(0, self.rows.tiles, row, rows)
-        if self.whole or not self.centred:
+        if self.whole:
             self.rows.load(self.x, block, self.places[self.operand])
         return block
 
@@ -283,29 +184,62 @@ class _Normalization:
             except NoRoom:
                 if block.rows == 1:
                     raise
-            block = self._load_operand(block.row, block.rows // 2)
+            block = self._load_block(block.row, block.rows // 2)
 
-    def _block(self, block: Chunk, end: int, params: Piece | None) -> Chunk | None:
-        """One block; returns the next one if it is being loaded. That starts early, so that it does
-        not wait for stores: VECTOR's reads leave them no port."""
-        chunks = self.rows.chunks(self.chunk_tiles, block.row, block.rows)
+    def _whole(self, block: Chunk, end: int, params: Piece | None) -> Chunk | None:
+        """A block of whole rows; returns the next one, which is being loaded. That starts early, so
+        that it does not wait for stores: VECTOR's reads leave them no port."""
         x, following = self._operand(block), None
-        if self.whole and end < self.x.width:
-            self.operand = OPERANDS[1 - OPERANDS.index(self.operand)]
-            following = self._load_operand(end)
+        if end < self.x.width:
+            self._turn()
+            following = self._load_block(end)
+        elements = x
         if self.centred:
-            self._centre(block, chunks, x)
-        self._factors(block, x)
-        if self.centred:
-            self._scale(block, self._block_of("d", _S32, block))
-        for chunk in chunks:
-            if not self.centred:
-                self._scale(chunk, x.from_tile(chunk.first))
-            self._results(chunk, params)
+            self._add(block, x)
+            elements = self._centre(block, x)
+        self.statistics.squares(block, elements)
+        self.statistics.factors(block.rows)
+        self._results(block, elements, params)
         return following
 
-    def _operand(self, block: Chunk) -> Vectors:
-        return self._block_of(self.operand, self.dtype, block)
+    def _long(self, chunks: list[Chunk], params: Piece | None) -> None:
+        """A block of rows in chunks: three sweeps, two where no mean is taken."""
+        if self.centred:
+            for chunk in chunks:
+                self._add(chunk, self._load(chunk))
+        for chunk in chunks:
+            self.statistics.squares_in_parts(chunk, self._elements(chunk),
+                                             self._block_of("free", _S32, chunk))
+        self.statistics.join(chunks[0].rows)
+        self.statistics.factors(chunks[0].rows)
+        for chunk in chunks:
+            elements = self._elements(chunk)
+            self._load_beta(chunk.first, chunk.tiles)
+            self._results(chunk, elements, params)
+
+    def _turn(self) -> None:
+        self.operand = OPERANDS[1 - OPERANDS.index(self.operand)]
+
+    def _load(self, chunk: Chunk) -> Vectors:
+        self._turn()
+        self.rows.load(self.x, chunk, self.places[self.operand])
+        return self._operand(chunk)
+
+    def _elements(self, chunk: Chunk) -> Vectors:
+        """A chunk of the operand, or of d."""
+        x = self._load(chunk)
+        return self._centre(chunk, x) if self.centred else x
+
+    # --- steps ------------------------------------------------------------------------------------
+
+    def _block_of(self, name: str, dtype: isa.Dtype, chunk: Chunk) -> Vectors:
+        return self.rows.block(self.places[name], dtype, chunk.rows)
+
+    def _operand(self, chunk: Chunk) -> Vectors:
+        return self._block_of(self.operand, self.dtype, chunk)
+
+    def _row(self, name: str) -> Vectors:
+        return self.rows.per_row(self.places[name], _S32)
 
     def _load_gains(self, first: int, tiles: int) -> Piece:
         piece = self.low.param.take(tiles)
@@ -319,77 +253,29 @@ class _Normalization:
                                    dst=self.places["beta"], dram=self.beta + first * size,
                                    n0=tiles * size, n1=1, n2=1, n3=1))
 
-    # --- steps ------------------------------------------------------------------------------------
+    def _add(self, chunk: Chunk, x: Vectors) -> None:
+        """Adds a chunk's elements to A, in "mean"."""
+        fields = {"op": int(isa.VectorOp.MOVE), "imm1": -self.zero}
+        self.rows.accumulate(chunk, fields, isa.VectorOp.ADD, self._row("mean"),
+                             self._row("first"), x)
 
-    def _block_of(self, name: str, dtype: isa.Dtype, chunk: Chunk) -> Vectors:
-        return self.rows.block(self.places[name], dtype, chunk.rows)
-
-    def _row(self, name: str, dtype: isa.Dtype = _S32) -> Vectors:
-        return self.rows.per_row(self.places[name], dtype)
-
-    def _centre(self, block: Chunk, chunks: list[Chunk], x: Vectors) -> None:
-        """A, then d in its place: x N 2^up - A 2^up, with one SADD."""
-        d = self._block_of("d", _S32, block)
-        add = {"op": int(isa.VectorOp.MOVE), "imm1": -self.zero}
-        for chunk in chunks:
-            if not self.whole:
-                self.rows.load(self.x, chunk, x.base)
-            self.rows.accumulate(chunk, add, isa.VectorOp.ADD, self._row("sum"),
-                                 self._row("first"), x)
+    def _centre(self, chunk: Chunk, x: Vectors) -> Vectors:
+        """d: x N 2^up - A 2^up, with one SADD."""
         times = 1 << self.steps.up
         fields = {
             "op": int(isa.VectorOp.SADD), "imm1": -self.zero, "scale": _IMM,
             "mult1": self.x.channels * times, "mult2": -times, "shift": self.steps.down,
         }
-        for chunk in chunks:
-            if not self.whole:
-                self.rows.load(self.x, chunk, x.base)
-            self.rows.each(chunk, fields, d.from_tile(chunk.first), x, self._row("sum"))
+        d = self._block_of("d", _S32, chunk)
+        self.rows.each(chunk, fields, d, x, self._row("mean"))
+        return d
 
-    def _factors(self, block: Chunk, x: Vectors) -> None:
-        """F of each row in "root", from the sum of its squares."""
-        steps, row, once = self.steps, self._row, self.rows.once
-        square = {"op": int(isa.VectorOp.MUL), "reduce": int(isa.ReduceOp.SUM)}
-        if self.centred:
-            squared, shift = self._block_of("d", _S32, block), -steps.k
-        else:  # d = x 2^b is never stored
-            squared, shift = x, 2 * steps.b - steps.k
-            square |= {"imm1": -self.zero, "imm2": -self.zero}
-        self.rows.reduce(block, square | _shifted(shift), row("sum"), squared, squared)
-        rows, variance = block.rows, row("sum")
-        weight, root, first, product = row("weight"), row("root"), row("first", _S16), row("square")
-        look_up = {"zero_point": -32768, "table": 1, "table_shift": 8,
-                   "table_index": self.low.table(INVERSE_ROOT)}
-        read = {"imm1": self.epsilon}
-        multiply = {"op": int(isa.VectorOp.MUL)}
-        once(rows, {"op": int(isa.VectorOp.NORM), **read, **_shifted(-14), **look_up},
-             first, variance)
-        once(rows, {"op": int(isa.VectorOp.NORM), **read}, root, variance)
-        once(rows, {"op": int(isa.VectorOp.EXPONENT), **read, "scale": _IMM, "mult1": -1,
-                    "shift": 1, "zero_point": 15}, weight, variance)
-        once(rows, multiply, product, first, first)
-        once(rows, {"op": int(isa.VectorOp.SHL), "imm1": 1}, weight, None, weight)
-        once(rows, multiply | _shifted(-29), root, root, product)
-        once(rows, {**multiply, "imm1": -3 * 2**29, "scale": _IMM, "mult1": -1, "shift": 14},
-             root, root, first)
-        once(rows, multiply | _shifted(-15), root, root, weight)
-
-    def _scale(self, chunk: Chunk, source: Vectors) -> None:
-        """n = d F, in the place of d."""
-        fields = {"op": int(isa.VectorOp.MUL)}
-        if self.centred:
-            fields |= _shifted(-self.steps.r)
-        else:
-            fields |= _shifted(self.steps.b - self.steps.r) | {"imm1": -self.zero}
-        self.rows.each(chunk, fields, self._block_of("d", _S32, chunk), source, self._row("root"))
-
-    def _results(self, chunk: Chunk, params: Piece | None) -> None:
-        """y = n g + b h, and the narrow result of it."""
-        if not self.whole:
-            self._load_beta(chunk.first, chunk.tiles)
+    def _results(self, chunk: Chunk, elements: Vectors, params: Piece | None) -> None:
+        """n = d F in the place of d, y = n g + b h, and the narrow result of it."""
+        scale = shifted(-self.steps.r if self.centred else self.steps.b - self.steps.r)
+        fields = {"op": int(isa.VectorOp.MUL), **scale, "imm1": self.statistics.offset}
         n, y = self._block_of("d", _S32, chunk), self._block_of("y", self.out_dtype, chunk)
-        if self.centred:
-            n = n.from_tile(chunk.first)
+        self.rows.each(chunk, fields, n, elements, self._row("root"))
         beta = None
         if self.beta is not None:
             beta = self.rows.per_tile(self.places["beta"], _S32)

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
-from jacquard.compiler.codelets.norm._normalization import (
-    lower_normalization,
-    parse_normalization,
-)
+from jacquard.compiler.codelets.norm._normalization import lower_normalization
+from jacquard.compiler.codelets.norm._steps import parse_normalization
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering
 
@@ -48,6 +46,8 @@ def cases() -> Sequence[Case]:
         Case("gain", {"x": (2, 2, 5, 37)}, constants=gains(37, "gamma"), **wide),
         Case("blocks", {"x": (40, 130)}, constants=gains(130, "gamma", "beta"), **wide),
         Case("long", {"x": (2, 768)}, constants=gains(768, "gamma", "beta"), **wide),
+        Case("longest", {"x": (2, 32768)}, constants=gains(32768, "gamma", "beta"), **wide),
+        Case("long_bytes", {"x": (3, 3001)}, constants=gains(3001, "gamma"), unsigned=True),
         Case("clamped", {"x": (3, 21)}, constants=gains(21, "gamma", "beta"), relu=True),
         Case("one", {"x": (3, 1)}, constants=gains(1, "gamma", "beta")),
     ]

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
-from jacquard.compiler.codelets.norm._normalization import (
-    lower_normalization,
-    parse_normalization,
-)
+from jacquard.compiler.codelets.norm._normalization import lower_normalization
+from jacquard.compiler.codelets.norm._steps import parse_normalization
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering
 
@@ -44,6 +42,8 @@ def cases() -> Sequence[Case]:
         Case("wide", {"x": (1, 9, 37)}, constants=gains(37), **wide),
         Case("blocks", {"x": (40, 130)}, constants=gains(130), **wide),
         Case("long", {"x": (2, 1500)}, constants=gains(1500), **wide),
+        Case("longest", {"x": (1, 32768)}, constants=gains(32768), **wide),
+        Case("long_bytes", {"x": (3, 13001)}, constants=gains(13001), unsigned=True),
     ]
 
 
