@@ -168,6 +168,21 @@ def test_both_exporters_forms_give_the_same_graph_and_results() -> None:
                 np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
 
 
+def test_both_exporters_forms_are_quantized_alike_and_give_the_same_integers() -> None:
+    scripted = filled("bert_tiny2_torchscript")
+    forms = [
+        import_model(model.SerializeToString())
+        for model in (scripted, same_weights(scripted, filled("bert_tiny2")))
+    ]
+    quantized = [quantize_model(form, calibration_batches(form, 0, 4)) for form in forms]
+    for seed in range(3):
+        inputs = seeded_inputs(forms[0], seed)
+        first, second = (run_reference(model, inputs).integer_outputs for model in quantized)
+        assert set(first) == set(second) == {"hidden_states", "pooled"}
+        for name, integers in first.items():
+            np.testing.assert_array_equal(integers, second[name])
+
+
 def test_bert_comes_down_to_canonical_nodes() -> None:
     model = import_model(filled("bert_tiny2").SerializeToString())
     assert Counter(node.op_type for node in model.graph.node) == {
@@ -198,6 +213,12 @@ def test_sqnr_table_names_where_noise_comes_in() -> None:
     rows = sqnr_table(model, quantized, [seeded_inputs(model, 1)])
     assert {row.bits for row in rows} == {8} and rows[-1].operator == "output"
     assert rows[0].sqnr_db > rows[-1].sqnr_db > 10
+    level = {row.tensor: row.sqnr_db for row in rows}
+    falls = {row.tensor: row.fall_db for row in rows}
+    assert falls["relu"] is None and falls["max_pool2d"] == level["relu"] - level["max_pool2d"]
+    # The Add between is fused away; of what it adds, the shortcut is the better one.
+    assert level["layer1.0.downsample.0"] > level["layer1.0.conv3"]
+    assert falls["relu_3"] == level["layer1.0.conv3"] - level["relu_3"]
     exact = sqnr_table(model, model, [seeded_inputs(model, 1)])
     assert [row.sqnr_db for row in exact] == [float("inf")]
 

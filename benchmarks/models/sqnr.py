@@ -1,8 +1,8 @@
 """How far a quantized model is from its float model, layer by layer.
 
 SQNR in dB: power of the float tensor over the power of the difference, both summed over all inputs.
-Both models run in onnxruntime without optimisation. Where noise comes in, the figure falls; what a
-layer adds itself shows in the difference to the tensors it reads.
+Both models run in onnxruntime without optimisation. Where noise comes in, the figure falls: a
+row's `fall_db` is how far it lies below the worst of the tensors that it is made of.
 """
 
 import pathlib
@@ -28,12 +28,16 @@ _SUFFIX = "_DequantizeLinear_Output"
 
 @dataclass(frozen=True)
 class Row:
-    """One tensor of a model: which node gives it, in how many bits it is kept, its SQNR."""
+    """One tensor of a model: which node gives it, in how many bits it is kept, its SQNR.
+
+    `fall_db` is None where no other row is read, and negative where a layer averages noise away.
+    """
 
     tensor: str
     operator: str
     bits: int
     sqnr_db: float
+    fall_db: float | None
 
 
 def sqnr_table(
@@ -58,11 +62,31 @@ def sqnr_table(
         for index, (left, right) in enumerate(zip(exact, found, strict=True)):
             signal[index] += np.square(left, dtype=np.float64).sum()
             noise[index] += np.square(np.subtract(left, right, dtype=np.float64)).sum()
+    levels = {
+        name: decibels(signal[index], noise[index]) for index, (name, _, _) in enumerate(pairs)
+    }
     return [
-        Row(name, "output" if name in outputs else produced[name].op_type, bits,
-            decibels(signal[index], noise[index]))
-        for index, (name, _, bits) in enumerate(pairs)
+        Row(name, "output" if name in outputs else produced[name].op_type, bits, levels[name],
+            _fall(name, levels, produced))
+        for name, _, bits in pairs
     ]
+
+
+def _fall(
+    name: str, levels: Mapping[str, float], produced: Mapping[str, onnx.NodeProto]
+) -> float | None:
+    """How far `name` lies below the worst of the nearest tensors before it that have a level."""
+    waiting, seen, read = list(produced[name].input), set[str](), []
+    while waiting:
+        source = waiting.pop()
+        if source in seen:
+            continue
+        seen.add(source)
+        if source in levels:
+            read.append(levels[source])
+        elif source in produced:
+            waiting += produced[source].input
+    return min(read) - levels[name] if read else None
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -71,13 +95,21 @@ def decibels(signal: float, noise: float) -> float:
 
 
 def format_table(rows: Iterable[Row]) -> str:
-    """As text, a line per row."""
-    rows = list(rows)
-    width = max((len(row.tensor) for row in rows), default=0)
-    lines = [f"{'tensor':<{width}}  {'operator':<20} bits  SQNR dB"]
-    lines += [f"{row.tensor:<{width}}  {row.operator:<20} {row.bits:>4}  {row.sqnr_db:7.2f}"
-              for row in rows]
-    return "\n".join(lines)
+    """Markdown that reads well as text, a line per row."""
+    cells = [("tensor", "operator", "bits", "SQNR dB", "fall dB")]
+    cells += [
+        (row.tensor, row.operator, str(row.bits), f"{row.sqnr_db:.2f}",
+         "" if row.fall_db is None else f"{row.fall_db:.2f}")
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
+    lines = [
+        f"| {a:<{widths[0]}} | {b:<{widths[1]}} | {c:>{widths[2]}} | {d:>{widths[3]}} "
+        f"| {e:>{widths[4]}} |"
+        for a, b, c, d, e in cells
+    ]
+    rule = [":" + "-" * (w - 1) for w in widths[:2]] + ["-" * (w - 1) + ":" for w in widths[2:]]
+    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
 
 
 def products_quantized(
