@@ -8,7 +8,8 @@ npu_isa.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
@@ -55,11 +56,23 @@ def _offsets(
     counts: Sequence[int],
     strides: Sequence[tuple[int, ...]],
     word_bytes: int,
-) -> dict[tuple[int, ...], int]:
+) -> Mapping[tuple[int, ...], int]:
     """How many runs start at which offsets inside a word, on each side of a transfer."""
-    histogram = {tuple(base % word_bytes for base in bases): 1}
-    for count, both in zip(counts, strides, strict=True):
-        steps = tuple(stride % word_bytes for stride in both)
+    dims = tuple(
+        (count, tuple(stride % word_bytes for stride in both))
+        for count, both in zip(counts, strides, strict=True)
+        if count != 1
+    )
+    return _histogram(tuple(base % word_bytes for base in bases), dims, word_bytes)
+
+
+@functools.lru_cache(maxsize=4096)  # a network's transfers have few shapes
+def _histogram(
+    bases: tuple[int, ...], dims: tuple[tuple[int, tuple[int, ...]], ...], word_bytes: int
+) -> Mapping[tuple[int, ...], int]:
+    """The same; everything modulo a word, dims as (count, strides)."""
+    histogram = {bases: 1}
+    for count, steps in dims:
         period = next(
             p for p in range(1, word_bytes + 1) if all(p * s % word_bytes == 0 for s in steps)
         )
