@@ -82,10 +82,13 @@ def test_other_types_are_right_or_refused(op: str, case: Case, types: tuple[str,
         np.testing.assert_array_equal(found[name], integers, err_msg=name)
 
 
-def test_every_operator_of_the_issue_has_a_codelet() -> None:
+def test_every_operator_of_the_issues_has_a_codelet() -> None:
     wanted = (
         "Conv Gemm MatMul Add Mul Relu LeakyRelu Clip MaxPool AveragePool GlobalAveragePool "
         "ReduceMean BatchNormalization Concat Split Slice Pad Transpose Reshape Flatten Squeeze "
-        "Unsqueeze Dropout Identity QuantizeLinear DequantizeLinear Resize"
+        "Unsqueeze Dropout Identity QuantizeLinear DequantizeLinear Resize "
+        "Softmax LayerNormalization RMSNormalization Gather ReduceSum ReduceMax ReduceMin Expand "
+        "Gelu Erf Tanh Sigmoid Swish HardSigmoid HardSwish Exp Log Sqrt Reciprocal Pow "
+        "Sub Div Neg Abs Min Max Where Equal Greater GreaterOrEqual Less LessOrEqual"
     ).split()
     assert not set(wanted) - set(codelets())

@@ -272,7 +272,11 @@ class _Builder:
             mine = readers.get(name, [])
             if len(mine) == 1 and mine[0].op_type in ("Relu", "Clip") and r.random() < 0.6:
                 continue  # an activation that joins its producer
-            wide = node.op_type in WIDE_MAKERS and {m.op_type for m in mine} <= WIDE_READERS
+            joined = node.op_type in ("Relu", "Clip") and node.input[0] not in renamed
+            wide = (
+                node.op_type in WIDE_MAKERS and not joined
+                and {m.op_type for m in mine} <= WIDE_READERS
+            )
             moved = node.op_type in MOVES and node.input[0] in grids and r.random() < 0.5
             if moved and (wide or grids[node.input[0]][1].dtype.itemsize == 1):
                 quantize(name, grids[node.input[0]])
