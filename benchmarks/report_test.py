@@ -20,10 +20,9 @@ def test_outputs_equal_the_integer_reference():
 
 
 def test_every_layer_equals_the_integer_reference():
+    """A layer is what is stored: operators fused into one are compared in its result."""
     assert REPORT["layers"]
-    assert [x["name"] for x in REPORT["layers"] if x["output_check"] == "differs"] == []
-    checked = [x for x in REPORT["layers"] if x["output_check"] == "equal"]
-    assert len(checked) > 0.8 * len(REPORT["layers"])
+    assert [x["name"] for x in REPORT["layers"] if x["output_check"] != "equal"] == []
 
 
 def test_outputs_are_near_onnxruntime():
@@ -51,6 +50,17 @@ def test_cycles_add_up():
     assert REPORT["cycles"] >= REPORT["roofline_cycles"]
 
 
-@pytest.mark.parametrize("field,limit", sorted(LIMITS.items()))
-def test_figure_is_within_its_limit(field, limit):
-    assert REPORT[field] <= limit
+def figure(name: str) -> float:
+    """A field; of a field with a dot; a quotient of two with " / " between."""
+    numerator, slash, denominator = name.partition(" / ")
+    if slash:
+        return figure(numerator) / figure(denominator)
+    value = REPORT
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+@pytest.mark.parametrize("name,limit", sorted(LIMITS.items()))
+def test_figure_is_within_its_limit(name, limit):
+    assert 0 < figure(name) <= limit

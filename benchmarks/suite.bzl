@@ -1,9 +1,11 @@
 """Shapes of the regression: model, program, run, benchmark.
 
-npu_model(name)                          float and quantized ONNX of benchmarks/models/<name>
-npu_program(model, config)               compiled program
-npu_benchmark(model, configs, backends)  <model>_<config>_<backend>_report (JSON) and the test of that
-                                         name without _report, which judges the report
+npu_model(name)             float and quantized ONNX of benchmarks/models/<name>, and <name>_sqnr: a
+                            table (.md, .json) of where the quantized model leaves the float model
+npu_program(model, config)  compiled program
+npu_benchmark(model, runs)  all of these, and per run <model>_<config>_<backend>_report (JSON) and the
+                            test of that name without _report, which judges the report
+npu_accuracy(model, ...)    test of the simulated outputs against float, beside a yardstick
 """
 
 load("//bazel:python.bzl", "jq_py_test")
@@ -24,6 +26,18 @@ def npu_model(name, visibility = None):
         outs = [name + ".qdq.onnx"],
         cmd = "$(execpath //benchmarks/models:quantize_main) --model $< --output $@",
         tools = ["//benchmarks/models:quantize_main"],
+        visibility = visibility,
+    )
+    native.genrule(
+        name = name + "_sqnr",
+        srcs = [name + ".float.onnx", name + ".qdq.onnx"],
+        outs = [name + ".sqnr.md", name + ".sqnr.json"],
+        # What onnxruntime says of its own steps goes to the log only if one fails.
+        cmd = ("$(execpath //benchmarks/models:sqnr_main) --model $(execpath {n}.float.onnx)" +
+               " --quantized $(execpath {n}.qdq.onnx) --products --output $(execpath {n}.sqnr.json)" +
+               " --markdown $(execpath {n}.sqnr.md) > $(RULEDIR)/{n}.sqnr.log 2>&1" +
+               " || {{ cat $(RULEDIR)/{n}.sqnr.log; exit 1; }}").format(n = name),
+        tools = ["//benchmarks/models:sqnr_main"],
         visibility = visibility,
     )
 
@@ -67,13 +81,16 @@ def _npu_run(model, config, backend):
     )
     return name
 
-def npu_benchmark(model, configs, backends, limits = {}):
-    """Tests and reports of a model.
+def npu_benchmark(model, runs, limits = {}, visibility = None):
+    """Models, programs, reports and tests of a model.
 
-    limits: "<config>_<backend>" -> {report field: largest value allowed}; for exact figures such as
-    cycles, which only change when something changed.
+    runs: configuration -> backends.
+    limits: "<config>_<backend>" -> {report field: largest value allowed}, a field of a field with a
+      dot, a quotient of two with " / " between; for exact figures such as cycles, which only change
+      when something changed.
     """
-    for config in configs:
+    npu_model(model, visibility)
+    for config, backends in runs.items():
         npu_program(model, config)
         for backend in backends:
             report = _npu_run(model, config, backend)
@@ -86,3 +103,35 @@ def npu_benchmark(model, configs, backends, limits = {}):
                     "LIMITS": json.encode(limits.get("%s_%s" % (config, backend), {})),
                 },
             )
+    unknown = [k for k in limits if k not in ["%s_%s" % (c, b) for c in runs for b in runs[c]]]
+    if unknown:
+        fail("%s: limits must be of a run, got %s" % (model, unknown))
+
+def npu_accuracy(model, config, output, within_db, **kwargs):
+    """<model>_accuracy_test: `output` of the functional simulator is as near to float as the same of
+    onnxruntime with matrix products alone quantized, or at most `within_db` below."""
+    jq_py_test(
+        name = model + "_accuracy_test",
+        src = "products_accuracy_test.py",
+        data = [
+            model + "_float",
+            model + "_sqnr",
+            "%s_%s" % (model, config),
+        ],
+        env = {
+            "MODEL": "benchmarks/" + model,
+            "CONFIG": config,
+            "OUTPUT": output,
+            "WITHIN_DB": str(within_db),
+        },
+        tags = ["resources:memory:4000"],
+        deps = [
+            "//benchmarks/models",
+            "//proto/lib:arch",
+            "//runtime/api",
+            "//runtime/device",
+            "@pypi//numpy",
+            "@pypi//onnx",
+        ],
+        **kwargs
+    )
