@@ -22,6 +22,7 @@ from jacquard.compiler.passes.device_part import DROPPED, DevicePart
 from jacquard.compiler.passes.host_part import HostBuilder
 from jacquard.compiler.passes.values import CONSTANTS, FloatInput, Real, Value, along, attribute
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.proto.lib.fixed_point import MAX_SCALE, MIN_SCALE
 
 def import_qdq(model: onnx.ModelProto, name: str) -> Graph:
     """The graph IR of a QDQ model. UserError with every node that cannot be compiled."""
@@ -152,6 +153,12 @@ class _Importer:
                 "requantize them"
             )
         real = float(np.float32(scale.reshape(-1)[0]))
+        if not MIN_SCALE <= real <= MAX_SCALE:
+            raise UserError(
+                f"{place}: an activation's scale must lie in [{MIN_SCALE:g}, {MAX_SCALE:g}], got "
+                f"{real:g}; calibrate with data in its normal range, or keep a mask's constant out "
+                "of the quantized part"
+            )
         return Grid(real, int(zero.reshape(-1)[0]), str(zero.dtype))
 
     def _quantize(self, proto: onnx.NodeProto, name: str, attributes: dict[str, Any]) -> None:

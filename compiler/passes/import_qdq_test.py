@@ -184,6 +184,13 @@ def test_activations_of_32_bits_are_refused() -> None:
         model, model.pair(y, "int32"))
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_scales_of_activations_that_calibrate_nothing_are_refused(scale: float) -> None:
+    model, y = product()
+    assert f"an activation's scale must lie in [9.09495e-13, 1.67772e+07], got {scale:g}" in lines(
+        model, model.pair(y, scale=scale))
+
+
 def test_products_of_16_bits_are_refused() -> None:
     model = Model()
     x = model.pair(model.input("x", (1, 3, 8)), "int16")
@@ -400,7 +407,7 @@ def test_computed_ids_come_from_the_host() -> None:
     ("kind", "message"),
     [
         ("floats", "node node (Gather): its table must be quantized"),
-        ("moved", "node node (Gather): input 1 must not come from the host, got ids"),
+        ("moved", "node node (Gather): indices into an activation must be constants, got integers"),
         ("axis", "node node (Gather): must take rows of a matrix, got axis 1 of shape (30, 8)"),
         ("channels", "node node (Gather): its table must have one scale"),
         ("range", "node node (Gather): indices must lie in [-5, 5), got [5]"),

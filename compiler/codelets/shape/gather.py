@@ -1,11 +1,11 @@
 """Gather: rows of a table by indices that the host binds, or elements at constant indices.
 
-A table lies in the constants row by row; LOAD fetches the rows that the indices name, whole channel
-tiles of them, and STORE puts each tile where the result's layout has it.
+A table lies in the constants row by row (tile/gathered.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,15 +16,22 @@ from jacquard.compiler.codelets.base import (
     Array,
     Case,
     Codelet,
+    Host,
     Node,
     Parsed,
     QuantizedConstant,
+    check_signed,
+    clamped,
 )
+from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Grid, Op
-from jacquard.compiler.tile.lowering import Lowering
+from jacquard.compiler.tile.gathered import emit_gathered
+from jacquard.compiler.tile.lowering import Lowering, dtype_of
+from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 
-DTYPES = ("int8", "uint8", "int16", "uint16")
+DTYPES = {"int8": isa.Dtype.S8, "uint8": isa.Dtype.U8, "int16": isa.Dtype.S16,
+          "uint16": isa.Dtype.U16}
 
 
 def parse(node: Node) -> Parsed:
@@ -55,6 +62,11 @@ def parse(node: Node) -> Parsed:
 
 def _move(node: Node) -> Parsed:
     x = node.activation(0)
+    if isinstance(node.operand(1), Host):
+        raise UserError(
+            f"{node.place}: indices into an activation must be constants, got integers of the host; "
+            "take the elements outside of the model"
+        )
     given = node.constant(1)
     axis = int(node.get("axis", 0)) % len(x.shape)
     size = x.shape[axis]
@@ -73,9 +85,21 @@ def lower(op: Op, low: Lowering) -> None:
     if "table" not in op.attrs:
         _moves.lower(op, low)
         return
-    raise UserError(
-        f"node {op.name} (Gather): LOAD cannot gather rows yet; run the embedding outside"
-    )
+    y, table, grid = low.tensor(op.outputs[0]), op.attrs["table"], op.attrs["grid"]
+    if y.image:
+        raise UserError(
+            f"node {op.name} (Gather): its rows must be read as rows, got an operator behind it "
+            "that takes images; reshape the indices to fewer dimensions"
+        )
+    low.begin_layer(op, macs=0, constant_bytes=math.prod(y.shape) * table.itemsize)
+    fields: dict[str, int] = {}
+    if grid != y.grid or clamped(op):
+        check_signed(op, y.grid)
+        fields, mult = rescale(op, grid, y.grid)
+        fields["mult1"] = mult
+    fields |= {"op": int(isa.VectorOp.MOVE), "dst_dtype": int(dtype_of(y))}
+    emit_gathered(low, op.name, table, low.stored(op.inputs[0]), low.stored(op.outputs[0]), fields,
+                  DTYPES[grid.dtype])
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
