@@ -1,7 +1,7 @@
 """A second, 8-bit output of an op: the QuantizeLinear of its first, made before that leaves chip.
 
-passes/fuse.py gives an op `narrow` and two outputs, (wide, narrow); the narrow one's integers are
-those that the QuantizeLinear codelet would make of the wide one's.
+passes/fuse.py gives an op of a codelet that `narrows` two outputs, (wide, narrow); the narrow one's
+integers are those that the QuantizeLinear codelet would make of the wide one's.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Narrow:
 
 def narrow_of(op: Op, low: Lowering) -> Narrow | None:
     """The second output of an op that has one."""
-    if not op.attrs.get("narrow"):
+    if len(op.outputs) < 2:
         return None
     wide, narrow = (low.tensor(name) for name in op.outputs)
-    lo, hi = op.attrs.get("narrow_lo", -math.inf), op.attrs.get("narrow_hi", math.inf)
-    fields, mult = rescale(dataclasses.replace(op, lo=lo, hi=hi), wide.grid, narrow.grid)
+    free = dataclasses.replace(op, lo=-math.inf, hi=math.inf)  # its clamp is the wide one's
+    fields, mult = rescale(free, wide.grid, narrow.grid)
     fields |= {"op": int(isa.VectorOp.MOVE), "mult1": mult}
     return Narrow(low.stored(narrow.name), dtype_of(narrow), fields)

@@ -137,6 +137,7 @@ class _Emission:
             low, problem.pool, problem.out.height, problem.out.tiles
         )
         self.obuf = 0
+        self.making = False  # the next inputs are being made between this fetch's items
 
     # --- the loop nest as a list ------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class _Emission:
             residual = self._load_residual(item) if item.last else None
             first, end = self.fetches[item.fetch][2:]
             if item.fetch + 1 < len(self.fetches):
-                self._fetch(item.fetch + 1, index - first, end - first)
+                self._prefetch(item.fetch + 1, index - first, end - first)
             for output in range(start, item.outputs[1]):
                 for chunk in self._weight_chunks(item, output):
                     self._multiply(item, output, chunk)
@@ -228,8 +229,26 @@ class _Emission:
         if at < end:
             low.emit(activation.load(rect, at, end - at, base.base + (at - first) * rows))
 
+    def _prefetch(self, fetch: int, part: int, parts: int) -> None:
+        """A part of the next inputs, between the products of this fetch's `parts` items.
+
+        Rows that are still to be made are made evenly over the first items, so that neither LOAD nor
+        VECTOR is kept from these products, and fetched between the last ones.
+        """
+        source, rect = self.problem.source, self.fetches[fetch][0]
+        if source not in self.low.streams() and not self.making:
+            self._fetch(fetch, part, parts)
+            return
+        self.making = True
+        making = max(1, parts * 3 // 4)
+        share = min(1.0, (part + 1) / making)
+        self.low.need(source, rect.x + round(rect.width * share))
+        if part + 1 >= making:
+            self._fetch(fetch, part + 1 - making, parts + 1 - making)
+            self.making = part + 1 < parts
+
     def _need(self, rect: Rect) -> None:
-        """Rows that are made one after another, so that this rectangle's are in DRAM."""
+        """All rows of a rectangle that are made one after another."""
         if self.problem.source in self.low.streams():
             assert self.problem.out.height == 1
             self.low.need(self.problem.source, rect.x + rect.width)

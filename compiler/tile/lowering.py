@@ -107,11 +107,12 @@ def dtype_of(tensor: QTensor) -> isa.Dtype:
 
 @dataclasses.dataclass
 class _Stream:
-    """An emission that goes on when its rows are needed; `stored` of them are so far."""
+    """An emission that goes on when its rows are needed; `stored` of `total` are so far."""
 
     rows: Iterator[int]
     layer: int
     cycles_per_row: float
+    total: int
     stored: int = 0
 
 
@@ -161,12 +162,14 @@ class Lowering:
     # --- results made row after row ---------------------------------------------------------------
 
     def produce(self, op: Op, rows: Iterator[int], cycles_per_row: float) -> None:
-        """Leaves an op's emission to whoever needs its results.
+        """Emits an op's first rows, and leaves the others to whoever needs its results.
 
         rows: emits a block of rows (positions) at each step and gives how many are stored by then.
         """
-        stream = _Stream(rows, len(self.layers) - 1, cycles_per_row)
+        total = self.tensor(op.outputs[0]).view.positions
+        stream = _Stream(rows, self._layer, cycles_per_row, total)
         self._streams.update(dict.fromkeys(op.outputs, stream))
+        self.need(op.outputs[0], 1)  # what it holds all the time finds its place first
 
     def need(self, name: str, rows: int | None = None) -> None:
         """Emits what makes the first rows of a tensor (None: all of them), as far as it is not yet."""
@@ -174,7 +177,7 @@ class Lowering:
         if stream is None:
             return
         layer, self._layer = self._layer, stream.layer
-        while rows is None or stream.stored < rows:
+        while rows is None or stream.stored < rows or stream.stored == stream.total:
             stored = next(stream.rows, None)
             if stored is None:
                 self._streams = {n: s for n, s in self._streams.items() if s is not stream}

@@ -164,6 +164,8 @@ def _candidates(
                 for depth in depths:
                     if depth * rows <= arch.ibuf_rows:
                         yield height, width, count, depth
+        if shape.arrival:  # narrow tiles start early
+            continue
         if width < shape.width and len(widths) > 1 and arch.ibuf_rows > 4096 and heights:
             # Large memories: narrower tiles only add halo once a full-width row fits.
             if any(activation.rows(1, width) * 2 * activation.tiles <= arch.ibuf_rows for _ in "1"):
@@ -253,7 +255,9 @@ def _costed(
     cycles = max(matrix, dram, vector) + 0.05 * (matrix + dram + vector) + first + last
     param_tiles = shape.output_tiles
     if param_tiles > arch.param_rows // 2:
-        param_tiles = max(arch.param_rows // 4 // outputs * outputs, outputs)
+        # Loaded ahead; of a memory that the maker of the inputs has most of, where they are made.
+        part = arch.param_rows // (8 if shape.arrival else 4)
+        param_tiles = max(part // outputs * outputs, outputs)
         if param_tiles > arch.param_rows // 2:
             return None
     return Plan(height, width, outputs, depth, keep_inputs, keep_weights, weight_tiles, weight_rows,

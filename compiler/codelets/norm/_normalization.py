@@ -26,7 +26,6 @@ from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.memory import NoRoom, Piece
 from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
 from jacquard.proto import npu_isa as isa
-from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import OFFSET_STEP, quantize_offset
 
 BLOCK_VECTORS = 192  # of a block that needs to be no larger: enough to hide loads and latencies
@@ -50,11 +49,6 @@ class _Normalization:
     def __init__(self, op: Op, low: Lowering, centred: bool) -> None:
         self.low, self.centred = low, centred
         x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
-        if y.grid.dtype == "uint16":  # VECTOR's zero point and clamp are int16
-            raise UserError(
-                f"node {op.name} ({op.kind}): its result must be int8, uint8 or int16, got uint16; "
-                "requantize to int16"
-            )
         self.x, self.y = low.stored(x.name).flat(), low.stored(y.name).flat()
         self.narrow = narrow_of(op, low)
         self.rows = Rows(low, self.x.channels)

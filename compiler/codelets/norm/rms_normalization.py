@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.norm._normalization import lower_normalization
 from jacquard.compiler.codelets.norm._steps import parse_normalization
 from jacquard.compiler.graph.ir import Op
@@ -48,4 +48,4 @@ def cases() -> Sequence[Case]:
 
 
 CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last", streams=True,
-                  narrows=True)
+                  narrows=True, writes=SIGNED)
