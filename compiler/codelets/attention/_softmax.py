@@ -10,7 +10,6 @@ from jacquard.compiler.graph.ir import Grid, Op, QTensor
 from jacquard.compiler.tile.attention import Requantize, SoftmaxTables
 from jacquard.compiler.tile.lowering import dtype_of
 from jacquard.compiler.tile.table import WIDE_BITS, RealFunction, Table, interpolated
-from jacquard.proto.lib.errors import UserError
 
 STEPS = 4096  # of the exponent's argument, per unit
 TOP = 65535  # the largest exponential; stored less MIDDLE
@@ -36,11 +35,6 @@ EXPONENTIAL, RECIPROCAL = _table(_exponential, -MIDDLE), _table(_reciprocal, 0)
 
 def softmax_tables(op: Op, scale: float, y: Grid) -> SoftmaxTables:
     """For logits in steps of `scale` and a result on grid y, with the op's clamp."""
-    if y.dtype == "uint16":  # VECTOR's zero point and clamp are int16
-        raise UserError(
-            f"node {op.name} ({op.kind}): its result must be int8, uint8 or int16, got uint16; "
-            "requantize to int16"
-        )
     (mult,), shift = factors_to_multipliers(op, [scale * STEPS])
     (factor,), result_shift = factors_to_multipliers(op, [2.0 / (LARGEST * y.scale)])
     lo, hi = bounds(op, y)

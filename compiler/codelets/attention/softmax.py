@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacquard.compiler.codelets.attention._softmax import LARGEST, MIDDLE, softmax_tables
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
@@ -281,4 +281,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("Softmax", parse, lower, reference, cases, view="last", masked=True)
+CODELET = Codelet("Softmax", parse, lower, reference, cases, view="last", masked=True,
+                  writes=SIGNED)

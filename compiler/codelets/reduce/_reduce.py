@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import Array, Case, Codelet, Node, Parsed
+from jacquard.compiler.codelets.base import SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
@@ -48,7 +48,7 @@ def reduction_codelet(
     def reference(found: Op, inputs: Sequence[Array]) -> Sequence[Array]:
         return [function(inputs[0], axis=found.attrs["axes"], keepdims=found.attrs["keep"])]
 
-    return Codelet(op, parse, lower, reference, cases, view="same")
+    return Codelet(op, parse, lower, reference, cases, view="same", writes=SIGNED)
 
 
 def _axes(node: Node, x: QTensor) -> tuple[int, ...]:
@@ -65,11 +65,6 @@ def _axes(node: Node, x: QTensor) -> tuple[int, ...]:
 def _lower(op: Op, low: Lowering, reduce: isa.ReduceOp, mean: bool) -> None:
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
     axes = op.attrs["axes"]
-    if y.grid.dtype == "uint16":  # VECTOR's zero point and clamp are int16
-        raise UserError(
-            f"node {op.name} ({op.kind}): its result must be int8, uint8 or int16, got uint16; "
-            "requantize to int16"
-        )
     count = float(np.prod([x.shape[a] for a in axes])) if mean else 1.0
     fields, mult = rescale(op, x.grid, y.grid, count)
     offset = fields.pop("imm1", 0)
