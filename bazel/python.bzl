@@ -5,15 +5,18 @@ load("@rules_python//python:defs.bzl", "py_binary", "py_library", "py_test")
 _MOUNT = "//bazel/python:jacquard"
 
 # A binary starts a module by its one name. Python would otherwise put the script's own folder first
-# in sys.path, where a `types.py` hides the standard library's.
+# in sys.path, where a `types.py` hides the standard library's. Products of the machine are small:
+# threads of OpenBLAS spend their time waiting for each other, and a Bazel action counts as one core.
 _RUN_MODULE = """\
-import runpy, sys
+import os, runpy, sys
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.pop(0)
 runpy.run_module("{module}", run_name="__main__", alter_sys=True)
 """
 
 _RUN_PYTEST = """\
-import sys
+import os, sys
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.pop(0)
 from jacquard.bazel.python import run_pytest
 sys.exit(run_pytest.main("{path}", sys.argv[1:]))
