@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -99,6 +100,30 @@ def test_sums_wrap_at_32_bits() -> None:
     assert _run(machine, matrix).status == isa.Error.OK
     sums = machine.memories.buffer(_B.OBUF).view(np.int32)[:4].tolist()
     assert sums == [-(2**31), -(2**31) + 1, 2**31 - 1, 2**31 - 2]
+
+
+def test_the_deepest_sums_are_exact() -> None:
+    machine = _machine()
+    _put(machine, _B.IBUF, 0, [255] * 799 + [254], "u1")
+    _put(machine, _B.WBUF, 0, [255] * 3196 + [255, 0, 1, 254], "u1")
+    matrix = isa.Matrix(
+        n_x=1, n_y=1, n_kx=1, n_ky=1, n_c=200, s_c=1, act_unsigned=1, weight_unsigned=1
+    )
+    assert _run(machine, matrix).status == isa.Error.OK
+    sums = machine.memories.buffer(_B.OBUF).view(np.int32)[:4].tolist()
+    # Past 2**24 and odd: a single float32 sum could not hold them.
+    assert sums == [799 * 255 * 255 + 254 * last for last in (255, 0, 1, 254)]
+
+
+def test_a_product_stays_in_its_thread() -> None:
+    """BLAS would spread it over several, which wait for each other longer than they compute."""
+    machine = Machine(load_config("edge16"), np.zeros(16, np.uint8))
+    product = isa.Matrix(n_x=1024, n_y=1, n_kx=1, n_ky=1, n_c=8, s_x=1, s_c=1024)
+    code = isa.encode_program([product] * 200 + [isa.End()])
+    everywhere, here = time.process_time(), time.thread_time()
+    assert machine.run(code).status == isa.Error.OK
+    everywhere, here = time.process_time() - everywhere, time.thread_time() - here
+    assert everywhere < 1.3 * here
 
 
 @pytest.mark.parametrize("shift", [1, 2, 31, 32, 61, 62, 63])

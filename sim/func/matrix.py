@@ -1,7 +1,8 @@
 """MATRIX: passes of the weight-stationary array, accumulated in OBUF.
 
-All passes of an instruction are one product of float64 matrices: products of 9-bit values are exact
-there, and so are their sums up to 2**53, far beyond what the longest instruction adds up.
+All passes of an instruction are one product of matrices, done in pieces of its depth by the float32
+product of BLAS. A piece is exact: 256 products of two 9-bit values add up to at most 2**24 on the
+way, whatever their order.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from jacquard.proto import npu_isa as isa
-from jacquard.sim.func.memories import Fault, Memories, extent, strided
+from jacquard.sim.func.memories import Fault, Memories, extent, runs, strided
 
 _DTYPE = (np.dtype(np.int8), np.dtype(np.uint8))
+_EXACT_DEPTH = 256
+# OpenBLAS spreads products of more multiplications over threads, which wait for each other longer
+# than products as short as an instruction's take, most of all where the cores are busy.
+_ONE_THREAD = 1 << 18
 
 
 def execute(memories: Memories, instr: isa.Matrix) -> None:
@@ -39,27 +44,31 @@ def execute(memories: Memories, instr: isa.Matrix) -> None:
     ):
         raise Fault(isa.Error.LOCAL_RANGE)
 
-    source = strided(
-        ibuf,
-        _DTYPE[instr.act_unsigned],
-        instr.ibuf * rows,
-        (*counts, rows),
-        (*(stride * rows for stride in strides), 1),
+    activations = (
+        runs(ibuf, instr.ibuf * rows, rows, counts, [stride * rows for stride in strides])
+        .copy()
+        .view(_DTYPE[instr.act_unsigned])
+        .reshape(positions, depth)
+        .astype(np.float32)
     )
-    activations = source.astype(np.float64, order="C").reshape(positions, depth)
-    weights = strided(
-        wbuf, _DTYPE[instr.weight_unsigned], instr.wbuf * cols, (depth, cols), (cols, 1)
-    ).astype(np.float64)
+    start = instr.wbuf * cols
+    weights = (
+        wbuf[start : start + depth * cols]
+        .view(_DTYPE[instr.weight_unsigned])
+        .reshape(depth, cols)
+        .astype(np.float32)
+    )
     if transposed:
         weights = weights.reshape(-1, rows, rows).swapaxes(1, 2).reshape(depth, cols)
     if instr.act_zero:
         activations -= instr.act_zero
     if instr.weight_zero:
         weights -= instr.weight_zero
-    # By way of int64, so that sums past 32 bits wrap as the accumulator does.
-    sums = (activations @ weights).astype(np.int64).astype(np.int32)
     target = strided(obuf, np.int32, instr.obuf * cols * 4, (positions, cols), (cols * 4, 4))
-    if instr.accumulate:
-        target += sums  # type: ignore[misc]
-    else:
-        target[...] = sums
+    if not instr.accumulate:
+        target[...] = 0
+    piece = max(1, min(_EXACT_DEPTH, _ONE_THREAD // (positions * cols)))
+    for start in range(0, depth, piece):
+        part = slice(start, start + piece)
+        # int32 wraps as the accumulator does.
+        target += (activations[:, part] @ weights[part]).astype(np.int32)  # type: ignore[misc]

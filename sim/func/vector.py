@@ -197,7 +197,7 @@ def _operand(
 def _param(
     memories: Memories, instr: isa.Vector, counts: tuple[int, ...]
 ) -> tuple[Int64, Int64]:
-    """Bias and multiplier of every iteration and lane, int64 `[*counts, lanes]` each."""
+    """Bias and multiplier, each int64 that broadcasts to `[*counts, lanes]`."""
     loops = (instr.param_stride3, instr.param_stride2, instr.param_stride1, instr.param_stride0)
     strides = loops[: len(counts)]
     lanes = memories.arch.lanes
@@ -206,11 +206,12 @@ def _param(
     lowest, highest = extent(instr.param, counts, strides)
     if lowest < 0 or (highest + 1) * row_bytes > memory.size:
         raise Fault(isa.Error.LOCAL_RANGE)
+    # A loop that stays in its row has one entry there, for NumPy to repeat.
     both = strided(
         memory,
         np.int32,
         instr.param * row_bytes,
-        (*counts, 2 * lanes),
+        (*(n if stride else 1 for n, stride in zip(counts, strides, strict=True)), 2 * lanes),
         (*(stride * row_bytes for stride in strides), 4),
     ).astype(np.int64)
     return both[..., :lanes], both[..., lanes:]
@@ -274,8 +275,9 @@ def _table(memories: Memories, instr: isa.Vector) -> npt.NDArray[np.int16] | Non
 def _look_up(table: npt.NDArray[np.int16], shift: int, v: Int64) -> Int64:
     """Linear interpolation in a table at v saturated to 16 bits."""
     t = np.minimum(np.maximum(v, -32768), 32767)
-    entries = table.astype(np.int64)[(t >> 8) + 128]
-    return rounding_shift(entries[..., 0] * 256 + entries[..., 1] * (t & 255), shift)
+    base, slope = table.T.astype(np.int64)
+    i = (t >> 8) + 128
+    return rounding_shift(base.take(i) * 256 + slope.take(i) * (t & 255), shift)
 
 
 def _write(
