@@ -13,7 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.main import CompileOptions
 from jacquard.compiler.tile.attention import unit_rows
@@ -98,6 +98,8 @@ class _Finder:
             return None
         aligned = not any(n % block for n in (depth, query.first, key.first, value.first))
         if not aligned or key.group != value.group or logits.grid.dtype != "int16":
+            return None
+        if result.grid.dtype not in NARROW:  # contexts leave through rows of bytes
             return None
         masks = softmax.inputs[1:]
         views = [tensors[name].view for name in masks]
