@@ -21,6 +21,42 @@ def _fusible(op: Op, options: CompileOptions) -> bool:
     return options.fuse and (override is None or override.fuse is not False)
 
 
+class _Work:
+    """A graph in the course of fusion: `ops` with None where an op has joined another."""
+
+    def __init__(self, graph: Graph, options: CompileOptions) -> None:
+        self._graph, self._options = graph, options
+        self._producers = {name: i for i, op in enumerate(graph.ops) for name in op.outputs}
+        self._consumers = graph.consumers()
+        self._outputs = set(graph.outputs.values())
+        self.ops: list[Op | None] = list(graph.ops)
+
+    def only_reader(self, name: str) -> int | None:
+        """The one op that reads a tensor; None where it is an output of the graph too."""
+        readers = self._consumers[name]
+        return readers[0] if len(readers) == 1 and name not in self._outputs else None
+
+    def product(self, name: str, reader: Op) -> int | None:
+        """The convolution or product that makes a tensor for `reader` alone and may be joined: one
+        with weights, whose accumulators still have one way to go."""
+        at = self._producers.get(name)
+        producer = None if at is None else self.ops[at]
+        if (
+            producer is None
+            or self.only_reader(name) is None
+            or "weights" not in producer.attrs
+            or {"residual_scales", "lookup"} & producer.attrs.keys()
+            or not (_fusible(producer, self._options) and _fusible(reader, self._options))
+        ):
+            return None
+        return at
+
+    def graph(self) -> Graph:
+        """What has become of it."""
+        ops = tuple(op for op in self.ops if op is not None)
+        return dataclasses.replace(self._graph, ops=ops)
+
+
 def fold_flatten(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """Flatten + Gemm becomes a convolution with the image's size as kernel: no byte is moved.
 
@@ -71,34 +107,19 @@ def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     convolution moves to the Add's place in the order, where the other operand is known.
     """
     del arch
-    producers = {name: index for index, op in enumerate(graph.ops) for name in op.outputs}
-    consumers = graph.consumers()
-    outputs = set(graph.outputs.values())
-    ops: list[Op | None] = list(graph.ops)
+    work = _Work(graph, options)
     for index, op in enumerate(graph.ops):
         if op.kind != "Add" or len(op.inputs) != 2 or not op.attrs.get("plain"):
             continue
         a, b = (graph.tensors[name] for name in op.inputs)
         if a.shape != b.shape or a.name == b.name or b.data is not None or a.data is not None:
             continue
-        candidates = []
-        for name in op.inputs:
-            at = producers.get(name)
-            if at is None or name in outputs or len(consumers[name]) != 1:
-                continue
-            producer = ops[at]
-            if (
-                producer is not None
-                and "weights" in producer.attrs
-                and not {"residual_scales", "lookup"} & producer.attrs.keys()
-                and _fusible(producer, options)
-                and _fusible(op, options)
-            ):
-                candidates.append((at, name))
+        products = ((work.product(name, op), name) for name in op.inputs)
+        candidates = [(at, name) for at, name in products if at is not None]
         if not candidates:
             continue
         at, name = max(candidates)  # the later one: the other operand is stored before it
-        producer = ops[at]
+        producer = work.ops[at]
         assert producer is not None
         other = next(n for n in op.inputs if n != name)
         own, result = graph.tensors[name], graph.tensors[op.outputs[0]]
@@ -108,8 +129,8 @@ def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
                                        np.float64(result.grid.scale)))
             for n in (name, other)
         ])
-        ops[at] = None
-        ops[index] = dataclasses.replace(
+        work.ops[at] = None
+        work.ops[index] = dataclasses.replace(
             producer,
             inputs=(producer.inputs[0], other),
             outputs=op.outputs,
@@ -118,7 +139,7 @@ def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             lo=op.lo, hi=op.hi,
             nodes=(*producer.nodes, *op.nodes),
         )
-    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+    return work.graph()
 
 
 def fuse_table(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
@@ -127,30 +148,20 @@ def fuse_table(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     Both roundings stay; the look-up costs no pass of its own.
     """
     del arch
-    producers = {name: index for index, op in enumerate(graph.ops) for name in op.outputs}
-    consumers = graph.consumers()
-    outputs = set(graph.outputs.values())
-    ops: list[Op | None] = list(graph.ops)
+    work = _Work(graph, options)
     for index, op in enumerate(graph.ops):
         table = codelets()[op.kind].table
-        at = producers.get(op.inputs[0]) if table is not None else None
-        if table is None or at is None or op.inputs[0] in outputs:
-            continue
-        producer = ops[at]
-        if (
-            producer is None
-            or "weights" not in producer.attrs
-            or {"residual_scales", "lookup"} & producer.attrs.keys()
-            or len(consumers[op.inputs[0]]) != 1
-            or not (_fusible(producer, options) and _fusible(op, options))
-        ):
+        at = None if table is None else work.product(op.inputs[0], op)
+        if table is None or at is None:
             continue
         own, result = graph.tensors[op.inputs[0]], graph.tensors[op.outputs[0]]
         stage = table(op, own.grid, result.grid)
         if stage is None or not stage.plain or own.view != result.view:
             continue
-        ops[at] = None
-        ops[index] = dataclasses.replace(
+        producer = work.ops[at]
+        assert producer is not None
+        work.ops[at] = None
+        work.ops[index] = dataclasses.replace(
             producer,
             outputs=op.outputs,
             attrs={**producer.attrs, "lookup": stage, "own_output": own, "own_lo": producer.lo,
@@ -158,7 +169,7 @@ def fuse_table(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             lo=op.lo, hi=op.hi,
             nodes=(*producer.nodes, *op.nodes),
         )
-    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+    return work.graph()
 
 
 def fuse_narrow(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
@@ -167,8 +178,7 @@ def fuse_narrow(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     The operand is an output too, where something else reads it; the second output is the narrow one.
     """
     del arch
-    consumers = graph.consumers()
-    ops: list[Op | None] = list(graph.ops)
+    work, consumers = _Work(graph, options), graph.consumers()
     for index, op in enumerate(graph.ops):
         if not codelets()[op.kind].narrows or len(op.outputs) != 1:
             continue
@@ -178,28 +188,24 @@ def fuse_narrow(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
                 continue
             if not (_fusible(op, options) and _fusible(narrow, options)):
                 continue
-            ops[reader] = None
-            ops[index] = dataclasses.replace(
+            work.ops[reader] = None
+            work.ops[index] = dataclasses.replace(
                 op, outputs=(*op.outputs, *narrow.outputs), nodes=(*op.nodes, *narrow.nodes)
             )
             break
-    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+    return work.graph()
 
 
 def fuse_pool(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """A convolution whose only reader is a MaxPool keeps its result on chip, where that fits."""
-    consumers = graph.consumers()
-    outputs = set(graph.outputs.values())
-    ops: list[Op | None] = list(graph.ops)
+    work = _Work(graph, options)
     for index, op in enumerate(graph.ops):
-        if op.kind != "Conv" or op.outputs[0] in outputs or len(op.inputs) != 1:
+        if op.kind != "Conv" or len(op.inputs) != 1 or "lookup" in op.attrs:
             continue
-        if "lookup" in op.attrs:
+        reader = work.only_reader(op.outputs[0])
+        if reader is None or graph.ops[reader].kind != "MaxPool":
             continue
-        readers = consumers[op.outputs[0]]
-        if len(readers) != 1 or graph.ops[readers[0]].kind != "MaxPool":
-            continue
-        pool = graph.ops[readers[0]]
+        pool = graph.ops[reader]
         own, result = graph.tensors[op.outputs[0]], graph.tensors[pool.outputs[0]]
         window = pool.attrs["window"]
         tiles = -(-own.view.channels // arch.cols)
@@ -210,8 +216,8 @@ def fuse_pool(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             continue
         if not (_fusible(op, options) and _fusible(pool, options)):
             continue
-        ops[index] = None
-        ops[readers[0]] = dataclasses.replace(
+        work.ops[index] = None
+        work.ops[reader] = dataclasses.replace(
             op,
             outputs=pool.outputs,
             attrs={**op.attrs, "own_output": own, "own_lo": op.lo, "own_hi": op.hi,
@@ -219,7 +225,7 @@ def fuse_pool(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             lo=pool.lo, hi=pool.hi,
             nodes=(*op.nodes, *pool.nodes),
         )
-    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+    return work.graph()
 
 
 def _input_rows(op: Op, graph: Graph, height: int, arch: Arch) -> int:
