@@ -12,7 +12,7 @@ from absl import flags
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.load import keep_real_inputs, read, set_shapes
-from jacquard.compiler.frontend.quantize import is_quantized, quantize_model
+from jacquard.compiler.frontend.quantize import METHODS, is_quantized, quantize_model
 from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
 from jacquard.compiler.passes.device_part import DROPPED
 from jacquard.proto.lib.arch import Arch, load_arch, load_config
@@ -48,7 +48,7 @@ def _underscored(arg: str) -> str:
 
 
 def add_model_flags(values: flags.FlagValues) -> None:
-    """--model, --config, --calibration, --shape, --seed, --override, --fuse."""
+    """--model, --config, --calibration and its method, --shape, --seed, --override, --fuse."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
     flags.DEFINE_string(
         "config",
@@ -60,6 +60,13 @@ def add_model_flags(values: flags.FlagValues) -> None:
         "calibration",
         None,
         "folder of .npz files, an array per input, to calibrate a float model",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "calibration_method",
+        "minmax",
+        list(METHODS),
+        "how calibration finds the ranges of 8-bit tensors",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
@@ -194,7 +201,7 @@ def quantized(
     if is_quantized(model):
         return model, None
     samples = data.calibration(model, values["calibration"].value, values["seed"].value)
-    return quantize_model(model, list(samples)), model
+    return quantize_model(model, list(samples), values["calibration_method"].value), model
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
