@@ -217,7 +217,7 @@ def check_tokens(rules: Rules) -> None:
 
 
 def check_load(rules: Rules) -> None:
-    """LOAD: DRAM runs into IBUF, WBUF, VMEM, PARAM or TABLE, with padding."""
+    """LOAD: DRAM runs into IBUF, WBUF, VMEM, PARAM or TABLE, with padding or picked by index."""
     t = rules.counts(rules.code.tables[npu_isa.Load], ("n0", "n1", "n2", "n3"))
     run, runs = t["n0"] - t["before0"] - t["after0"], t["n1"] - t["before1"] - t["after1"]
     fits = rules.require(
@@ -229,6 +229,39 @@ def check_load(rules: Rules) -> None:
         ),
     )
     t, run, runs = t.take(fits), run[fits], runs[fits]
+    gather = t["gather"] == 1
+    # Any index below the limit may occur, so all the rows count as read.
+    runs = np.where(gather, t["index_limit"], runs)
+    plain = (t["n2"] == 1) & (t["n3"] == 1) & (run == t["n0"])
+    plain &= (t["before1"] == 0) & (t["after1"] == 0)
+    rules.require(
+        t.index,
+        ~gather | plain,
+        lambda i, _: (
+            f"gather needs n2 = n3 = 1 and no padding, got n2 {i.n2}, n3 {i.n3}, padding "
+            f"{i.before0}, {i.after0}, {i.before1}, {i.after1}; load in several instructions"
+        ),
+    )
+    rules.require(
+        t.index,
+        ~gather | (t["index_limit"] > 0),
+        lambda *_: "index_limit must be at least 1, got 0; give the number of rows",
+    )
+    rules.require(
+        t.index,
+        ~gather | (t["index_dram"] % 4 == 0),
+        lambda i, _: f"index_dram must be a multiple of 4, got {i.index_dram}; move the indices",
+    )
+    picks = t.take(gather)
+    rules.dram(
+        accesses(
+            picks.index,
+            DRAM + picks["index_arg"],
+            False,
+            picks["index_dram"],
+            4 * picks["n1"],
+        )
+    )
     reached = rules.require(
         t.index,
         np.isin(

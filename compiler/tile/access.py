@@ -60,6 +60,10 @@ class AccessFinder:
         dims = ((i.n1, i.d1), (i.n2, i.d2), (i.n3, i.d3))
         found = [self._bytes(int(i.buffer), True, i.dst, i.n0, dims)]
         inner, runs = i.n0 - i.before0 - i.after0, i.n1 - i.before1 - i.after1
+        if i.gather:
+            if i.index_arg != CONSTANT_ARG:
+                found.append(self._bytes(DRAM, False, i.index_dram, 4 * i.n1, ()))
+            runs = i.index_limit  # any of these rows
         if i.arg != CONSTANT_ARG and inner > 0 and runs > 0:
             dims = ((runs, i.s1), (i.n2, i.s2), (i.n3, i.s3))
             found.append(self._bytes(DRAM, False, i.dram, inner, dims))

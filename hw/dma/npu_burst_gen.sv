@@ -19,6 +19,7 @@ module npu_burst_gen
   output logic                run_next_o,
   input  logic [RoomBits-1:0] room_i,       // beats that may still be asked for
   input  logic                slot_free_i,  // one more burst may be outstanding
+  output logic                middle_o,     // a part of the run was asked for
   output logic                issue_o,      // a burst was taken into the address register
   output logic [8:0]          issue_beats_o,
   output logic                valid_o,
@@ -62,6 +63,7 @@ module npu_burst_gen
   end
 
   assign run_next_o = run_valid_i && !halt_i && (run_data_i == '0 || (issue && whole));
+  assign middle_o = middle_q;
   assign issue_o = issue;
   assign issue_beats_o = len[8:0];
   assign valid_o = valid_q;

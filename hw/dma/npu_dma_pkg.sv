@@ -9,7 +9,7 @@ package npu_dma_pkg;
   localparam int unsigned RelBits = 23;
 
   // An instruction as both engines see it: runs of n0 bytes under three loops, one address stream
-  // on chip and one in DRAM. STORE has no padding.
+  // on chip and one in DRAM. STORE has no padding and no gather.
   typedef struct packed {
     logic [31:0] index;
     logic [2:0]  buffer;
@@ -30,6 +30,9 @@ package npu_dma_pkg;
     logic [31:0] dram1;  // strides, signed
     logic [31:0] dram2;
     logic [31:0] dram3;
+    logic        gather;  // LOAD alone: the runs of loop 1 are picked by the words from `list` on
+    logic [63:0] list;
+    logic [31:0] limit;
   } desc_t;
 
   // Longest burst: AXI's 256 beats and 4 KiB, and an eighth of the data buffer, so that waiting for

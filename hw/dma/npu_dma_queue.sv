@@ -99,7 +99,12 @@ module npu_dma_queue
           if (slot_q[at].n0 == '0 || slot_q[at].n1 == '0 || slot_q[at].n2 == '0
               || slot_q[at].n3 == '0
               || 21'(slot_q[at].before0) + 21'(slot_q[at].after0) > 21'(slot_q[at].n0)
-              || 17'(slot_q[at].before1) + 17'(slot_q[at].after1) > 17'(slot_q[at].n1)) begin
+              || 17'(slot_q[at].before1) + 17'(slot_q[at].after1) > 17'(slot_q[at].n1)
+              || (slot_q[at].gather
+                  && (slot_q[at].n2 != 16'd1 || slot_q[at].n3 != 16'd1
+                      || slot_q[at].before0 != '0 || slot_q[at].after0 != '0
+                      || slot_q[at].before1 != '0 || slot_q[at].after1 != '0
+                      || slot_q[at].list[1:0] != '0))) begin
             error_q <= 1'b1;
             code_q <= npu_isa_pkg::ErrorIllegal;
           end else if (size_q == '0 || low < 0 || high > extent_t'({1'b0, size_q})) begin

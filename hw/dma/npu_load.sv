@@ -1,10 +1,12 @@
-// LOAD: DRAM to IBUF, WBUF, VMEM and PARAM.
+// LOAD: DRAM to IBUF, WBUF, VMEM, PARAM and TABLE.
 //
-//   npu_dma_queue ─┬─ npu_run_walk (ask)  ─ npu_burst_gen ─ AR
-//                  └─ npu_run_walk (fill) ─ npu_realign ─ memory write port
+//   npu_dma_queue ─┬─ npu_run_walk (ask)  ─┬─ npu_burst_gen ─ AR
+//                  ├─ npu_gather ──────────┤
+//                  └─ npu_run_walk (fill) ─┴─ npu_realign ─ memory write port
 //                        R ─ npu_window_fifo ─┘
 // The asking side runs ahead by as much data as the FIFO has room for; the filling side walks the
-// same runs again. R is always ready, since room was set aside before the address went out.
+// same runs again. R is always ready, since room was set aside before the address went out. Rows of
+// a gather are walked like other runs, but for their DRAM addresses, which come from npu_gather.
 
 `include "npu_macros.svh"
 
@@ -49,6 +51,10 @@ module npu_load
   localparam int unsigned RoomBits = $clog2(Depth) + 1;
   localparam int unsigned BurstBeats = burst_beats(npu_arch_pkg::LoadBufferBytes);
   localparam int unsigned BurstBits = $clog2(npu_arch_pkg::LoadBursts + 1);
+  localparam int unsigned Tags = 2 ** $clog2(npu_arch_pkg::LoadBursts);
+  localparam int unsigned TagBits = $clog2(Tags);
+  // A burst of indices is short: their rows have many times more beats, and wait for it.
+  localparam int unsigned ListBeats = BurstBeats < 8 ? BurstBeats : 8;
 
   // Instruction to descriptor, only when one is taken.
   desc_t       desc;
@@ -81,6 +87,9 @@ module npu_load
       desc.dram1 = f.s1;
       desc.dram2 = f.s2;
       desc.dram3 = f.s3;
+      desc.gather = f.gather;
+      desc.list = arg_i[f.index_arg] + 64'(f.index_dram);
+      desc.limit = f.index_limit;
       if (f.buffer != npu_isa_pkg::BufferObuf) size = npu_arch_pkg::buffer_bytes(f.buffer)[24:0];
     end
   end
@@ -112,22 +121,84 @@ module npu_load
   logic [8:0]          issue_beats;
   logic [RoomBits-1:0] room_q;
   logic [BurstBits-1:0] bursts_q;
-  logic [PtrBits-2:0]  unused_slot;
+  logic [PtrBits-2:0]  ask_slot;
   logic                unused_last;
   logic [23:0]         unused_chip;
   logic [19:0]         unused_bytes, unused_before;
   npu_run_walk #(.Slots(Slots)) u_ask (
     .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(ask_next),
-    .valid_o(ask_valid), .slot_o(unused_slot), .last_o(unused_last), .chip_o(unused_chip),
+    .valid_o(ask_valid), .slot_o(ask_slot), .last_o(unused_last), .chip_o(unused_chip),
     .dram_o(ask_dram), .bytes_o(unused_bytes), .before_o(unused_before), .data_o(ask_data)
   );
+  // Indices go before rows, but not between the bursts of one.
+  logic                list_valid, list, list_next, middle, burst_next;
+  logic [63:0]         list_dram;
+  logic [19:0]         list_bytes;
+  logic                ask_gather, row_valid, row_good, row_next;
+  logic [63:0]         row_dram;
+  logic                run_valid;
+  logic [63:0]         run_dram;
+  logic [19:0]         run_data;
+  assign ask_gather = ask_valid && slot[ask_slot].gather;
+  assign list = list_valid && !middle;
+  assign list_next = burst_next && list;
+  assign ask_next = burst_next && !list;
+  assign row_next = ask_next && ask_gather;
+  always_comb begin
+    run_valid = ask_valid;
+    run_dram = ask_dram;
+    run_data = ask_data;
+    if (list) begin
+      run_valid = 1'b1;
+      run_dram = list_dram;
+      run_data = list_bytes;
+    end else if (ask_gather) begin
+      run_valid = row_valid;
+      run_dram = row_dram;
+      if (!row_good) run_data = '0;
+    end
+  end
   npu_burst_gen #(.BurstBeats(BurstBeats), .RoomBits(RoomBits)) u_burst (
     .clk_i, .rst_ni, .clear_i, .tick_i(tick), .halt_i,
-    .run_valid_i(ask_valid), .run_dram_i(ask_dram), .run_data_i(ask_data), .run_next_o(ask_next),
-    .room_i(room_q), .slot_free_i(bursts_q != BurstBits'(npu_arch_pkg::LoadBursts)),
-    .issue_o(issue), .issue_beats_o(issue_beats),
+    .run_valid_i(run_valid), .run_dram_i(run_dram), .run_data_i(run_data), .run_next_o(burst_next),
+    .room_i(list ? RoomBits'(ListBeats) : room_q),
+    .slot_free_i(bursts_q != BurstBits'(npu_arch_pkg::LoadBursts)),
+    .middle_o(middle), .issue_o(issue), .issue_beats_o(issue_beats),
     .valid_o(m_axi_arvalid_o), .ready_i(m_axi_arready_i), .addr_o(m_axi_araddr_o),
     .len_o(m_axi_arlen_o)
+  );
+
+  // Which of the bursts that are out are of indices; survives clear_i, as their beats do.
+  logic               tag_q [Tags];
+  logic [TagBits-1:0] tag_wr_q, tag_rd_q;
+  logic               list_beat, data_beat;
+  assign list_beat = m_axi_rvalid_i && tag_q[tag_rd_q];
+  assign data_beat = m_axi_rvalid_i && !tag_q[tag_rd_q];
+  always_ff @(posedge clk_i) begin : tags
+    if (!tick) begin
+    end else if (!rst_ni) begin
+      tag_wr_q <= '0;
+      tag_rd_q <= '0;
+    end else begin
+      if (issue) begin
+        tag_q[tag_wr_q] <= list;
+        tag_wr_q <= tag_wr_q + TagBits'(1);
+      end
+      if (m_axi_rvalid_i && m_axi_rlast_i) tag_rd_q <= tag_rd_q + TagBits'(1);
+    end
+  end
+
+  logic                 place_valid, place_next;
+  logic [BeatShift-1:0] place_from;
+  logic [3:0]           place_code;
+  npu_gather #(.Slots(Slots), .BurstBeats(ListBeats)) u_gather (
+    .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail),
+    .ask_valid_o(list_valid), .ask_dram_o(list_dram), .ask_bytes_o(list_bytes),
+    .ask_next_i(list_next),
+    .push_i(list_beat), .data_i(m_axi_rdata_i), .error_i(m_axi_rresp_i != 2'b00),
+    .row_valid_o(row_valid), .row_dram_o(row_dram), .row_good_o(row_good), .row_next_i(row_next),
+    .place_valid_o(place_valid), .place_from_o(place_from), .place_code_o(place_code),
+    .place_next_i(place_next)
   );
 
   // Filling side.
@@ -150,17 +221,25 @@ module npu_load
   );
   npu_window_fifo #(.Depth(Depth)) u_data (
     .clk_i, .rst_ni, .clear_i, .tick_i(tick),
-    .push_i(m_axi_rvalid_i), .data_i(m_axi_rdata_i), .error_i(m_axi_rresp_i != 2'b00),
+    .push_i(data_beat), .data_i(m_axi_rdata_i), .error_i(m_axi_rresp_i != 2'b00),
     .pop_i(pop), .count_o(count), .beat0_o(beat0), .beat1_o(beat1),
     .error0_o(error0), .error1_o(error1)
   );
   assign fill_byte = fill_next ? slot[fill_slot].fill : '0;
+  logic                 fill_gather, fill_bad;
+  logic [BeatShift-1:0] fill_from;
+  logic [3:0]           code_q;  // of the bad run that was reached
+  assign fill_gather = fill_valid && slot[fill_slot].gather;
+  assign fill_from = fill_gather ? place_from : fill_dram[BeatShift-1:0];
+  assign fill_bad = fill_gather && place_code != npu_isa_pkg::ErrorOk;
+  assign place_next = fill_next && fill_gather;
   npu_realign #(.SlotBits(PtrBits - 1), .AddrBits(24)) u_realign (
     .clk_i, .rst_ni, .clear_i, .tick_i(tick), .gate_i(!halt_i),
-    .run_valid_i(fill_valid), .run_slot_i(fill_slot), .run_last_i(fill_last),
-    .run_to_i(fill_chip), .run_from_i(fill_dram[BeatShift-1:0]), .run_bytes_i(fill_bytes),
+    .run_valid_i(fill_valid && (!fill_gather || place_valid)),
+    .run_slot_i(fill_slot), .run_last_i(fill_last),
+    .run_to_i(fill_chip), .run_from_i(fill_from), .run_bytes_i(fill_bytes),
     .run_before_i(fill_before), .run_data_i(fill_data), .run_fill_i(fill_byte),
-    .run_next_o(fill_next),
+    .run_bad_i(fill_bad), .run_next_o(fill_next),
     .count_i(count), .beat0_i(beat0), .beat1_i(beat1), .error0_i(error0), .error1_i(error1),
     .pop_o(pop), .emit_o(unused_emit),
     .valid_o(load_wr_valid_o), .ready_i(load_wr_ready_i), .addr_o(load_wr_addr_o),
@@ -185,6 +264,7 @@ module npu_load
       flying_q <= '0;
       bursts_q <= '0;
       room_q <= RoomBits'(Depth);
+      code_q <= npu_isa_pkg::ErrorDramRead;
       done_q <= 1'b0;
     end else begin
       if (issue || m_axi_rvalid_i) begin
@@ -193,8 +273,10 @@ module npu_load
       end
       if (clear_i) room_q <= RoomBits'(Depth);
       else if (issue || pop != '0) begin
-        room_q <= room_q - (issue ? RoomBits'(issue_beats) : '0) + RoomBits'(pop);
+        room_q <= room_q - (issue && !list ? RoomBits'(issue_beats) : '0) + RoomBits'(pop);
       end
+      if (clear_i) code_q <= npu_isa_pkg::ErrorDramRead;
+      else if (fill_next && fill_bad) code_q <= place_code;
       done_q <= free;
     end
   end
@@ -205,12 +287,12 @@ module npu_load
     blocked_o = 2'd0;
     if (active) begin
       if (load_wr_valid_o && !load_wr_ready_i) blocked_o = 2'd2;
-      else if (starved) blocked_o = 2'd1;
+      else if (starved || (fill_gather && !place_valid)) blocked_o = 2'd1;
     end
   end
   // A read error belongs to an older instruction than one that the queue refuses.
   assign error_valid_o = read_error || queue_error;
-  assign error_code_o = read_error ? npu_isa_pkg::ErrorDramRead : queue_code;
+  assign error_code_o = read_error ? code_q : queue_code;
   assign error_index_o = read_error ? slot[chunk_slot].index : queue_index;
 
   `NPU_ASSERT(LoadRoom, room_q <= RoomBits'(Depth), "LOAD: data FIFO overrun")

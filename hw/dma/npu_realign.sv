@@ -28,6 +28,7 @@ module npu_realign
   input  logic [19:0]         run_before_i,
   input  logic [19:0]         run_data_i,
   input  logic [7:0]          run_fill_i,
+  input  logic                run_bad_i,     // nothing of it moves: it is an error
   output logic                run_next_o,
   // source window
   input  logic [1:0]          count_i,
@@ -47,7 +48,7 @@ module npu_realign
   output logic                instr_end_o,   // last chunk of its instruction
   // status
   output logic                starved_o,     // waits for source beats
-  output logic                error_o,       // a beat with an error was reached; sticky
+  output logic                error_o,       // a bad run or a beat with an error was reached; sticky
   output logic [SlotBits-1:0] slot_o         // instruction at hand
 );
   typedef logic signed [RelBits-1:0] rel_t;
@@ -165,6 +166,7 @@ module npu_realign
         high_q <= base + rel_t'({1'b0, run_data_i});
         shift_q <= rel_t'({1'b0, run_from_i}) - base;
         fill_q <= run_fill_i;
+        if (run_bad_i) error_q <= 1'b1;
       end
     end
   end

@@ -114,6 +114,7 @@ module npu_store
   logic [BurstBits-1:0] bursts_q;  // bursts without response
   logic [23:0]          unused_ask_chip;
   logic [19:0]          unused_ask_before, unused_ask_data;
+  logic                 unused_middle;
   npu_run_walk #(.Slots(Slots)) u_ask (
     .clk_i, .rst_ni, .clear_i, .tick_i(tick), .slot_i(slot), .tail_i(tail), .next_i(ask_next),
     .valid_o(ask_valid), .slot_o(ask_slot), .last_o(ask_last), .chip_o(unused_ask_chip),
@@ -124,7 +125,7 @@ module npu_store
     .run_valid_i(ask_valid), .run_dram_i(ask_dram), .run_data_i(ask_bytes), .run_next_o(ask_next),
     .room_i(AheadBits'(Ahead) - ahead_q),
     .slot_free_i(bursts_q != BurstBits'(npu_arch_pkg::StoreBursts)),
-    .issue_o(issue), .issue_beats_o(issue_beats),
+    .middle_o(unused_middle), .issue_o(issue), .issue_beats_o(issue_beats),
     .valid_o(m_axi_awvalid_o), .ready_i(m_axi_awready_i), .addr_o(m_axi_awaddr_o),
     .len_o(m_axi_awlen_o)
   );
@@ -197,7 +198,7 @@ module npu_store
     .clk_i, .rst_ni, .clear_i, .tick_i(tick), .gate_i(ahead_q != '0),
     .run_valid_i(send_valid), .run_slot_i(send_slot), .run_last_i(send_last),
     .run_to_i(send_dram), .run_from_i(send_chip[BeatShift-1:0]), .run_bytes_i(send_bytes),
-    .run_before_i('0), .run_data_i(send_bytes), .run_fill_i('0),
+    .run_before_i('0), .run_data_i(send_bytes), .run_fill_i('0), .run_bad_i(1'b0),
     .run_next_o(send_next),
     .count_i(count), .beat0_i(beat0), .beat1_i(beat1), .error0_i(1'b0), .error1_i(1'b0),
     .pop_o(pop), .emit_o(emit),

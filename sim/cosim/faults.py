@@ -87,6 +87,8 @@ def _dma_ways(
     rng: random.Random, space: Space, instr: isa.Instruction
 ) -> dict[str, Callable[[], dict[str, int]]]:
     loads = isinstance(instr, isa.Load)
+    if isinstance(instr, isa.Load) and instr.gather:
+        return _gather_ways(rng, space, instr)
     place = "dst" if loads else "src"
     reached = (_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE) if loads else (_B.IBUF, _B.VMEM)
     size = space.arch.buffer_bytes(_B(instr.buffer).name)  # type: ignore[attr-defined]
@@ -119,6 +121,40 @@ def _dma_ways(
             "after1": instr.n1 - instr.before1 + 1  # type: ignore[attr-defined]
         }
     return ways
+
+
+def _gather_ways(
+    rng: random.Random, space: Space, instr: isa.Load
+) -> dict[str, Callable[[], dict[str, int]]]:
+    size = space.arch.buffer_bytes(_B(instr.buffer).name)
+    place = (space.args[instr.index_arg] + instr.index_dram) % (1 << 64)
+    indices = space.lists.read(place, instr.n1)
+    return {
+        "zero count": lambda: {rng.choice(("n0", "n1", "n2", "n3")): 0},
+        "another loop": lambda: {rng.choice(("n2", "n3")): rng.choice((2, 65535))},
+        "padding": lambda: {rng.choice(("before0", "after0", "before1", "after1")): 1},
+        "list not aligned": lambda: {"index_dram": instr.index_dram ^ rng.randint(1, 3)},
+        "no such memory": lambda: {"buffer": rng.choice((0, 3, 7))},
+        "past the end": lambda: {
+            "dst": rng.choice((size - instr.n0 + 1, size, 2**24 - 1)), "n1": 1
+        },
+        "stride past the end": lambda: {
+            "n1": instr.n1 + 1, "d1": rng.choice((size, 2**23 - 1, -(2**23), -size))
+        },
+        # A limit at one of the indices: which is the first that is not below it?
+        "index": lambda: {"index_limit": rng.choice((0, max(indices), rng.choice(indices)))},
+        "list past the end of DRAM": lambda: {
+            "index_arg": 0, "index_dram": space.dram_bytes + 4 * rng.randrange(999),
+        },
+        "list across the end of DRAM": lambda: {
+            "index_arg": 0, "index_dram": space.dram_bytes - 4 * rng.randint(1, 9),
+            "n1": 10, "d1": 0, "dst": 0, "n0": 1, "s1": 0, "index_limit": 2**32 - 1,
+        },
+        "row past the end of DRAM": lambda: {
+            "arg": 0, "s1": rng.choice((0, 1, 999, 2**31 - 1)),
+            "dram": space.dram_bytes + rng.choice((0, 1, 4095, 2**39)),
+        },
+    }  # fmt: skip
 
 
 def _matrix_ways(

@@ -39,10 +39,19 @@ def grid(base: int, counts: Sequence[int], strides: Sequence[int], block: int) -
     return result[:, None] + np.arange(block)
 
 
-def footprint(kind: type[isa.Instruction], f: Any, arch: Arch, args: Sequence[int]) -> list[Access]:
-    """Accesses of a legal instruction in range; f has the instruction's fields as attributes."""
+def footprint(
+    kind: type[isa.Instruction],
+    f: Any,
+    arch: Arch,
+    args: Sequence[int],
+    indices: Sequence[int] = (),
+) -> list[Access]:
+    """Accesses of a legal instruction in range; f has the instruction's fields as attributes.
+
+    indices: of a gather, what stands in its list.
+    """
     if kind is isa.Load:
-        return _load(f, args)
+        return _load(f, args, indices)
     if kind is isa.Store:
         return _store(f, args)
     if kind is isa.Matrix:
@@ -52,11 +61,18 @@ def footprint(kind: type[isa.Instruction], f: Any, arch: Arch, args: Sequence[in
     return []
 
 
-def _load(f: Any, args: Sequence[int]) -> list[Access]:
+def _load(f: Any, args: Sequence[int], indices: Sequence[int]) -> list[Access]:
     target = grid(f.dst, (f.n1, f.n2, f.n3), (f.d1, f.d2, f.d3), f.n0).reshape(-1)
     result = [Access(f.buffer, target, True)]
     run, runs = f.n0 - f.before0 - f.after0, f.n1 - f.before1 - f.after1
-    if run and runs:
+    if f.gather:
+        start = args[f.arg] + f.dram
+        rows = np.array([(start + index * f.s1) & _M64 for index in indices], np.int64)
+        source = np.unique(rows[:, None] + np.arange(f.n0))
+        result.append(Access(DRAM, source, False))
+        first = (args[f.index_arg] + f.index_dram) & _M64
+        result.append(Access(DRAM, np.arange(first, first + 4 * f.n1), False))
+    elif run and runs:
         start = (args[f.arg] + f.dram) & _M64
         source = grid(start, (runs, f.n2, f.n3), (f.s1, f.s2, f.s3), run)
         result.append(Access(DRAM, source.reshape(-1), False))

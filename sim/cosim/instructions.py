@@ -33,6 +33,7 @@ class Draft:
 
     kind: type[isa.Instruction]
     f: SimpleNamespace
+    indices: tuple[int, ...] = ()  # of a gather
 
     @classmethod
     def make(cls, kind: type[isa.Instruction], **fields: int) -> Draft:
@@ -43,6 +44,28 @@ class Draft:
 
     def finish(self, pop: int = 0, push: int = 0) -> isa.Instruction:
         return self.kind(pop=pop, push=push, **vars(self.f))
+
+
+@dataclasses.dataclass
+class Lists:
+    """Lists of indices in a part of DRAM that nobody writes. words: what is there so far."""
+
+    window: Window
+    words: list[int] = dataclasses.field(default_factory=list)
+
+    def place(self, rng: random.Random, indices: list[int]) -> int | None:
+        """The address of a new list; None if there is no room for it."""
+        self.words += [0] * rng.randrange(4)
+        address = self.window.start + 4 * len(self.words)
+        if address + 4 * len(indices) > self.window.end:
+            return None
+        self.words += indices
+        return address
+
+    def read(self, address: int, count: int) -> list[int]:
+        """The indices of a list."""
+        first = (address - self.window.start) // 4
+        return self.words[first : first + count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +80,7 @@ class Space:
     dram: Window
     dram_bytes: int
     args: tuple[int, ...]
+    lists: Lists
 
     def rows(self, buffer: int) -> Window:
         """The window in rows of its memory."""
@@ -76,7 +100,9 @@ def _dram_fields(rng: random.Random, space: Space, address: int) -> dict[str, in
 
 
 def load(rng: random.Random, space: Space) -> Draft:
-    """LOAD into any memory: any alignment, gaps, padding, overlapping sources."""
+    """LOAD into any memory: any alignment, gaps, padding, overlapping sources; or a gather."""
+    if rng.random() < 0.25 and (draft := _gather(rng, space)) is not None:
+        return draft
     buffer = rng.choice((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
     window = space.windows[buffer]
     most = min(window.size, 1200)
@@ -131,7 +157,72 @@ def load(rng: random.Random, space: Space) -> Draft:
         after0=after0,
         before1=before1,
         after1=after1,
+        **_not_looked_at(rng),
     )
+
+
+def _not_looked_at(rng: random.Random) -> dict[str, int]:
+    """What a LOAD without `gather` may have in the fields of one."""
+    if rng.random() < 0.9:
+        return {}
+    return {
+        "index_arg": rng.randrange(8),
+        "index_dram": rng.randrange(1 << 40),
+        "index_limit": rng.randrange(1 << 32),
+    }
+
+
+def _gather(rng: random.Random, space: Space) -> Draft | None:
+    """Rows picked by an index, from tables large and small; None if there is no room for the list.
+
+    The indices lie near 0 or, so that products with the stride get long, near any number.
+    """
+    buffer = rng.choice((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
+    window = space.windows[buffer]
+    while True:
+        n0 = log_uniform(rng, min(window.size, 1200))
+        n1 = log_uniform(rng, min(64, window.size // n0))
+        target = strides_apart(rng, [n1], n0, window.size, 1)
+        if target is not None:
+            break
+    dst = base_for(rng, window, [n1], target, n0, 1)
+    rows = log_uniform(rng, 64)
+    step = strides_any(rng, [rows], n0, space.dram.size, 1)
+    address = base_for(rng, space.dram, [rows], step, n0, 1)
+    lowest = 0
+    if rng.random() < 0.3 and step[0]:
+        lowest = rng.randrange(min(2**39 // abs(step[0]), 2**32 - rows))
+    elif not step[0]:
+        rows = rng.randint(1, 2**32 - 1)
+    indices = [lowest + rng.randrange(rows) for _ in range(n1)]
+    place = space.lists.place(rng, indices)
+    if place is None:
+        return None
+    where = _dram_fields(rng, space, (address - lowest * step[0]) % (1 << 64))
+    at = _dram_fields(rng, space, place)
+    draft = Draft.make(
+        isa.Load,
+        buffer=int(buffer),
+        **where,
+        fill=rng.randrange(256),
+        dst=dst,
+        n0=n0,
+        n1=n1,
+        n2=1,
+        n3=1,
+        d1=target[0],
+        d2=rng.randint(-(2**23), 2**23 - 1),
+        d3=rng.randint(-(2**23), 2**23 - 1),
+        s1=step[0],
+        s2=rng.randint(-(2**31), 2**31 - 1),
+        s3=rng.randint(-(2**31), 2**31 - 1),
+        gather=1,
+        index_arg=at["arg"],
+        index_dram=at["dram"],
+        index_limit=rng.choice((lowest + rows, max(indices) + 1)),
+    )
+    draft.indices = tuple(indices)
+    return draft
 
 
 def store(rng: random.Random, space: Space) -> Draft:

@@ -18,17 +18,18 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.cosim import faults
 from jacquard.sim.cosim.footprint import footprint
-from jacquard.sim.cosim.instructions import Draft, Space, sequence
+from jacquard.sim.cosim.instructions import Draft, Lists, Space, sequence
 from jacquard.sim.cosim.place import Window
 from jacquard.sim.cosim.tokens import Synchroniser
 
 _B = isa.Buffer
-DRAM_BYTES = 0x12000
+DRAM_BYTES = 0x13000
 _DATA = Window(0, 0x8000)  # what random instructions read and write
 _RANDOM = 0x8000  # uniform bytes that nobody writes: weights of the sums that show WBUF
 _DUMP = 0x9000
 _RAMP = 0xE600  # int16: the last argument of each of the 256 pieces of a table
 _CODE = 0xE800
+_LISTS = Window(0x12000, DRAM_BYTES)  # indices of gathers, behind the code
 FAULT_RATE = 0.12
 
 
@@ -69,7 +70,7 @@ class Generator:
             2**40 + rng.randrange(999),
             2**64 - 2**39,
         )
-        space = Space(arch, _windows(rng, arch), _DATA, DRAM_BYTES, args)
+        space = Space(arch, _windows(rng, arch), _DATA, DRAM_BYTES, args, Lists(_LISTS))
         drafts = _fill(rng, space)
         first = len(drafts)
         drafts += sequence(rng, space, rng.randint(6, 32))
@@ -77,10 +78,12 @@ class Generator:
         drafts += _dump(space)
 
         engines = [int(draft.kind.ENGINE or 0) for draft in drafts]
-        accesses = [footprint(draft.kind, draft.f, arch, args) for draft in drafts]
+        accesses = [footprint(d.kind, d.f, arch, args, d.indices) for d in drafts]
         superfluous = rng.choice((0, 0, 0.05, 0.5))
         pops, pushes = self._synchroniser.tokens(engines, accesses, rng, superfluous)
         dram = _contents(rng)
+        words = np.array(space.lists.words, "<u4").view(np.uint8)
+        dram[_LISTS.start : _LISTS.start + words.size] = words
         address = _CODE + 16 * rng.randrange(64)
         finished = [d.finish(*t) for d, *t in zip(drafts, pops, pushes, strict=True)]
         finished.append(isa.End())
@@ -90,7 +93,7 @@ class Generator:
             fault, finished, code = faults.break_one(rng, space, finished, at)
         if code is None:
             code = isa.encode_program(finished)
-        if address + len(code) > DRAM_BYTES:
+        if address + len(code) > _LISTS.start:
             raise AssertionError(f"seed {seed}: code of {len(code)} bytes does not fit")
         dram[address : address + len(code)] = np.frombuffer(code, np.uint8)
         return RandomProgram(arch.name, seed, tuple(finished), args, address, dram, fault)

@@ -1,11 +1,11 @@
-"""LOAD: runs of DRAM bytes into an on-chip memory, with padding around them."""
+"""LOAD: runs of DRAM bytes into an on-chip memory, with padding around them or picked by index."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from jacquard.proto import npu_isa as isa
-from jacquard.sim.func.memories import Fault, Memories, extent, runs, strided
+from jacquard.sim.func.memories import Bytes, Fault, Memories, extent, runs, strided
 
 _B = isa.Buffer
 _REACHES = frozenset(int(buffer) for buffer in (_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
@@ -21,12 +21,20 @@ def signed_address(address: int) -> int:
 
 
 def execute(memories: Memories, instr: isa.Load, args: tuple[int, ...]) -> None:
-    """Executes one LOAD. Raises Fault ILLEGAL, LOCAL_RANGE or DRAM_READ."""
+    """Executes one LOAD. Raises Fault ILLEGAL, LOCAL_RANGE, DRAM_READ or INDEX."""
     n0, n1, n2, n3 = instr.n0, instr.n1, instr.n2, instr.n3
     before0, before1 = instr.before0, instr.before1
     read0 = n0 - before0 - instr.after0  # bytes of a run that come from DRAM
     read1 = n1 - before1 - instr.after1  # runs of loop 1 that come from DRAM
     if not (n0 and n1 and n2 and n3) or read0 < 0 or read1 < 0:
+        raise Fault(isa.Error.ILLEGAL)
+    if instr.gather and (
+        n2 > 1
+        or n3 > 1
+        or read0 < n0
+        or read1 < n1
+        or (args[instr.index_arg] + instr.index_dram) % 4
+    ):
         raise Fault(isa.Error.ILLEGAL)
     if instr.buffer not in _REACHES:
         raise Fault(isa.Error.LOCAL_RANGE)
@@ -35,6 +43,9 @@ def execute(memories: Memories, instr: isa.Load, args: tuple[int, ...]) -> None:
     lowest, highest = extent(instr.dst, (n1, n2, n3), (d1, d2, d3))
     if lowest < 0 or highest + n0 > memory.size:
         raise Fault(isa.Error.LOCAL_RANGE)
+    if instr.gather:
+        _gather(memories, memory, instr, args)
+        return
     if read0 < n0 or read1 < n1:
         everything = strided(memory, np.uint8, instr.dst, (n3, n2, n1, n0), (d3, d2, d1, 1))
         everything[...] = instr.fill
@@ -49,3 +60,24 @@ def execute(memories: Memories, instr: isa.Load, args: tuple[int, ...]) -> None:
     inside = instr.dst + before0 + before1 * d1
     target = runs(memory, inside, read0, counts, (d3, d2, d1))
     target[...] = runs(memories.dram, start, read0, counts, strides)
+
+
+def _gather(memories: Memories, memory: Bytes, instr: isa.Load, args: tuple[int, ...]) -> None:
+    """Runs picked by an index. Raises Fault INDEX or DRAM_READ, whichever is first in the list."""
+    dram = memories.dram
+    first = signed_address(args[instr.index_arg] + instr.index_dram)
+    start = signed_address(args[instr.arg] + instr.dram)
+    readable = 0
+    if 0 <= first < dram.size:
+        readable = min(instr.n1, (dram.size - first) // 4)
+    indices = dram[first : first + 4 * readable].view("<u4").tolist() if readable else []
+    for run, index in enumerate(indices):
+        if index >= instr.index_limit:
+            raise Fault(isa.Error.INDEX)
+        source = signed_address(start + index * instr.s1)
+        if source < 0 or source + instr.n0 > dram.size:
+            raise Fault(isa.Error.DRAM_READ)
+        target = instr.dst + run * instr.d1
+        memory[target : target + instr.n0] = dram[source : source + instr.n0]
+    if readable < instr.n1:
+        raise Fault(isa.Error.DRAM_READ)

@@ -65,9 +65,17 @@ class ScalarMachine:
             raise ScalarFault("ILLEGAL")
         if i.before0 + i.after0 > i.n0 or i.before1 + i.after1 > i.n1:
             raise ScalarFault("ILLEGAL")
+        if i.gather:
+            padding = (i.before0, i.after0, i.before1, i.after1)
+            misaligned = (args[i.index_arg] + i.index_dram) % 4
+            if (i.n2, i.n3) != (1, 1) or padding != (0, 0, 0, 0) or misaligned:
+                raise ScalarFault("ILLEGAL")
         if i.buffer not in (1, 2, 4, 5, 6):
             raise ScalarFault("LOCAL_RANGE")
         memory = self.memory[i.buffer]
+        if i.gather:
+            self._gather(i, args, memory)
+            return
         writes, faults = [], False
         for i3, i2, i1, b in itertools.product(*map(range, (i.n3, i.n2, i.n1, i.n0))):
             at = i.dst + b + i1 * i.d1 + i2 * i.d2 + i3 * i.d3
@@ -87,6 +95,26 @@ class ScalarMachine:
             raise ScalarFault("DRAM_READ")
         for at, value in writes:
             memory[at] = value
+
+    def _gather(self, i: Any, args: tuple[int, ...], memory: bytearray) -> None:
+        for run in range(i.n1):
+            at = i.dst + run * i.d1
+            if not 0 <= at <= len(memory) - i.n0:
+                raise ScalarFault("LOCAL_RANGE")
+        for run in range(i.n1):
+            index = 0
+            for byte in range(4):
+                address = (args[i.index_arg] + i.index_dram + 4 * run + byte) & _M64
+                if address >= len(self.dram):
+                    raise ScalarFault("DRAM_READ")
+                index += self.dram[address] << 8 * byte
+            if index >= i.index_limit:
+                raise ScalarFault("INDEX")
+            for b in range(i.n0):
+                address = (args[i.arg] + i.dram + index * i.s1 + b) & _M64
+                if address >= len(self.dram):
+                    raise ScalarFault("DRAM_READ")
+                memory[i.dst + run * i.d1 + b] = self.dram[address]
 
     def store(self, i: Any, args: tuple[int, ...]) -> None:
         if 0 in (i.n0, i.n1, i.n2, i.n3):

@@ -64,6 +64,10 @@ struct Shape {
   int64_t before0 = 0, after0 = 0, before1 = 0, after1 = 0;
   uint32_t buffer = 1, arg = 0;
   uint8_t fill = 0;
+  // LOAD alone: a gather's list of indices, in DRAM from args[index_arg] + list on.
+  bool gather = false;
+  uint32_t index_arg = 0, limit = 0;
+  int64_t list = 0;
 
   // Lowest and one past the highest address of n0 bytes under the loops.
   static void Extent(int64_t start, const int64_t* count, const int64_t* stride, int64_t bytes,

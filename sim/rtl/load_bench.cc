@@ -1,5 +1,6 @@
 // LOAD alone: random instructions against plain C++, with and without back-pressure, errors,
 // and the throughput that the compiler counts on.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -18,6 +19,7 @@ constexpr uint32_t kSizes[kMemories] = {0,          kIbufBytes,  kWbufBytes, 0,
                                         kVmemBytes, kParamBytes, kTableBytes};
 constexpr uint64_t kImageBytes = 1 << 18;
 constexpr uint64_t kImageBase = 0x40000;
+constexpr uint64_t kListsBytes = 16384;  // at the start of the image, where no row comes from
 
 InstrBits Encode(const Shape& s) {
   InstrBits bits;
@@ -41,6 +43,10 @@ InstrBits Encode(const Shape& s) {
   bits.Put(3, 20, 20, s.after0);
   bits.Put(3, 40, 16, s.before1);
   bits.Put(3, 56, 16, s.after1);
+  bits.Put(4, 0, 1, s.gather);
+  bits.Put(4, 1, 3, s.index_arg);
+  bits.Put(4, 4, 40, s.list);
+  bits.Put(4, 44, 32, s.limit);
   return bits;
 }
 
@@ -52,6 +58,7 @@ struct Bench {
   std::unique_ptr<Dram> dram;
   uint64_t now = 0, first_write = 0, last_write = 0, writes = 0, done = 0;
   uint32_t port_stall = 0;
+  uint64_t lists = 0;  // bytes of lists so far
   Random random;
 
   Bench(uint64_t seed, uint32_t stall_percent) : port_stall(stall_percent), random(seed) {
@@ -112,6 +119,28 @@ struct Bench {
     top->instr_valid_i = 0;
   }
 
+  uint32_t Index(const Shape& s, int64_t i1) const {
+    uint32_t index;
+    const uint64_t at = top->arg_i[s.index_arg] + s.list + 4 * i1;
+    std::memcpy(&index, &image[at - kImageBase], sizeof(index));
+    return index;
+  }
+
+  // Makes a gather of a shape: as many indices below `limit` as it has runs, at a place of their own.
+  void MakeGather(Shape* s, uint32_t limit) {
+    s->gather = true;
+    s->limit = limit;
+    s->index_arg = random.In(0, 7);
+    lists += 4 * random.In(0, 9);
+    if (lists + 4 * s->n[0] > kListsBytes) lists = 0;
+    s->list = kImageBase + lists - top->arg_i[s->index_arg];
+    if (s->list < 0) s->index_arg = 0, s->list = kImageBase + lists;
+    for (int64_t i1 = 0; i1 < s->n[0]; i1++, lists += 4) {
+      const uint32_t index = random.Percent(5) ? limit - 1 : random.Next() % limit;
+      std::memcpy(&image[lists], &index, sizeof(index));
+    }
+  }
+
   // The instruction page, byte by byte.
   void Expect(const Shape& s) {
     for (int64_t i3 = 0; i3 < s.n[2]; i3++)
@@ -123,10 +152,39 @@ struct Bench {
             const bool fill = b < s.before0 || b >= s.n0 - s.after0 || i1 < s.before1 ||
                               i1 >= s.n[0] - s.after1;
             const int64_t from = static_cast<int64_t>(top->arg_i[s.arg]) + s.dram + b - s.before0 +
-                                 (i1 - s.before1) * s.dram_stride[0] + i2 * s.dram_stride[1] +
-                                 i3 * s.dram_stride[2];
+                                 (s.gather ? Index(s, i1) : i1 - s.before1) * s.dram_stride[0] +
+                                 i2 * s.dram_stride[1] + i3 * s.dram_stride[2];
             expected[s.buffer][to] = fill ? s.fill : image[from - kImageBase];
           }
+  }
+
+  // Rows short and long, of any alignment and stride.
+  Shape RandomGather() {
+    for (;;) {
+      Shape s;
+      const uint32_t buffers[] = {1, 2, 4, 5, 6};
+      s.buffer = buffers[random.Next() % 5];
+      s.arg = random.In(0, 7);
+      s.n0 = random.Percent(20) ? random.In(1, 1000) : random.In(1, 5 * kDramBytes);
+      s.n[0] = random.Percent(20) ? random.In(1, 150) : random.In(1, 20);
+      s.chip_stride[0] = random.In(-2 * kDramBytes, 2 * kDramBytes);
+      s.dram_stride[0] = random.Percent(50) ? random.In(-900, 900) : s.n0;
+      for (int k = 1; k < 3; k++) {
+        s.chip_stride[k] = random.In(-2000, 2000);
+        s.dram_stride[k] = random.In(-2000, 2000);
+      }
+      s.chip = random.In(0, kSizes[s.buffer] - 1);
+      const int64_t limit = random.In(1, 200), rows[3] = {limit, 1, 1};
+      s.dram = random.In(0, kImageBytes - 1);
+      int64_t low, high;
+      Shape::Extent(s.chip, s.n, s.chip_stride, s.n0, &low, &high);
+      if (low < 0 || high > kSizes[s.buffer]) continue;
+      Shape::Extent(s.dram, rows, s.dram_stride, s.n0, &low, &high);
+      if (low < 20000 || high > static_cast<int64_t>(kImageBytes) - 20000) continue;
+      if (s.arg == 0) s.dram += kImageBase;
+      MakeGather(&s, limit);
+      return s;
+    }
   }
 
   Shape RandomShape() {
@@ -187,9 +245,10 @@ struct Bench {
 
 void RandomRun(uint64_t seed, uint32_t stall_percent) {
   Bench bench(seed, stall_percent);
+  const uint32_t gathers = seed % 4 * 30;  // percent
   constexpr uint32_t kCount = 40;
   for (uint32_t i = 0; i < kCount; i++) {
-    const Shape shape = bench.RandomShape();
+    const Shape shape = bench.random.Percent(gathers) ? bench.RandomGather() : bench.RandomShape();
     bench.Expect(shape);
     bench.Issue(shape, i);
     const int64_t gap = bench.random.Percent(20) ? bench.random.In(1, 300) : 0;
@@ -212,6 +271,31 @@ uint64_t Throughput(const char* name, const Shape& shape, uint32_t count, uint64
               (unsigned long long)bench.dram->read_bytes(Dram::kLoad) / kDramBytes);
   BENCH_CHECK(cycles <= bound, "%s too slow", name);
   return cycles;
+}
+
+// Cycles of `count` gathers of 128 rows, from the first instruction on.
+void GatherThroughput(const char* name, int64_t row_bytes, uint32_t count, uint64_t bound) {
+  Bench bench(1, 0);
+  Shape s;
+  s.arg = 0;
+  s.dram = kImageBase;
+  s.n0 = s.dram_stride[0] = row_bytes;
+  s.n[0] = 128;
+  // Rows overlap where the memory is too small for all of them.
+  s.chip_stride[0] = std::min<int64_t>(row_bytes, (kIbufBytes - row_bytes) / 128) & -kDramBytes;
+  const uint64_t start = bench.now;
+  for (uint32_t i = 0; i < count; i++) {
+    bench.MakeGather(&s, kImageBytes / row_bytes);
+    bench.Expect(s), bench.Issue(s, i);
+  }
+  bench.Finish(count);
+  bench.Compare(1);
+  const uint64_t cycles = bench.now - start;
+  std::printf("%-28s %6llu cycles, at most %llu (%llu writes, %llu beats)\n", name,
+              (unsigned long long)cycles, (unsigned long long)bound,
+              (unsigned long long)bench.writes,
+              (unsigned long long)bench.dram->read_bytes(Dram::kLoad) / kDramBytes);
+  BENCH_CHECK(cycles <= bound, "%s too slow", name);
 }
 
 void Throughputs() {
@@ -249,10 +333,19 @@ void Throughputs() {
     c.chip_stride[1] = 21;
     Throughput("21 bytes, 160 and 21 apart", c, 2, 2 * 784 * 5 / 2 + 200);
   }
+  // Beside the beats the latency twice, once for the first indices and once for the first row.
+  const uint64_t lists = 128 * 4 / B + 1;
+  GatherThroughput("gather, 96 beats a row", 96 * B, 1, 128 * 96 + lists + 240);
+  GatherThroughput("three of them", 96 * B, 3, 3 * (128 * 96 + lists) + 240);
+  // Two bursts of 8 beats of indices are in flight, and 64 rows.
+  GatherThroughput("gather, a beat a row", B, 8, (B == 4 ? 7 : 2) * 8 * 128 + 400);
 }
 
-void ExpectError(const char* name, const Shape& shape, Error code, bool dram_error = false) {
+// `list`: indices at the place that `rows` of Errors() says.
+void ExpectError(const char* name, const Shape& shape, Error code, bool dram_error = false,
+                 const std::vector<uint32_t>& list = {}) {
   Bench bench(7, 0);
+  std::memcpy(&bench.image[64], list.data(), list.size() * sizeof(uint32_t));
   const Shape good = bench.RandomShape();
   bench.Issue(good, 70);
   bench.Issue(good, 71);
@@ -288,6 +381,11 @@ void ExpectError(const char* name, const Shape& shape, Error code, bool dram_err
   bench.Issue(next, 0);
   bench.Finish(1);
   bench.Compare(7);
+}
+
+void ExpectError(const char* name, const Shape& shape, Error code,
+                 const std::vector<uint32_t>& list) {
+  ExpectError(name, shape, code, false, list);
 }
 
 void Errors() {
@@ -327,6 +425,47 @@ void Errors() {
   bad = s;
   bad.dram = kImageBase + 0x2fc0, bad.n0 = 300;
   ExpectError("SLVERR", bad, Error::kDramRead, true);
+
+  Shape rows = s;
+  rows.n0 = 24, rows.n[0] = 12, rows.chip_stride[0] = 32, rows.dram_stride[0] = 50;
+  rows.gather = true, rows.list = kImageBase + 64, rows.limit = 5;
+  const std::vector<uint32_t> good = {0, 4, 1, 2, 3, 0, 0, 4, 4, 1, 1, 2};
+  ExpectError("an index at the limit", rows, Error::kIndex, {0, 4, 1, 2, 3, 0, 0, 4, 4, 1, 1, 5});
+  ExpectError("the first index", rows, Error::kIndex, {9, 4, 1, 2, 3, 0, 0, 4, 4, 1, 1, 4});
+  ExpectError("a negative index", rows, Error::kIndex, {0, 4, 1, 2, 0xffffffffu, 0, 0, 4, 4, 1, 1, 4});
+  bad = rows;
+  bad.limit = 0;
+  ExpectError("no index is good", bad, Error::kIndex, good);
+  bad = rows;
+  bad.list += 2;
+  ExpectError("list not aligned", bad, Error::kIllegal, good);
+  bad = rows;
+  bad.n[1] = 2;
+  ExpectError("gather under two loops", bad, Error::kIllegal, good);
+  bad = rows;
+  bad.n[2] = 2;
+  ExpectError("gather under loop 3", bad, Error::kIllegal, good);
+  for (int64_t Shape::* pad : {&Shape::before0, &Shape::after0, &Shape::before1, &Shape::after1}) {
+    bad = rows;
+    bad.*pad = 1;
+    ExpectError("padded gather", bad, Error::kIllegal, good);
+  }
+  bad = rows;
+  bad.list = 0x100;
+  ExpectError("no such list", bad, Error::kDramRead, good);
+  bad = rows;
+  bad.list = kImageBase + kImageBytes - 4;
+  bad.limit = 0xffffffffu, bad.dram_stride[0] = 0;
+  ExpectError("list past the end", bad, Error::kDramRead, good);
+  bad = rows;
+  bad.dram_stride[0] = 0x7fffffff;
+  ExpectError("row past the end", bad, Error::kDramRead, good);
+  // Whichever run is first in the list.
+  bad.dram_stride[0] = -0x10000;
+  ExpectError("row, then index", bad, Error::kDramRead, {0, 3, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0});
+  bad.dram = kImageBase + 0x3f000;
+  ExpectError("row, then index", bad, Error::kDramRead, {0, 3, 4, 6, 0, 0, 0, 0, 0, 0, 0, 0});
+  ExpectError("index, then row", bad, Error::kIndex, {0, 3, 6, 4, 0, 0, 0, 0, 0, 0, 0, 0});
 }
 
 // A rule that only a broken bus can violate: shows that assertions are alive.
