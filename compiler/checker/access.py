@@ -231,7 +231,8 @@ def check_load(rules: Rules) -> None:
     t, run, runs = t.take(fits), run[fits], runs[fits]
     gather = t["gather"] == 1
     # Any index below the limit may occur, so all the rows count as read.
-    runs = np.where(gather, t["index_limit"], runs)
+    # Beyond 2^31 rows, capped so that sums stay in 64 bits, no stride but 0 is in range anyway.
+    runs = np.where(gather, np.minimum(t["index_limit"], 1 << 31), runs)
     plain = (t["n2"] == 1) & (t["n3"] == 1) & (run == t["n0"])
     plain &= (t["before1"] == 0) & (t["after1"] == 0)
     rules.require(

@@ -23,6 +23,13 @@ def _load(**fields: int) -> npu_isa.Load:
     return npu_isa.Load(**{"buffer": Buffer.IBUF, "arg": 1, "n0": 16, **_ONE, **fields})
 
 
+def _gather(**fields: int) -> npu_isa.Load:
+    """Four rows of 16 bytes of the weights, picked by the words at the start of the input."""
+    return _load(
+        **{"n1": 4, "d1": 16, "s1": 16, "gather": 1, "index_arg": 2, "index_limit": 9, **fields}
+    )
+
+
 def _store(**fields: int) -> npu_isa.Store:
     return npu_isa.Store(**{"buffer": Buffer.VMEM, "arg": 3, "n0": 16, **_ONE, **fields})
 
@@ -67,6 +74,10 @@ GOOD = {
     "in place": _vector(**_IN_VMEM),
     "beside each other": _vector(**_IN_VMEM, dst_base=64),
     "reduced loops do not write": _vector(reduce_loops=1, dst_stride0=0),
+    "gather": _gather(),
+    "a gather of every row": _gather(index_limit=256, index_dram=4096 - 16),
+    "a gather of one row any number of times": _gather(s1=0, index_limit=2**32 - 1),
+    "a list is not looked at": _load(index_dram=3, index_arg=7),
     "last PARAM row": _vector(scale=ScaleMode.PER_LANE, param=63),
     "transposed": _matrix(weight_transposed=1),
     "table": _vector(table=1),
@@ -104,6 +115,21 @@ BAD = {
         _load(arg=0),
         "arg must name a segment's argument register, got 0; the program has 1, 2, 3",
     ),
+    "rows past the segment": (
+        _gather(index_limit=257),
+        "DRAM addresses must lie in segment weights (0 to 4096), got bytes 0 to 4112",
+    ),
+    "far more rows than there are": (_gather(index_limit=2**32 - 1, s1=-(2**31)), "must lie in"),
+    "list past the segment": (
+        _gather(index_dram=4096 - 12),
+        "DRAM addresses must lie in segment input (0 to 4096), got bytes 4084 to 4100",
+    ),
+    "no segment of the list": (_gather(index_arg=0), "arg must name a segment's argument register"),
+    "list not aligned": (_gather(index_dram=6), "index_dram must be a multiple of 4, got 6"),
+    "no rows": (_gather(index_limit=0), "index_limit must be at least 1, got 0"),
+    "gather under two loops": (_gather(n2=2, d2=64), "gather needs n2 = n3 = 1 and no padding, got n2 2"),
+    "gather under loop 3": (_gather(n3=2, d3=64), "gather needs n2 = n3 = 1"),
+    "padded gather": (_gather(after1=1), "padding 0, 0, 0, 1"),
     "constant written": (_store(arg=1), "segment weights is constant and must not be written"),
     "load twice": (_load(n1=2, d1=15), "the destination must write no byte twice"),
     "store twice": (_store(n1=2, l1=16), "the destination must write no byte twice"),
@@ -186,6 +212,18 @@ def test_a_table_is_read_whole() -> None:
     first = dataclasses.replace(load, push=_VECTOR)
     assert _lines(first, dataclasses.replace(look, pop=_LOAD)) == []
     assert _lines(load, dataclasses.replace(look, table=0)) == []
+
+
+def test_a_gather_reads_its_list_and_any_of_its_rows() -> None:
+    gather = _gather(arg=3, index_arg=3, index_dram=1024, dst=64)
+    waiting = dataclasses.replace(gather, pop=_STORE)
+    for at, what in ((1024 + 12, "1024 to 1040"), (8 * 16, "0 to 144")):
+        [line] = _lines(_store(dram=at), gather)
+        assert f"and read of {what} of DRAM segment of arg 3" in line or (
+            f"read of {what} and write" in line
+        ), line
+        assert _lines(_store(dram=at, push=_LOAD), waiting) == []
+    assert _lines(_store(dram=9 * 16), gather) == []
 
 
 def test_rectangular_arrays_do_not_transpose() -> None:

@@ -69,6 +69,7 @@ def _add_layers(message: pb.Program, program: TileProgram) -> None:
         elif isinstance(i, isa.Load):
             runs = (i.n1 - i.before1 - i.after1) * i.n2 * i.n3
             reads[layer] += max(i.n0 - i.before0 - i.after0, 0) * max(runs, 0)
+            reads[layer] += 4 * i.n1 * i.gather  # its indices
     if ends:
         ends[-1] = len(program.steps) + 1
     start = 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jacquard.compiler.passes import order, tokens
-from jacquard.compiler.tile.ir import SCRATCH_ARG, Step, TileProgram
+from jacquard.compiler.tile.ir import CONSTANT_ARG, SCRATCH_ARG, Step, TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import load_config
@@ -21,7 +21,13 @@ def _random_step(random: np.random.Generator) -> isa.Load | isa.Vector | isa.Sto
     base = int(random.integers(0, 24)) * 4
     other = int(random.integers(0, 24)) * 4
     count, stride = int(random.integers(1, 4)), int(random.integers(1, 5)) * 4
-    kind = random.integers(3)
+    kind = random.integers(4)
+    if kind == 3:
+        arg, index_arg = random.permutation([CONSTANT_ARG, SCRATCH_ARG]).tolist()
+        return isa.Load(buffer=random.choice([VMEM, IBUF]), arg=arg, dst=base, dram=other,
+                        n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, d1=8 + stride,
+                        s1=stride, gather=1, index_arg=index_arg, index_dram=other,
+                        index_limit=int(random.integers(1, 5)))
     if kind == 0:
         return isa.Load(buffer=random.choice([VMEM, IBUF]), arg=SCRATCH_ARG, dst=base, dram=other,
                         n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, d1=8 + stride,
@@ -49,6 +55,11 @@ def _touched(i: isa.Instruction) -> tuple[set[Byte], set[Byte]]:
     runs = list(itertools.product(range(i.n1), range(i.n0)))
     dram = {("dram", i.dram + k * i.s1 + b) for k, b in runs}
     if isinstance(i, isa.Load):
+        if i.gather and i.arg == SCRATCH_ARG:  # any row that an index may name
+            rows = itertools.product(range(i.index_limit), range(i.n0))
+            dram = {("dram", i.dram + k * i.s1 + b) for k, b in rows}
+        elif i.gather:
+            dram = {("dram", i.index_dram + b) for b in range(4 * i.n1)}
         return dram, {(i.buffer, i.dst + k * i.d1 + b) for k, b in runs}
     return {(i.buffer, i.src + k * i.l1 + b) for k, b in runs}, dram
 

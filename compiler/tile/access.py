@@ -60,7 +60,7 @@ class AccessFinder:
         dims = ((i.n1, i.d1), (i.n2, i.d2), (i.n3, i.d3))
         found = [self._bytes(int(i.buffer), True, i.dst, i.n0, dims)]
         inner, runs = i.n0 - i.before0 - i.after0, i.n1 - i.before1 - i.after1
-        if i.gather:
+        if i.gather:  # n2 = n3 = 1 and no padding
             if i.index_arg != CONSTANT_ARG:
                 found.append(self._bytes(DRAM, False, i.index_dram, 4 * i.n1, ()))
             runs = i.index_limit  # any of these rows

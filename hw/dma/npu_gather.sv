@@ -3,8 +3,8 @@
 //
 // Bursts of indices go out through the rows' npu_burst_gen, one at a time, so that R brings them
 // among the rows in an order that is known. A row is given out twice: to the asking side with its
-// address, and later to the filling side with its place in a beat. An index that is no good goes
-// the same way, as a row with a code in place of data, so that errors keep the order of the runs.
+// address, and to the filling side with its place in a beat. An index that is no good goes the same
+// way, as a row with a code in place of data, so that errors keep the order of the runs.
 
 `include "npu_macros.svh"
 
@@ -35,7 +35,7 @@ module npu_gather
   output logic [63:0]          row_dram_o,
   output logic                 row_good_o,
   input  logic                 row_next_i,
-  // the oldest row that was asked for and is not being filled
+  // the oldest row that is not being filled, for the filling side
   output logic                 place_valid_o,
   output logic [BeatShift-1:0] place_from_o,
   output logic [3:0]           place_code_o,  // why nothing of it moves
@@ -108,10 +108,15 @@ module npu_gather
   logic [31:0]            index_q;
   logic                   index_error_q;
   logic signed [63:0]     product_q;
-  logic [3:0]             product_code_q, row_code_q;
+  logic [3:0]             product_code_q;
+  logic                   row_good_q;
   logic [63:0]            row_dram_q;
+  // Rows that the filling side has not begun.
+  logic [BeatShift+3:0]    place_q [Places];
+  logic [PlacePtrBits-1:0] place_wr_q, place_rd_q;
+  logic                    full;
 
-  assign row_move = !row_valid_q || row_next_i;
+  assign row_move = (!row_valid_q || row_next_i) && !full;
   assign product_move = !product_valid_q || row_move;
   assign index_move = !index_valid_q || product_move;
   assign take = use_q && wr_q != rd_q && index_move;
@@ -120,8 +125,11 @@ module npu_gather
 
   always_ff @(posedge clk_i) begin : rows
     automatic logic [PtrBits-2:0] slot;
+    automatic logic [63:0]        dram;
     if (!tick_i) begin
     end else if (!rst_ni || clear_i) begin
+      place_wr_q <= '0;
+      place_rd_q <= '0;
       wr_q <= '0;
       rd_q <= '0;
       use_q <= 1'b0;
@@ -166,41 +174,28 @@ module npu_gather
           product_slot_q <= index_slot_q;
         end
       end
-      if (row_move) begin
-        row_valid_q <= product_valid_q;
-        if (product_valid_q) begin
-          row_dram_q <= slot_i[product_slot_q].dram + product_q;
-          row_code_q <= product_code_q;
-        end
-      end
-    end
-  end
-
-  // Rows between the asking and the filling side.
-  logic [BeatShift+3:0]    place_q [Places];
-  logic [PlacePtrBits-1:0] place_wr_q, place_rd_q;
-  logic                    full;
-  assign full = place_wr_q - place_rd_q == PlacePtrBits'(Places);
-  assign row_valid_o = row_valid_q && !full;
-  assign row_dram_o = row_dram_q;
-  assign row_good_o = row_code_q == npu_isa_pkg::ErrorOk;
-  assign place_valid_o = place_wr_q != place_rd_q;
-  assign {place_code_o, place_from_o} = place_q[place_rd_q[PlacePtrBits-2:0]];
-
-  always_ff @(posedge clk_i) begin : places
-    if (!tick_i) begin
-    end else if (!rst_ni || clear_i) begin
-      place_wr_q <= '0;
-      place_rd_q <= '0;
-    end else begin
-      if (row_next_i) begin
-        place_q[place_wr_q[PlacePtrBits-2:0]] <= {row_code_q, row_dram_q[BeatShift-1:0]};
+      if (row_next_i) row_valid_q <= 1'b0;
+      // Both sides get the row at once: a row that is longer than LOAD's data buffer is filled
+      // before all of it is asked for.
+      if (row_move && product_valid_q) begin
+        dram = slot_i[product_slot_q].dram + product_q;
+        row_valid_q <= 1'b1;
+        row_dram_q <= dram;
+        row_good_q <= product_code_q == npu_isa_pkg::ErrorOk;
+        place_q[place_wr_q[PlacePtrBits-2:0]] <= {product_code_q, dram[BeatShift-1:0]};
         place_wr_q <= place_wr_q + PlacePtrBits'(1);
       end
       if (place_next_i) place_rd_q <= place_rd_q + PlacePtrBits'(1);
     end
   end
 
+  assign full = place_wr_q - place_rd_q == PlacePtrBits'(Places);
+  assign row_valid_o = row_valid_q;
+  assign row_dram_o = row_dram_q;
+  assign row_good_o = row_good_q;
+  assign place_valid_o = place_wr_q != place_rd_q;
+  assign {place_code_o, place_from_o} = place_q[place_rd_q[PlacePtrBits-2:0]];
+
   `NPU_ASSERT(GatherRoom, room_q <= BeatPtrBits'(Beats), "gather: beats of indices overrun")
-  `NPU_ASSERT(GatherPlace, !place_next_i || place_valid_o, "gather: a row filled and not asked for")
+  `NPU_ASSERT(GatherPlace, !place_next_i || place_valid_o, "gather: a row filled that is not there")
 endmodule

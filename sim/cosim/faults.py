@@ -141,8 +141,9 @@ def _gather_ways(
         "stride past the end": lambda: {
             "n1": instr.n1 + 1, "d1": rng.choice((size, 2**23 - 1, -(2**23), -size))
         },
-        # A limit at one of the indices: which is the first that is not below it?
-        "index": lambda: {"index_limit": rng.choice((0, max(indices), rng.choice(indices)))},
+        "no index is good": lambda: {"index_limit": rng.choice((0, min(indices)))},
+        "the largest index": lambda: {"index_limit": max(indices)},
+        "an index": lambda: {"index_limit": rng.choice(indices)},
         "list past the end of DRAM": lambda: {
             "index_arg": 0, "index_dram": space.dram_bytes + 4 * rng.randrange(999),
         },

@@ -63,6 +63,49 @@ def test_load_takes_overlapping_columns_apart_and_adds_its_argument() -> None:
     assert _bytes(machine, _B.VMEM, 8, 12) == [2, 3, 4, 0, 3, 4, 5, 0, 4, 5, 6, 0]
 
 
+def test_gather_takes_rows_in_the_order_of_its_list() -> None:
+    indices = np.array([3, 0, 3, 2], "<u4")
+    dram = bytes(range(40)) + bytes(8) + indices.tobytes()
+    gather = isa.Load(
+        buffer=_B.VMEM, dram=5, dst=9, n0=3, n1=4, n2=1, n3=1, d1=4, s1=7,
+        gather=1, index_dram=48, index_limit=4,
+    )  # fmt: skip
+    machine = _machine(dram)
+    assert _run(machine, gather).status == isa.Error.OK
+    assert _bytes(machine, _B.VMEM, 8, 17) == [
+        0, 26, 27, 28, 0, 5, 6, 7, 0, 26, 27, 28, 0, 19, 20, 21, 0,
+    ]  # fmt: skip
+    backwards = dataclasses.replace(gather, dram=26, s1=-7)
+    assert _run(machine, backwards).status == isa.Error.OK
+    assert _bytes(machine, _B.VMEM, 8, 8) == [0, 5, 6, 7, 0, 26, 27, 28]
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "rows"),
+    [
+        ([1, 0, 4, 1], "INDEX", 2),
+        ([1, 0, 0, 2**32 - 1], "INDEX", 3),
+        ([4, 3, 0, 0], "INDEX", 0),
+        ([0, 3, 4, 0], "DRAM_READ", 1),  # row 3 is past the end
+        ([0, 4, 3, 0], "INDEX", 1),
+        ([0, 1, 2], "DRAM_READ", 3),  # so is the fourth index
+    ],
+)
+def test_gather_stops_at_the_first_run_that_is_no_good(
+    indices: list[int], error: str, rows: int
+) -> None:
+    machine = _machine(bytes(48) + np.array(indices, "<u4").tobytes())
+    machine.dram[:48] = 7
+    gather = isa.Load(
+        buffer=_B.VMEM, n0=16, n1=4, n2=1, n3=1, d1=16, s1=20, gather=1, index_dram=48,
+        index_limit=4,
+    )  # fmt: skip
+    result = _run(machine, gather)
+    assert (result.status.name, result.error_index) == (error, 0)
+    done = _bytes(machine, _B.VMEM, 16 * rows, 16 * (4 - rows))
+    assert not any(done)  # nothing of this run or those behind it
+
+
 def test_store_goes_backwards_when_its_stride_does() -> None:
     machine = _machine(bytes(64))
     _put(machine, _B.VMEM, 0, [1, 2, 3, 4, 5, 6], "u1")
@@ -263,6 +306,7 @@ def test_transpose_and_select() -> None:
 
 
 _GOOD_LOAD = {"buffer": _B.IBUF, "n0": 4, "n1": 1, "n2": 1, "n3": 1}
+_GATHER = _GOOD_LOAD | {"gather": 1, "s1": 1}
 _GOOD_VECTOR = {"dst_buffer": _B.VMEM, "n0": 1, "n1": 1, "n2": 1, "n3": 1}
 
 
@@ -275,6 +319,17 @@ _GOOD_VECTOR = {"dst_buffer": _B.VMEM, "n0": 1, "n1": 1, "n2": 1, "n3": 1}
         (isa.Load(**_GOOD_LOAD, dst=_NANO4.ibuf_bytes - 3), "LOCAL_RANGE"),
         (isa.Load(**(_GOOD_LOAD | {"n1": 2}), d1=-1), "LOCAL_RANGE"),
         (isa.Load(**_GOOD_LOAD, dram=253), "DRAM_READ"),
+        (isa.Load(**(_GATHER | {"n2": 2})), "ILLEGAL"),
+        (isa.Load(**(_GATHER | {"n3": 2})), "ILLEGAL"),
+        (isa.Load(**_GATHER, before0=1), "ILLEGAL"),
+        (isa.Load(**_GATHER, after0=1), "ILLEGAL"),
+        (isa.Load(**_GATHER, before1=1), "ILLEGAL"),
+        (isa.Load(**_GATHER, after1=1), "ILLEGAL"),
+        (isa.Load(**_GATHER, index_dram=2), "ILLEGAL"),
+        (isa.Load(**_GATHER, index_limit=0x03020100), "INDEX"),
+        (isa.Load(**_GATHER, index_limit=0x03020101), "DRAM_READ"),
+        (isa.Load(**_GATHER, index_dram=256), "DRAM_READ"),
+        (isa.Load(**_GATHER, dst=_NANO4.ibuf_bytes - 3), "LOCAL_RANGE"),
         (isa.Load(**_GOOD_LOAD, push=1 << _E.LOAD), "ILLEGAL"),
         (isa.Load(**_GOOD_LOAD, pop=1 << _E.STORE), "WATCHDOG"),
         (isa.Store(**(_GOOD_LOAD | {"buffer": _B.WBUF})), "LOCAL_RANGE"),
@@ -301,7 +356,7 @@ def test_errors_name_their_instruction(instruction: isa.Instruction, error: str)
 
 def test_unused_strides_may_be_anything() -> None:
     machine = _machine()
-    load = isa.Load(**_GOOD_LOAD, d1=2**23 - 1, d3=-(2**23), s2=-(2**31))
+    load = isa.Load(**_GOOD_LOAD, d1=2**23 - 1, d3=-(2**23), s2=-(2**31), index_dram=3)
     vector = isa.Vector(**_GOOD_VECTOR, dst_stride0=3, src1_buffer=_B.IBUF, src1_stride2=-77)
     assert _run(machine, load, vector).status == isa.Error.OK
 

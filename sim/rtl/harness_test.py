@@ -115,6 +115,11 @@ _ERRORS = [
      "DRAM_READ", 1),
     ("store to nowhere", "store buffer=IBUF arg=1 dram=0x10000000 n0=1 n1=1 n2=1 n3=1",
      "DRAM_WRITE", 0),
+    # The image begins with the program: its first word is no index of a small table.
+    ("index of a gather", f"{_LOAD}\nload buffer=IBUF n0=9 n1=3 n2=1 n3=1 d1=9 gather=1 "
+     "index_limit=999", "INDEX", 1),
+    ("gather from nowhere", "load buffer=IBUF n0=9 n1=3 n2=1 n3=1 d1=9 gather=1 index_arg=1 "
+     "index_dram=0x10000000 index_limit=1", "DRAM_READ", 0),
     ("no token", f"{_LOAD}\n{_LOAD} pop=STORE\n{_LOAD}", "WATCHDOG", 1),
 ]
 

@@ -166,6 +166,7 @@ struct Bench {
       s.buffer = buffers[random.Next() % 5];
       s.arg = random.In(0, 7);
       s.n0 = random.Percent(20) ? random.In(1, 1000) : random.In(1, 5 * kDramBytes);
+      if (random.Percent(10)) s.n0 = random.In(1, 2 * kLoadBufferBytes);
       s.n[0] = random.Percent(20) ? random.In(1, 150) : random.In(1, 20);
       s.chip_stride[0] = random.In(-2 * kDramBytes, 2 * kDramBytes);
       s.dram_stride[0] = random.Percent(50) ? random.In(-900, 900) : s.n0;

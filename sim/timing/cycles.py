@@ -97,13 +97,24 @@ def run_words(
     )
 
 
+def index_beats(instr: isa.Load, arch: Arch) -> int:
+    """DRAM beats of a gather's list of indices; 0 without `gather`."""
+    if not instr.gather:
+        return 0
+    return words_touched(instr.index_dram, 4 * instr.n1, arch.bytes_per_cycle)
+
+
 def load_beats(instr: isa.Load, arch: Arch) -> int:
-    """DRAM beats that a LOAD reads, its argument register holding a multiple of a beat."""
+    """DRAM beats that a LOAD reads, its argument registers holding multiples of a beat.
+
+    A gather's rows count as if its indices were 0, 1, 2, ...: exact where its stride is a multiple
+    of a beat.
+    """
     run = instr.n0 - instr.before0 - instr.after0
     runs = instr.n1 - instr.before1 - instr.after1
     if run <= 0 or runs <= 0:
         return 0
-    return run_words(
+    return index_beats(instr, arch) + run_words(
         instr.dram,
         run,
         (runs, instr.n2, instr.n3),
@@ -134,7 +145,10 @@ def store_words(instr: isa.Store, arch: Arch) -> int:
 
 
 def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
-    """Cycles of a LOAD or STORE: each run takes as long as the slower of its two sides."""
+    """Cycles of a LOAD or STORE: each run takes as long as the slower of its two sides.
+
+    A gather's indices come on top: while they pass over the bus no row does.
+    """
     width = arch.bytes_per_cycle
     if isinstance(instr, isa.Store):
         counts = (instr.n1, instr.n2, instr.n3)
@@ -159,4 +173,4 @@ def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
     for (remote, local), runs in _offsets((instr.dram, start), counts, strides, width).items():
         beats = words_touched(remote, run, width)
         longer += runs * max(0, beats - per_word * words_touched(local, instr.n0, width))
-    return words + longer
+    return index_beats(instr, arch) + words + longer

@@ -60,6 +60,28 @@ def test_a_table_takes_four_bytes_a_cycle() -> None:
     assert cycles.dma_cycles(askew, load_config("nano4")) == 9
 
 
+@pytest.mark.parametrize(
+    ("config", "stride", "list_at", "beats"),
+    [
+        ("edge16", 1536, 0, 128 * 96 + 32),
+        ("edge16", 1536, 8, 128 * 96 + 33),  # the list begins in the middle of a beat
+        ("nano4", 1536, 8, 128 * 384 + 128),
+        ("edge16", 1544, 0, 64 * (96 + 97) + 32),  # every other row begins in the middle of one
+    ],
+)
+def test_a_gather_reads_its_rows_and_its_list(
+    config: str, stride: int, list_at: int, beats: int
+) -> None:
+    arch = load_config(config)
+    load = isa.Load(
+        buffer=_IBUF, n0=1536, n1=128, n2=1, n3=1, s1=stride, d1=1536,
+        gather=1, index_dram=list_at, index_limit=30522,
+    )  # fmt: skip
+    assert cycles.load_beats(load, arch) == beats
+    assert cycles.dma_cycles(load, arch) == beats
+    assert cycles.load_words(load, arch) == 128 * 1536 // arch.bytes_per_cycle
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_beats_and_words_of_random_transfers(seed: int) -> None:
     rng = random.Random(seed)
