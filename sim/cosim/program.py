@@ -90,6 +90,9 @@ class Generator:
         fault, code = "", None
         if rng.random() < self.fault_rate:
             at = rng.randrange(first, last)
+            gathers = [n for n in range(first, last) if drafts[n].indices]
+            if gathers and rng.random() < 0.25:  # they are few, and have an error of their own
+                at = rng.choice(gathers)
             fault, finished, code = faults.break_one(rng, space, finished, at)
         if code is None:
             code = isa.encode_program(finished)
