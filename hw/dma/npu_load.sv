@@ -130,7 +130,9 @@ module npu_load
     .valid_o(ask_valid), .slot_o(ask_slot), .last_o(unused_last), .chip_o(unused_chip),
     .dram_o(ask_dram), .bytes_o(unused_bytes), .before_o(unused_before), .data_o(ask_data)
   );
-  // Indices go before rows, but not between the bursts of one.
+  // Indices go before what the runs ask for, but not between the bursts of one. A run that asks for
+  // nothing passes at once: filling, which needs nothing for it either, must not overtake asking and
+  // free an instruction that is still walked here.
   logic                list_valid, list, list_next, middle, burst_next;
   logic [63:0]         list_dram;
   logic [19:0]         list_bytes;
@@ -140,7 +142,7 @@ module npu_load
   logic [63:0]         run_dram;
   logic [19:0]         run_data;
   assign ask_gather = ask_valid && slot[ask_slot].gather;
-  assign list = list_valid && !middle;
+  assign list = list_valid && !middle && !(ask_valid && !ask_gather && ask_data == '0);
   assign list_next = burst_next && list;
   assign ask_next = burst_next && !list;
   assign row_next = ask_next && ask_gather;
