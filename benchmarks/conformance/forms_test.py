@@ -3,6 +3,8 @@ sim/func, fused and not; the integer reference's integers, bit for bit."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -28,7 +30,7 @@ def normal(*shape: int, seed: int = 1) -> np.ndarray:
     return SeededStream(seed).normal(shape)
 
 
-CONSTANTS = {
+CONSTANTS: dict[str, Any] = {
     "zero": np.float32(0), "one": np.float32(1), "low": LOW, "inf": np.float32(-np.inf),
     "axes": np.array([1, 2]), "all": np.ones((1, 1, 6, 1), bool),
     "lower": np.tril(np.ones((1, 1, 6, 6), bool)), "last": np.int64(-1),

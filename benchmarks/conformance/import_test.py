@@ -3,6 +3,8 @@
 Products with their biases and factors, rows of tables by ids, masks of the host and constant ones.
 """
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -18,7 +20,7 @@ from jacquard.sim.reference.interpreter import run_reference
 HEADER = '<ir_version: 10, opset_import: ["" : 21]>'
 INPUTS = "float[1,7,24] x, float[2,3,5,6] l, float[1,6,24] o, int64[1,9] ids, int64[1,1,1,6] keep"
 RANDOM = np.random.default_rng(16)
-CONSTANTS = {
+CONSTANTS: dict[str, Any] = {
     "sx": np.float32(0.013), "zx": np.uint8(119), "s16": np.float32(2e-4), "z16": np.int16(0),
     "sp": np.float32(1 / 255), "zp": np.uint8(0), "sl": np.float32(1e-3), "sy": np.float32(0.021),
     "zy": np.int8(-7), "w": RANDOM.integers(-127, 128, (24, 21)).astype(np.int8),
