@@ -15,7 +15,6 @@ from jacquard.benchmarks.models.seeded import SeededStream, calibration_batches,
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.compiler.main import CompileOptions, compile_model
-from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import load_config
 from jacquard.sim.reference.interpreter import run_reference
 
@@ -105,8 +104,6 @@ def inputs_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_equals_the_integer_reference(name: str) -> None:
-    if name == "embeddings" and not hasattr(isa.Load(), "gather"):
-        pytest.skip("LOAD cannot gather yet")
     model = quantized(name)
     inputs = inputs_of(model)
     expected = run_reference(model, inputs).integer_outputs

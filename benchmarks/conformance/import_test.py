@@ -12,7 +12,6 @@ from onnx import numpy_helper, parser
 
 from jacquard.benchmarks.conformance.run import run
 from jacquard.compiler.main import CompileOptions, compile_model
-from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
 from jacquard.sim.reference.interpreter import run_reference
@@ -112,8 +111,6 @@ def inputs_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("config", ["nano4", "edge16"])
 @pytest.mark.parametrize("name", MODELS)
 def test_equals_the_integer_reference(name: str, config: str) -> None:
-    if name.startswith("rows") and not hasattr(isa.Load(), "gather"):
-        pytest.skip("LOAD cannot gather yet")
     model, arch = model_of(name), load_config(config)
     inputs = inputs_of(model)
     expected = run_reference(model, inputs).integer_outputs["out"]
@@ -125,10 +122,9 @@ def test_equals_the_integer_reference(name: str, config: str) -> None:
 
 def test_what_the_host_must_refuse() -> None:
     arch = load_config("nano4")
-    if hasattr(isa.Load(), "gather"):
-        model = model_of("rows_16")
-        with pytest.raises(UserError, match="50"):
-            run(compile_model(model, arch), arch, {"ids": np.full((1, 9), 50)})
+    model = model_of("rows_16")
+    with pytest.raises(UserError, match="50"):
+        run(compile_model(model, arch), arch, {"ids": np.full((1, 9), 50)})
     model = model_of("mask_guarded")
     inputs = inputs_of(model) | {"keep": np.zeros((1, 1, 1, 6), np.int64)}
     with pytest.raises(UserError, match="keep"):
