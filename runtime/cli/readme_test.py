@@ -34,6 +34,14 @@ def test_target_exists(command):
         assert f'name = "{name}"' in pathlib.Path("BUILD.bazel").read_text()
 
 
+def test_benchmarks_that_are_named_are_of_models_that_exist():
+    build = pathlib.Path("benchmarks/BUILD.bazel").read_text()
+    named = re.findall(r"//benchmarks:(\w+?)_(?:sqnr|nano4|edge16)", README)
+    assert named
+    for model in named:
+        assert f'"{model}": {{' in build, model
+
+
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "//:jacquard" in c], ids=" ".join)
 def test_subcommand_and_its_flags_exist(command):
     arguments = command[command.index("--") + 1 :]
