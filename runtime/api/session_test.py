@@ -14,7 +14,7 @@ from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Bucket, End, Engine, Error, Store, encode_program
 from jacquard.runtime.api import verify
 from jacquard.runtime.api.program import check_model
-from jacquard.runtime.api.report import build_report
+from jacquard.runtime.api.report import build_report, program_roofline_cycles
 from jacquard.runtime.api.session import DeviceError, Session
 from jacquard.runtime.device.base import DeviceResult
 from jacquard.sim.reference.interpreter import ReferenceResult
@@ -167,6 +167,14 @@ def test_figures_of_a_report() -> None:
     assert report.array_utilization == 16 / (100 * 16)
     assert report.roofline_cycles == 2  # eight bytes in and out, four a cycle
     assert [layer.cycles for layer in report.layers] == [100]
+
+
+def test_rows_that_no_index_names_are_not_compulsory() -> None:
+    program = copy_program()
+    program.segments[0].data = bytes(4000)  # a table
+    assert program_roofline_cycles(program, NANO4) == 4008 // 4
+    program.layers[0].dram_read_bytes = 200  # its rows that are read, their indices
+    assert program_roofline_cycles(program, NANO4) == 204 // 4
 
 
 @pytest.mark.parametrize(
