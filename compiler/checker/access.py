@@ -7,10 +7,10 @@ emitter or the functional simulator. VECTOR is in `vector_access`.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from jacquard.compiler.checker.arguments import Segment, Walk
 from jacquard.compiler.checker.footprint import Region, region, writes_once
 from jacquard.compiler.checker.table import Code, Ints, Mask, Table
 from jacquard.proto import npu_isa
@@ -18,14 +18,6 @@ from jacquard.proto.lib.arch import Arch
 from jacquard.proto.npu_isa import Buffer
 
 DRAM = 16  # space DRAM + k is the segment of argument register k; smaller ones are Buffer numbers
-
-
-class Segment(NamedTuple):
-    """What DRAM accesses are checked against."""
-
-    name: str
-    size_bytes: int
-    constant: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +82,47 @@ def accesses(
     return Accesses(index, space, write, base, run, counts, strides, lo, hi)
 
 
+def _everywhere(a: Accesses, walks: Mapping[int, Walk]) -> Accesses:
+    """DRAM accesses, those through a walk's register at each place that it may name."""
+    args = a.space - DRAM
+    if not np.isin(args, list(walks)).any():
+        return a
+    space, count, step = a.space.copy(), np.ones_like(args), np.zeros_like(args)
+    for arg, walk in walks.items():
+        rows = args == arg
+        space[rows], count[rows], step[rows] = DRAM + walk.arg, walk.count, walk.step_bytes
+    return dataclasses.replace(
+        a,
+        space=space,
+        counts=np.column_stack([a.counts, count]),
+        strides=np.column_stack([a.strides, step]),
+        hi=a.hi + (count - 1) * step,
+    )
+
+
 Text = Callable[..., str]  # of the decoded instruction and the row
 
 
 class Rules:
     """Collects broken rules as (instruction, line) and the accesses of well-formed instructions."""
 
-    def __init__(self, arch: Arch, segments: Mapping[int, Segment], code: Code, limit: int) -> None:
+    def __init__(
+        self,
+        arch: Arch,
+        segments: Mapping[int, Segment],
+        walks: Mapping[int, Walk],
+        code: Code,
+        limit: int,
+    ) -> None:
+        """`segments`, `walks`: by argument register; no register is in both."""
         self.arch = arch
         self.code = code
         self.accesses: list[Accesses] = []
         self.broken: list[tuple[int, str]] = []
-        self._segments = segments
+        self._segments, self._walks = segments, walks
+        self.steps = np.zeros(8, dtype=np.int64)  # by argument register
+        for arg, walk in walks.items():
+            self.steps[arg] = walk.step_bytes
         self._limit = limit
         self._capacity = np.zeros(8, dtype=np.int64)
         for name in ("IBUF", "WBUF", "OBUF", "VMEM", "PARAM", "TABLE"):
@@ -145,17 +166,19 @@ class Rules:
     def dram(self, a: Accesses) -> None:
         """Ranges lie in their segments, and constants are not written; `a.space` from DRAM on."""
         args = a.space - DRAM
-        known = ", ".join(str(arg) for arg in self._segments) or "none"
+        registers = sorted([*self._segments, *self._walks])
+        known = ", ".join(map(str, registers)) or "none"
         a = a.take(
             self.require(
                 a.index,
-                np.isin(args, list(self._segments)),
+                np.isin(args, registers),
                 lambda _, row: (
                     f"arg must name a segment's argument register, got {args[row]}; "
                     f"the program has {known}"
                 ),
             )
         )
+        a = _everywhere(a, self._walks)
         for arg, segment in self._segments.items():
             part = a.take(a.space == DRAM + arg)
             self.require(
@@ -252,6 +275,14 @@ def check_load(rules: Rules) -> None:
         t.index,
         ~gather | (t["index_dram"] % 4 == 0),
         lambda i, _: f"index_dram must be a multiple of 4, got {i.index_dram}; move the indices",
+    )
+    rules.require(
+        t.index,
+        ~gather | (rules.steps[t["index_arg"]] % 4 == 0),
+        lambda i, _: (
+            f"index_arg must step by multiples of 4, got {rules.steps[i.index_arg]} bytes; "
+            "spread the lists"
+        ),
     )
     picks = t.take(gather)
     rules.dram(

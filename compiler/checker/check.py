@@ -3,7 +3,8 @@
 In: a `program.proto` Program and the configuration. Out: one line per violation, none if
 the program
     - decodes, ends with `end`, and belongs to the configuration;
-    - breaks no rule of docs/machine.md in any instruction, on-chip or DRAM range, or segment;
+    - breaks no rule of docs/machine.md in any instruction, on-chip or DRAM range, or segment,
+      whatever numbers within their counts its arguments are given;
     - runs to its end in finite queues and counters, with every token taken;
     - has no race: accesses of two engines to the same bytes, one a write, are ordered by tokens.
 Shares no code with the emitter that put the tokens in. What it does not prove: that values are
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from jacquard.compiler.checker import access, order, races, table, vector_access
+from jacquard.compiler.checker import access, arguments, order, races, table, vector_access
 from jacquard.proto import npu_isa, program_pb2
 from jacquard.proto.lib import asm, errors
 from jacquard.proto.lib.arch import Arch
@@ -42,7 +43,9 @@ def check(program: program_pb2.Program, arch: Arch, limit: int = MOST_LINES) -> 
     def describe(index: int) -> str:
         return f"program[{index}] {asm.disassemble(code.instruction(index))}"
 
-    rules = access.Rules(arch, _segments(program), code, limit)
+    rules = access.Rules(
+        arch, arguments.segments(program), arguments.walks(program), code, limit
+    )
     access.check_tokens(rules)
     access.check_load(rules)
     access.check_matrix(rules)
@@ -72,27 +75,7 @@ def _head(program: program_pb2.Program, arch: Arch) -> list[str]:
             f"program: fingerprint must be that of {arch.name} ({arch.fingerprint:016x}), "
             f"got {program.fingerprint:016x}; compile it again for this configuration"
         )
-    args = [s.arg for s in program.segments]
-    for segment in program.segments:
-        if not 1 <= segment.arg <= 7 or args.count(segment.arg) > 1:
-            found.append(
-                f"segment {segment.name}: arg must lie in 1 to 7 and be its own, "
-                f"got {segment.arg}; choose another"
-            )
-        if segment.kind == program_pb2.Segment.CONSTANT and len(segment.data) != segment.size_bytes:
-            found.append(
-                f"segment {segment.name}: data must have size_bytes = {segment.size_bytes} "
-                f"bytes, got {len(segment.data)}; compile it again"
-            )
-    sizes = {s.name: s.size_bytes for s in program.segments}
-    layer_outputs = [layer.output for layer in program.layers if layer.HasField("output")]
-    for tensor in itertools.chain(program.inputs, program.outputs, layer_outputs):
-        end = tensor.offset_bytes + tensor.size_bytes
-        if end > sizes.get(tensor.segment, -1):
-            found.append(
-                f"tensor {tensor.name}: must lie in its segment {tensor.segment!r} of "
-                f"{sizes.get(tensor.segment, 0)} bytes, got end {end}; compile it again"
-            )
+    found += arguments.check(program)
     return found
 
 
@@ -116,13 +99,6 @@ def _shape(program: program_pb2.Program, code: table.Code) -> list[str]:
                 f"{layer.first_instruction} to {layer.end_instruction}; compile it again"
             )
     return found
-
-
-def _segments(program: program_pb2.Program) -> dict[int, access.Segment]:
-    return {
-        s.arg: access.Segment(s.name, s.size_bytes, s.kind == program_pb2.Segment.CONSTANT)
-        for s in program.segments
-    }
 
 
 def _races(
