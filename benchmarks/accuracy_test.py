@@ -1,4 +1,4 @@
-"""ResNet50 over 16 seeded inputs on `func`: as near to float as onnxruntime is on the same QDQ graph."""
+"""ResNet50 over 16 seeded inputs on `func`: as near to float as onnxruntime on the same QDQ graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every stage run again, in a process with other hash seeds, gives the bytes that the build gave."""
+"""Every stage run again, in a process with other hash seeds, gives the bytes of the build."""
 
 from __future__ import annotations
 

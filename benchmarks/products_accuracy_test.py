@@ -21,7 +21,7 @@ MODEL, CONFIG, OUTPUT = (os.environ[name] for name in ("MODEL", "CONFIG", "OUTPU
 WITHIN_DB = float(os.environ["WITHIN_DB"])
 
 
-def test_sqnr_is_near_that_of_products_alone():
+def test_sqnr_is_near_that_of_products_alone(record_property):
     """Over the inputs of the SQNR table, which has the yardstick; calibration saw other inputs."""
     table = json.loads(repo_file(f"{MODEL}.sqnr.json").read_text())
     (theirs,) = [row["sqnr_db"] for row in table["products"] if row["tensor"] == OUTPUT]
@@ -37,5 +37,6 @@ def test_sqnr_is_near_that_of_products_alone():
         signal += np.square(exact, dtype=np.float64).sum()
         noise += np.square(np.subtract(exact, found, dtype=np.float64)).sum()
     ours = decibels(signal, noise)
-    print(f"{MODEL} on {CONFIG}, {OUTPUT}: {ours:.2f} dB; products alone {theirs:.2f} dB")
+    record_property("sqnr_db", round(ours, 2))
+    record_property("sqnr_db_of_products_alone", round(theirs, 2))
     assert ours >= theirs - WITHIN_DB
