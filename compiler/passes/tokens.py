@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from jacquard.compiler.tile.access import DRAM, Access, AccessFinder, granules
+from jacquard.compiler.tile.access import CACHE, DRAM, Access, AccessFinder, granules
 from jacquard.compiler.tile.ir import Step, TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
@@ -34,12 +34,12 @@ class Dependencies:
 
 
 WRITERS = {
-    DRAM: (3,), int(isa.Buffer.IBUF): (0, 2), int(isa.Buffer.WBUF): (0,),
+    DRAM: (3,), CACHE: (3,), int(isa.Buffer.IBUF): (0, 2), int(isa.Buffer.WBUF): (0,),
     int(isa.Buffer.OBUF): (1,), int(isa.Buffer.VMEM): (0, 2), int(isa.Buffer.PARAM): (0,),
     int(isa.Buffer.TABLE): (0,),
 }
 READERS = {
-    DRAM: (0,), int(isa.Buffer.IBUF): (1, 2, 3), int(isa.Buffer.WBUF): (1,),
+    DRAM: (0,), CACHE: (0,), int(isa.Buffer.IBUF): (1, 2, 3), int(isa.Buffer.WBUF): (1,),
     int(isa.Buffer.OBUF): (2,), int(isa.Buffer.VMEM): (2, 3), int(isa.Buffer.PARAM): (2,),
     int(isa.Buffer.TABLE): (2,),
 }
@@ -50,6 +50,7 @@ def _sizes(program: TileProgram, arch: Arch) -> dict[int, int]:
     grains = granules(arch)
     return {
         DRAM: -(-program.scratch_bytes // grains[DRAM]) + 1,
+        CACHE: -(-program.cache_bytes // grains[CACHE]) + 1,
         int(isa.Buffer.IBUF): arch.ibuf_rows, int(isa.Buffer.WBUF): arch.wbuf_rows,
         int(isa.Buffer.OBUF): arch.obuf_rows,
         int(isa.Buffer.VMEM): arch.vmem_bytes // grains[int(isa.Buffer.VMEM)],
@@ -59,7 +60,7 @@ def _sizes(program: TileProgram, arch: Arch) -> dict[int, int]:
 
 def dependencies(program: TileProgram, arch: Arch) -> Dependencies:
     """Conflicts between engines, reduced to those that need a token."""
-    finder = AccessFinder(arch)
+    finder = AccessFinder(arch, program.arguments)
     # (memory, engine) -> step that last wrote, last read each granule; absent until it did.
     written: dict[tuple[int, int], Shadow] = {}
     read: dict[tuple[int, int], Shadow] = {}

@@ -6,13 +6,22 @@ import numpy as np
 import pytest
 
 from jacquard.compiler.passes import order, tokens
-from jacquard.compiler.tile.ir import CONSTANT_ARG, SCRATCH_ARG, Step, TileProgram
+from jacquard.compiler.tile.ir import (
+    CACHE_ARG, CONSTANT_ARG, POSITION_ARG, SCRATCH_ARG, Argument, Step, TileProgram,
+)
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import load_config
 
 ARCH = load_config("nano4")
 Byte = tuple[int | str, int]
+ROW_ARG = POSITION_ARG + 1
+ARGUMENTS = (
+    Argument("position", POSITION_ARG, CACHE_ARG, step_bytes=4, count=5),
+    Argument("position", ROW_ARG, SCRATCH_ARG, step_bytes=24, count=3),
+    Argument("position", ROW_ARG + 1, CONSTANT_ARG, step_bytes=4, count=9),
+)
+DRAM_ARGS = (SCRATCH_ARG, SCRATCH_ARG, CACHE_ARG, POSITION_ARG, ROW_ARG)  # half the time scratch
 VMEM, IBUF = isa.Buffer.VMEM, isa.Buffer.IBUF
 
 
@@ -22,18 +31,20 @@ def _random_step(random: np.random.Generator) -> isa.Load | isa.Vector | isa.Sto
     other = int(random.integers(0, 24)) * 4
     count, stride = int(random.integers(1, 4)), int(random.integers(1, 5)) * 4
     kind = random.integers(4)
+    dram_arg = int(random.choice(DRAM_ARGS))
     if kind == 3:
-        arg, index_arg = random.permutation([CONSTANT_ARG, SCRATCH_ARG]).tolist()
+        constants = int(random.choice([CONSTANT_ARG, ROW_ARG + 1]))
+        arg, index_arg = random.permutation([constants, dram_arg]).tolist()
         return isa.Load(buffer=random.choice([VMEM, IBUF]), arg=arg, dst=base, dram=other,
                         n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, d1=8 + stride,
                         s1=stride, gather=1, index_arg=index_arg, index_dram=other,
                         index_limit=int(random.integers(1, 5)))
     if kind == 0:
-        return isa.Load(buffer=random.choice([VMEM, IBUF]), arg=SCRATCH_ARG, dst=base, dram=other,
+        return isa.Load(buffer=random.choice([VMEM, IBUF]), arg=dram_arg, dst=base, dram=other,
                         n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, d1=8 + stride,
                         s1=stride)
     if kind == 1:
-        return isa.Store(buffer=random.choice([VMEM, IBUF]), arg=SCRATCH_ARG, src=base, dram=other,
+        return isa.Store(buffer=random.choice([VMEM, IBUF]), arg=dram_arg, src=base, dram=other,
                          n0=int(random.integers(1, 9)), n1=count, n2=1, n3=1, l1=stride,
                          s1=8 + stride)
     return isa.Vector(op=isa.VectorOp.MOVE, n0=count, n1=1, n2=1, n3=1,
@@ -41,9 +52,18 @@ def _random_step(random: np.random.Generator) -> isa.Load | isa.Vector | isa.Sto
                       dst_buffer=VMEM, dst_base=other, dst_stride0=4)
 
 
+def _in_dram(arg: int, offsets: set[int]) -> set[Byte]:
+    """Bytes at these offsets from a register, at every number; none of constants."""
+    names = {SCRATCH_ARG: "scratch", CACHE_ARG: "cache"}
+    walks = {a.arg: (a.base, a.step_bytes, a.count) for a in ARGUMENTS}
+    base, step, count = walks.get(arg, (arg, 0, 1))
+    if base not in names:
+        return set()
+    return {(names[base], at + step * number) for at in offsets for number in range(count)}
+
+
 def _touched(i: isa.Instruction) -> tuple[set[Byte], set[Byte]]:
     """(bytes read, bytes written), as (memory, address)."""
-    dram: set[Byte]
     if isinstance(i, isa.Vector):
         at = list(itertools.product(range(i.n0), range(4)))
         read: set[Byte] = {
@@ -53,13 +73,12 @@ def _touched(i: isa.Instruction) -> tuple[set[Byte], set[Byte]]:
         return read, write
     assert isinstance(i, isa.Load | isa.Store)
     runs = list(itertools.product(range(i.n1), range(i.n0)))
-    dram = {("dram", i.dram + k * i.s1 + b) for k, b in runs}
+    dram = _in_dram(i.arg, {i.dram + k * i.s1 + b for k, b in runs})
     if isinstance(i, isa.Load):
-        if i.gather and i.arg == SCRATCH_ARG:  # any row that an index may name
+        if i.gather:  # any row that an index may name
             rows = itertools.product(range(i.index_limit), range(i.n0))
-            dram = {("dram", i.dram + k * i.s1 + b) for k, b in rows}
-        elif i.gather:
-            dram = {("dram", i.index_dram + b) for b in range(4 * i.n1)}
+            dram = _in_dram(i.arg, {i.dram + k * i.s1 + b for k, b in rows})
+            dram |= _in_dram(i.index_arg, {i.index_dram + b for b in range(4 * i.n1)})
         return dram, {(i.buffer, i.dst + k * i.d1 + b) for k, b in runs}
     return {(i.buffer, i.src + k * i.l1 + b) for k, b in runs}, dram
 
@@ -67,7 +86,7 @@ def _touched(i: isa.Instruction) -> tuple[set[Byte], set[Byte]]:
 def _program(seed: int, count: int = 40) -> TileProgram:
     random = np.random.default_rng(seed)
     steps = tuple(Step(_random_step(random), 0) for _ in range(count))
-    return TileProgram(steps, (), b"", 4096, {}, pb.MemoryPlan())
+    return TileProgram(steps, (), b"", 4096, {}, pb.MemoryPlan(), 4096, ARGUMENTS)
 
 
 def _before(program: TileProgram) -> np.ndarray:
@@ -136,3 +155,19 @@ def test_no_token_without_a_conflict() -> None:
     program = TileProgram(steps, (), b"", 4096, {}, pb.MemoryPlan())
     done = tokens.insert(program, tokens.dependencies(program, ARCH))
     assert [(s.pop, s.push) for s in done.steps] == [(0, 0), (0, 0)]
+
+
+def test_a_row_waits_for_its_cache_alone() -> None:
+    """The row is written anywhere in keys (bytes 0 to 40), never in values behind them."""
+    one = {"n1": 1, "n2": 1, "n3": 1}
+    steps = (
+        Step(isa.Load(buffer=VMEM, arg=CACHE_ARG, dram=16, n0=4, **one), 0),
+        Step(isa.Store(buffer=VMEM, arg=POSITION_ARG, src=64, n0=4, **{**one, "n1": 2}, s1=20), 0),
+        Step(isa.Load(buffer=IBUF, arg=CACHE_ARG, dram=40, n0=40, **one), 0),
+        Step(isa.Load(buffer=IBUF, arg=CACHE_ARG, dram=36, dst=40, n0=4, **one), 0),
+        Step(isa.Load(buffer=IBUF, arg=SCRATCH_ARG, dst=80, n0=4, **one), 0),
+    )
+    program = TileProgram(steps, (), b"", 4096, {}, pb.MemoryPlan(), 80, ARGUMENTS)
+    assert tokens.dependencies(program, ARCH).needs.tolist() == [
+        [-1] * 4, [0, -1, -1, -1], [-1] * 4, [-1, -1, -1, 1], [-1] * 4,
+    ]

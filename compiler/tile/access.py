@@ -2,18 +2,21 @@
 
 A pattern is in granules: rows of IBUF, WBUF, OBUF and PARAM, tables, vectors of 8-bit elements of VMEM,
 blocks of DRAM. What does not lie on granules is widened to the interval that covers it, so that
-patterns may claim too much and never too little.
+patterns may claim too much and never too little. What goes through a register that a run sets counts
+at every number that it may be given.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from jacquard.compiler.tile.ir import CONSTANT_ARG, Instruction
+from jacquard.compiler.tile.ir import CACHE_ARG, SCRATCH_ARG, Argument, Instruction
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 
 DRAM = 0  # the activations' segment; on-chip memories have their buffer's number
+CACHE = -1  # the segment that outlives a run
 ELEMENT_BYTES: dict[int, int] = {
     isa.Dtype.S8: 1, isa.Dtype.U8: 1, isa.Dtype.S16: 2, isa.Dtype.U16: 2, isa.Dtype.S32: 4,
 }
@@ -32,7 +35,7 @@ class Access(NamedTuple):
 def granules(arch: Arch) -> dict[int, int]:
     """Memory -> bytes of a granule."""
     return {
-        DRAM: arch.rows, int(isa.Buffer.IBUF): arch.ibuf_row_bytes,
+        DRAM: arch.rows, CACHE: arch.rows, int(isa.Buffer.IBUF): arch.ibuf_row_bytes,
         int(isa.Buffer.WBUF): arch.wbuf_row_bytes, int(isa.Buffer.OBUF): arch.obuf_row_bytes,
         int(isa.Buffer.VMEM): arch.lanes, int(isa.Buffer.PARAM): arch.param_row_bytes,
         int(isa.Buffer.TABLE): arch.table_row_bytes,
@@ -40,11 +43,17 @@ def granules(arch: Arch) -> dict[int, int]:
 
 
 class AccessFinder:
-    """Finds the accesses of instructions for one machine."""
+    """Finds the accesses of instructions for one machine and a program's arguments."""
 
-    def __init__(self, arch: Arch) -> None:
+    def __init__(self, arch: Arch, arguments: Iterable[Argument] = ()) -> None:
         self._rows, self._lanes = arch.rows, arch.lanes
         self._grains = granules(arch)
+        # Register -> memory and the places that it may name. Constants are missing: nobody writes.
+        memories = {SCRATCH_ARG: DRAM, CACHE_ARG: CACHE}
+        self._reach = {arg: (memory, (1, 0)) for arg, memory in memories.items()}
+        for a in arguments:
+            if a.base in memories:
+                self._reach[a.arg] = (memories[a.base], (a.count, a.step_bytes))
 
     def accesses(self, instruction: Instruction) -> list[Access]:
         """Every memory that the instruction reads or writes."""
@@ -61,12 +70,11 @@ class AccessFinder:
         found = [self._bytes(int(i.buffer), True, i.dst, i.n0, dims)]
         inner, runs = i.n0 - i.before0 - i.after0, i.n1 - i.before1 - i.after1
         if i.gather:  # n2 = n3 = 1 and no padding
-            if i.index_arg != CONSTANT_ARG:
-                found.append(self._bytes(DRAM, False, i.index_dram, 4 * i.n1, ()))
+            found += self._dram(i.index_arg, False, i.index_dram, 4 * i.n1, ())
             runs = i.index_limit  # any of these rows
-        if i.arg != CONSTANT_ARG and inner > 0 and runs > 0:
+        if inner > 0 and runs > 0:
             dims = ((runs, i.s1), (i.n2, i.s2), (i.n3, i.s3))
-            found.append(self._bytes(DRAM, False, i.dram, inner, dims))
+            found += self._dram(i.arg, False, i.dram, inner, dims)
         return found
 
     def _store(self, s: isa.Store) -> list[Access]:
@@ -74,7 +82,7 @@ class AccessFinder:
         remote = ((s.n1, s.s1), (s.n2, s.s2), (s.n3, s.s3))
         return [
             self._bytes(int(s.buffer), False, s.src, s.n0, local),
-            self._bytes(DRAM, True, s.dram, s.n0, remote),
+            *self._dram(s.arg, True, s.dram, s.n0, remote),
         ]
 
     def _matrix(self, m: isa.Matrix) -> list[Access]:
@@ -121,6 +129,15 @@ class AccessFinder:
         if v.table:
             found.append(Access(int(isa.Buffer.TABLE), False, v.table_index, 1, ()))
         return found
+
+    def _dram(
+        self, arg: int, write: bool, base: int, run: int, dims: tuple[tuple[int, int], ...]
+    ) -> list[Access]:
+        """The access through an argument register; none where it names constants."""
+        if arg not in self._reach:
+            return []
+        memory, places = self._reach[arg]
+        return [self._bytes(memory, write, base, run, (*dims, places))]
 
     def _bytes(
         self, memory: int, write: bool, base: int, run: int, dims: tuple[tuple[int, int], ...]

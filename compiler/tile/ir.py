@@ -11,13 +11,28 @@ import dataclasses
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 
-CONSTANT_ARG = 1  # argument register of the constants' segment
-SCRATCH_ARG = 2  # argument register of the activations' segment
+# Argument registers. Those from POSITION_ARG on are declared as a network needs them.
+CONSTANT_ARG = 1  # of the constants' segment
+SCRATCH_ARG = 2  # of the activations' segment
+CACHE_ARG = 3  # of the segment that outlives a run
+POSITION_ARG = 4  # the first that a run sets
+LAST_ARG = 7
 
 _HEAD_BYTES = 4
 _POP, _PUSH = (next(f for f in isa.Load.FIELDS if f.name == name) for name in ("pop", "push"))
 
 Instruction = isa.Load | isa.Matrix | isa.Vector | isa.Store
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Argument:
+    """A register that a run sets: what register `base` holds, and step_bytes * [0, count)."""
+
+    name: str
+    arg: int
+    base: int
+    step_bytes: int
+    count: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,8 +77,10 @@ class TileProgram:
     layers: tuple[LayerInfo, ...]
     constants: bytes
     scratch_bytes: int
-    tensors: dict[str, pb.Tensor]  # where every stored activation lies
+    tensors: dict[str, pb.Tensor]  # where every stored activation or state lies
     plan: pb.MemoryPlan
+    cache_bytes: int = 0  # of the segment that outlives a run
+    arguments: tuple[Argument, ...] = ()
 
     def text(self) -> str:
         """One line per instruction: layer, mnemonic, the fields that are not zero."""
