@@ -46,6 +46,7 @@ class CompileOptions:
       dump_after: names of passes after which the IR's text form goes to `dump`.
       dump: receives (pass name, text).
       fuse: False switches every fusion off.
+      kv_cache: past keys and values of a decode graph become state that a run appends to.
     """
 
     model_name: str = ""
@@ -53,6 +54,7 @@ class CompileOptions:
     dump_after: tuple[str, ...] = ()
     dump: Callable[[str, str], None] | None = None
     fuse: bool = True
+    kv_cache: bool = False
 
 
 def parse_override(text: str) -> tuple[str, LayerOverride]:

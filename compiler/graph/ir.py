@@ -109,6 +109,23 @@ class Op:
 
 
 @dataclasses.dataclass(frozen=True)
+class State:
+    """Tensors that outlive a run, and the number that says which of their rows a run writes.
+
+    Attributes:
+      argument: the number's name; rows: it lies in [0, rows).
+      tensors: the program's name of a state -> tensor.
+      masks: graph inputs whose host form has one element more per row, the last of which belongs
+        to the written row.
+    """
+
+    argument: str
+    rows: int
+    tensors: Mapping[str, str]
+    masks: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Graph:
     """Ops in topological order.
 
@@ -116,6 +133,7 @@ class Graph:
       inputs: graph input name -> tensor.
       outputs: graph output name -> tensor.
       host: what the host computes of the inputs, where it does.
+      state: what outlives a run, where something does.
     """
 
     name: str
@@ -124,6 +142,7 @@ class Graph:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     host: HostPart | None = None
+    state: State | None = None
 
     def consumers(self) -> dict[str, list[int]]:
         """Tensor -> indices of the ops that read it."""
@@ -144,6 +163,8 @@ class Graph:
             call = f"{op.kind}({', '.join(op.inputs)})"
             lines.append(f"  {outputs} = {call} {attrs}{clamp}  # {op.name}")
         lines += [f"  output {name} = {tensor}" for name, tensor in self.outputs.items()]
+        if self.state is not None:
+            lines += [f"  state {name} = {tensor}" for name, tensor in self.state.tensors.items()]
         return "\n".join(lines) + "\n"
 
     def _tensor(self, name: str) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.main import CompileOptions
+from jacquard.compiler.passes import kv_cache
 from jacquard.compiler.tile.attention import unit_rows
 from jacquard.proto.lib.arch import Arch
 
@@ -26,29 +27,33 @@ Int64 = npt.NDArray[np.int64]
 class Heads:
     """Where the heads of a product's operand lie: in columns first + h * depth of a tensor's rows.
 
-    group: heads that share their columns.
+    group: heads that share their columns. cache: the tensor is its state.
     """
 
     tensor: str
     first: int
     group: int
+    cache: kv_cache.Cache | None = None
 
 
 def fuse_attention(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
-    """One op per attention whose units fit the machine; the others stay as their parts."""
+    """One op per attention whose units fit the machine; the others stay as their parts.
+
+    With options.kv_cache those that read appended keys and values read the state of them instead.
+    """
     finder = _Finder(graph, options, arch)
-    ops: list[Op | None] = list(graph.ops)
-    for index, op in enumerate(graph.ops):
+    ops: list[tuple[Op, ...]] = [(op,) for op in graph.ops]
+    for op in graph.ops:
         found = finder.attention(op)
-        if found is None:
-            continue
-        fused, gone = found
-        last = max(gone)
-        for position in gone:
-            ops[position] = None
-        ops[last] = fused
-        del index
-    return dataclasses.replace(graph, ops=tuple(op for op in ops if op is not None))
+        if found is not None:
+            made, gone = found
+            for position in gone:
+                ops[position] = ()
+            ops[max(gone)] = made
+    fused = dataclasses.replace(graph, ops=tuple(op for group in ops for op in group))
+    if not options.kv_cache:
+        return fused
+    return kv_cache.with_state(fused, finder.caches, finder.used, finder.masks)
 
 
 class _Finder:
@@ -57,14 +62,17 @@ class _Finder:
         self.producers = {name: i for i, op in enumerate(graph.ops) for name in op.outputs}
         self.consumers = graph.consumers()
         self.outputs = set(graph.outputs.values())
+        self.caches = kv_cache.find(graph) if options.kv_cache else {}
+        self.used: set[str] = set()  # of the caches
+        self.masks: set[str] = set()  # of the attentions that read caches
 
     def _only_reader(self, name: str) -> int | None:
         """The one op that reads a tensor; None if it is an output too."""
         readers = self.consumers[name]
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
-    def attention(self, second: Op) -> tuple[Op, set[int]] | None:
-        """(the fused op, indices of the ops that it replaces) if `second` is P V."""
+    def attention(self, second: Op) -> tuple[tuple[Op, ...], set[int]] | None:
+        """(the fused op behind what it needs, indices of what they replace) if `second` is P V."""
         if not _product(second) or second.inputs[0] not in self.producers:
             return None
         middle = self.producers[second.inputs[0]]
@@ -85,7 +93,9 @@ class _Finder:
         override = self.options.overrides.get(op.name)
         return self.options.fuse and (override is None or override.fuse is not False)
 
-    def _fused(self, start: int, middle: int, end: int) -> tuple[Op, set[int]] | None:
+    def _fused(
+        self, start: int, middle: int, end: int
+    ) -> tuple[tuple[Op, ...], set[int]] | None:
         first, softmax, second = (self.graph.ops[i] for i in (start, middle, end))
         tensors, block = self.graph.tensors, self.arch.rows
         logits, result = tensors[first.outputs[0]], tensors[second.outputs[0]]
@@ -101,18 +111,25 @@ class _Finder:
             return None
         if result.grid.dtype not in NARROW:  # contexts leave through rows of bytes
             return None
+        caches = tuple(h.cache for h in (key, value) if h.cache is not None)
+        if len(caches) == 1:
+            return None
         masks = softmax.inputs[1:]
         views = [tensors[name].view for name in masks]
         if any(v.positions not in (1, rows) or v.channels != keys for v in views):
             return None
         if not unit_rows(self.arch, rows, keys, depth // block, sum(v.positions for v in views)):
             return None
+        appends = self._appends(caches, masks)
+        if appends is None:
+            return None
         joined = self._joined(second.outputs[0], heads, rows, depth)
         if joined is None:
             return None
         out, moves = joined
-        gone = {start, middle, end, *moves}
-        nodes = (name for i in sorted(gone) for name in self.graph.ops[i].nodes)
+        gone = {start, middle, end, *moves, *(cache.op for cache in caches)}
+        nodes = (name for i in sorted({start, middle, end, *moves})
+                 for name in self.graph.ops[i].nodes)
         attrs = {
             "heads": heads, "group": key.group, "depth": depth,
             "first_columns": (query.first, key.first, value.first),
@@ -120,16 +137,36 @@ class _Finder:
             "softmax": softmax, "context": second,
         }
         inputs = (query.tensor, key.tensor, value.tensor, *masks)
-        return Op(second.name, "Attention", inputs, (out,), attrs, nodes=tuple(nodes)), gone
+        fused = Op(second.name, "Attention", inputs, (out,), attrs, nodes=tuple(nodes))
+        self.used.update(cache.present for cache in caches)
+        self.masks.update(masks if caches else ())
+        return (*appends, fused), gone
+
+    def _appends(
+        self, caches: tuple[kv_cache.Cache, ...], masks: tuple[str, ...]
+    ) -> tuple[Op, ...] | None:
+        """What writes this step's keys and values; None where a cache cannot be in place."""
+        found = []
+        for cache in caches:
+            row = self._heads(cache.new, cache.heads, 1, cache.depth, columns_last=True)
+            bound = [n for n in masks if n in self.graph.inputs.values()]
+            if row is None or row.group != 1 or row.first % self.arch.rows or len(bound) != 1:
+                return None
+            found.append(kv_cache.append(cache, self.graph.ops[cache.op], row.tensor, row.first))
+        return tuple(found)
 
     def _heads(
         self, name: str, heads: int, rows: int, depth: int, columns_last: bool
     ) -> Heads | None:
         """Where a product's operand comes from. columns_last: [heads, rows, depth], else K^T."""
         tensor, where = self._source(name)
-        view = tensor.view
         size = math.prod(self.graph.tensors[name].shape)
-        if tensor.image or tensor.data is not None or view.positions != rows:
+        cache = self.caches.get(tensor.name)
+        width = tensor.view.channels  # elements from a row to the next
+        apart = depth  # from a head to the next
+        if cache is not None:
+            width, apart = depth, rows * depth
+        elif tensor.image or tensor.data is not None or tensor.view.positions != rows:
             return None
         if size % (rows * depth) or heads % (size // (rows * depth)):
             return None
@@ -142,11 +179,11 @@ class _Finder:
         group = int(np.argmax(starts != starts[0])) or heads
         first = int(starts[0])
         head = np.arange(heads)[:, None, None] // group
-        expected = (
-            first + np.arange(rows)[:, None] * view.channels + head * depth + np.arange(depth)
-        )
+        expected = first + np.arange(rows)[:, None] * width + head * apart + np.arange(depth)
         if heads % group or not np.array_equal(where, expected):
             return None
+        if cache is not None:
+            return Heads(cache.state, first, group, cache) if first == 0 else None
         return Heads(tensor.name, first, group)
 
     def _source(self, name: str) -> tuple[QTensor, Int64]:

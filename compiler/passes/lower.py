@@ -25,7 +25,7 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
     refused: set[str] = set()
     for op in graph.ops:
         if same_bytes(op, graph):
-            low.need(op.inputs[0])  # under its new name nobody would
+            low.alias(op.inputs[0], op.outputs[0])
             continue
         lowering = codelets()[op.kind].lower
         assert lowering is not None, op.kind

@@ -185,6 +185,11 @@ class Lowering:
             stream.stored = stored
         self._layer = layer
 
+    def alias(self, name: str, other: str) -> None:
+        """`other` is the same rows under another shape."""
+        if name in self._streams:
+            self._streams[other] = self._streams[name]
+
     def arrival(self, name: str) -> float:
         """Cycles from a row of a tensor to the next, where they are still to be made."""
         stream = self._streams.get(name)

@@ -1,0 +1,136 @@
+"""Key and value caches that stay in device memory: Concat(past, new row) becomes a row written in place.
+
+A decode graph takes past keys and values as inputs, appends this step's row and gives the result back.
+With CompileOptions.kv_cache the rows live in state tensors of as many rows as the past has; a run writes
+one of them, at the run-time argument `position`, and attention reads them all. Which of them count says
+the mask, whose last element, the new row's, the host puts where that row is. The order of keys does not
+matter to attention, so the result is that of the graph whose past lacks the overwritten row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.graph.ir import Graph, Op, QTensor, State
+from jacquard.proto.lib.errors import UserError
+
+POSITION = "position"  # the run-time argument
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """One Concat of a decode graph.
+
+    Attributes:
+      op: its index. present: its result. past: the tensor of the graph input `source`.
+      new: this step's row, [.., heads, 1, depth].
+      heads, rows, depth: of the past.
+    """
+
+    op: int
+    present: str
+    source: str
+    past: str
+    new: str
+    heads: int
+    rows: int
+    depth: int
+
+    @property
+    def state(self) -> str:
+        """Name of the state tensor, [1, rows, heads * depth]."""
+        return f"{self.present}.state"
+
+    def tensor(self, graph: Graph) -> QTensor:
+        """The state tensor."""
+        grid = graph.tensors[self.past].grid
+        return QTensor(self.state, (1, self.rows, self.heads * self.depth), grid)
+
+
+def find(graph: Graph) -> dict[str, Cache]:
+    """Caches by the name of the appended tensor."""
+    sources = {tensor: name for name, tensor in graph.inputs.items()}
+    readers = graph.consumers()
+    found = {}
+    for index, op in enumerate(graph.ops):
+        if op.kind != "Concat" or len(op.inputs) != 2 or op.inputs[0] not in sources or clamped(op):
+            continue
+        past, new = (graph.tensors[name] for name in op.inputs)
+        present = graph.tensors[op.outputs[0]]
+        if len(past.shape) != 4 or past.shape[0] != 1 or len(readers[past.name]) != 1:
+            continue
+        heads, rows, depth = past.shape[1:]
+        whole = np.arange(heads * rows * depth).reshape(past.shape)
+        row = whole.size + np.arange(heads * depth).reshape(1, heads, 1, depth)
+        same_grid = past.grid == new.grid == present.grid
+        if new.shape != row.shape or not same_grid:
+            continue
+        if np.array_equal(op.attrs["maps"][0], np.concatenate([whole, row], axis=2)):
+            found[present.name] = Cache(index, present.name, sources[past.name], past.name,
+                                        new.name, heads, rows, depth)
+    return found
+
+
+def with_state(graph: Graph, caches: Mapping[str, Cache], used: set[str], masks: set[str]) -> Graph:
+    """The graph with its caches as state, after every attention has become a reader of them.
+
+    Args:
+      used: the appended tensors whose readers read the state instead.
+      masks: the mask tensors of those readers.
+
+    Raises:
+      UserError: a graph without caches, or one whose caches are not all used so.
+    """
+    problems = list(_problems(graph, caches, used, masks))
+    if problems:
+        raise UserError(problems)
+    sources = {cache.source for cache in caches.values()}
+    rows = next(iter(caches.values())).rows
+    tensors = dict(graph.tensors)
+    for name in masks:
+        tensors[name] = dataclasses.replace(tensors[name], shape=(*tensors[name].shape[:-1], rows))
+    for cache in caches.values():
+        tensors[cache.state] = cache.tensor(graph)
+    outputs = {n: t for n, t in graph.outputs.items() if t not in caches}
+    by_tensor = {tensor: name for name, tensor in graph.inputs.items()}
+    state = State(POSITION, rows, {c.source: c.state for c in caches.values()},
+                  tuple(sorted(by_tensor[mask] for mask in masks)))
+    inputs = {n: t for n, t in graph.inputs.items() if n not in sources}
+    return dataclasses.replace(graph, tensors=tensors, inputs=inputs, outputs=outputs, state=state)
+
+
+def _problems(
+    graph: Graph, caches: Mapping[str, Cache], used: set[str], masks: set[str]
+) -> Iterator[str]:
+    way = "compile it without --kv_cache"
+    if not caches:
+        yield (
+            f"model {graph.name}: must append a row to past keys and values (Concat of an input and "
+            f"one row, on one grid) for a cache in place, got none; {way}"
+        )
+    for name, cache in caches.items():
+        if name not in used:
+            yield (
+                f"input {cache.source}: must be read by an attention that fits the machine and has a "
+                f"mask per key, for a cache in place; {way}"
+            )
+    if len({cache.rows for cache in caches.values()}) > 1:
+        sizes = sorted({cache.rows for cache in caches.values()})
+        yield f"model {graph.name}: caches must have as many rows as each other, got {sizes}; {way}"
+    for op in graph.ops:
+        for name in masks & set(op.inputs):
+            if op.kind != "Attention":
+                yield (
+                    f"node {op.name} ({op.kind}): reads the mask of a cache in place, {name}, which "
+                    f"loses its last element; {way}"
+                )
+
+
+def append(cache: Cache, concat: Op, row: str, first: int) -> Op:
+    """The op that writes this step's row, columns first .. of tensor `row`, into the state."""
+    return Op(concat.name, "CacheAppend", (row,), (cache.state,), {"first_column": first},
+              nodes=concat.nodes)
