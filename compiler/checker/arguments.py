@@ -55,6 +55,7 @@ def check(program: program_pb2.Program) -> list[str]:
         *_arguments(program),
         *_tensors(program),
         *_states(program),
+        *_masks(program),
     ]
 
 
@@ -155,3 +156,17 @@ def _walk_over(a: program_pb2.Argument, t: program_pb2.Tensor) -> Iterator[str]:
             f"argument {a.name}: count must keep it in the {positions} positions of state "
             f"{t.name}, got {a.count} steps of {a.step_bytes // max(step, 1)} positions; lower it"
         )
+
+
+def _masks(program: program_pb2.Program) -> Iterator[str]:
+    """Where a number moves the last element of a mask's rows, it stays in them."""
+    counts = {a.name: a.count for a in program.arguments}
+    for t in program.inputs:
+        name = t.position_argument
+        if name and t.role != program_pb2.Tensor.MASK:
+            yield f"input {t.name}: only a mask's last element moves, got argument {name}; drop it"
+        elif name and counts.get(name, 0) != t.shape[-1]:
+            yield (
+                f"input {t.name}: position_argument must have {t.shape[-1]} numbers, got "
+                f"{counts.get(name, 0)} of {name}; one for each element of a row"
+            )

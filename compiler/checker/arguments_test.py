@@ -214,3 +214,26 @@ def test_what_is_clean_is_safe_at_every_position(text: str) -> None:
     mutant = asm.assemble(text)
     if not _lines(mutant):
         assert _safe_everywhere(mutant)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, ""),
+        ({"role": program_pb2.Tensor.INDEX}, "only a mask's last element moves, got argument pos"),
+        ({"shape": [1, 7]}, "position_argument must have 7 numbers, got 8 of position"),
+        ({"position_argument": "place"}, "position_argument must have 8 numbers, got 0 of place"),
+    ],
+)
+def test_a_mask_has_an_element_for_each_number(change: dict[str, object], said: str) -> None:
+    program = program_pb2.Program()
+    program.CopyFrom(PROGRAM)
+    fields = {
+        "role": program_pb2.Tensor.MASK,
+        "shape": [1, 8],
+        "position_argument": "position",
+        **change,
+    }
+    program.inputs.add(name="mask", segment="data", **fields)
+    lines = check.check(program, NANO)
+    assert [said in line for line in lines] == [True] * bool(said), lines

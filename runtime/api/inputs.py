@@ -28,16 +28,19 @@ class ModelInputs:
         made = self._host.sources if self._host else {}
         self._direct = {t.name: t for t in program.inputs if t.name not in made}
         self._made = {t.name: t for t in program.inputs if t.name in made}
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in self._direct.items()}
+        self.shapes = {name: host_shape(tensor) for name, tensor in self._direct.items()}
         if self._host:
             self.shapes |= {name: read.shape for name, read in self._host.inputs.items()}
 
-    def bind(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def bind(
+        self, inputs: Mapping[str, np.ndarray], numbers: Mapping[str, int] | None = None
+    ) -> dict[str, np.ndarray]:
         """Program input -> integers of its shape, each in the tensor's dtype.
 
         Args:
           inputs: an array for each name in `shapes`: float32 (quantized here) or the quantized
             dtype; integers for indices and what the host reads.
+          numbers: one for each of the program's arguments.
 
         Raises:
           UserError: everything that is wrong with the inputs, a line each.
@@ -45,6 +48,12 @@ class ModelInputs:
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
         problems = self._misnamed(arrays)
         bound: dict[str, np.ndarray] = {}
+
+        def take(place: str, tensor: pb.Tensor, array: np.ndarray) -> None:
+            if tensor.position_argument:
+                array = moved(array, (numbers or {})[tensor.position_argument])
+            _take(bound, problems, place, tensor, array)
+
         for name, tensor in self._direct.items():
             if name in arrays:
                 wrong = _wrong_type(arrays[name], tensor)
@@ -52,7 +61,7 @@ class ModelInputs:
                     problems.append(f"input {name}: {wrong}")
                     del arrays[name]
                 else:
-                    _take(bound, problems, f"input {name}", tensor, arrays[name])
+                    take(f"input {name}", tensor, arrays[name])
         if self._host:
             read, wrong_reads = self._host_inputs(arrays)
             problems += wrong_reads
@@ -60,12 +69,13 @@ class ModelInputs:
                 results = self._host.run(read)
                 for name, tensor in self._made.items():
                     sources = ", ".join(self._host.sources[name])
-                    if results[name].shape != tuple(tensor.shape):
+                    if results[name].shape != host_shape(tensor):
                         raise UserError(
-                            f"program: host part must give {name} the shape {list(tensor.shape)}, "
+                            f"program: host part must give {name} the shape "
+                            f"{list(host_shape(tensor))}, "
                             f"got {list(results[name].shape)}; recompile"
                         )
-                    _take(bound, problems, f"input {sources}", tensor, results[name])
+                    take(f"input {sources}", tensor, results[name])
         raise_if_any(dict.fromkeys(problems))  # a tensor read twice is told once
         return bound
 
@@ -99,6 +109,19 @@ class ModelInputs:
                 except ValueError as error:
                     problems.append(f"input {name}: {error}")
         return read, problems
+
+
+def host_shape(tensor: pb.Tensor) -> tuple[int, ...]:
+    """An input's shape as the host has it."""
+    shape = tuple(tensor.shape)
+    return (*shape[:-1], shape[-1] + 1) if tensor.position_argument else shape
+
+
+def moved(array: np.ndarray, place: int) -> np.ndarray:
+    """Rows without their last element, which stands at `place` instead of what was there."""
+    rows = array[..., :-1].copy()
+    rows[..., place] = array[..., -1]
+    return rows
 
 
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -78,13 +79,20 @@ class Placement:
     """Where a program lies in DRAM. Addresses in bytes."""
 
     program_address: int
-    args: tuple[int, ...]  # eight argument registers
+    args: tuple[int, ...]  # eight argument registers, those of segments set
     segments: dict[str, int]  # name -> address
     size_bytes: int
 
     def address(self, tensor: pb.Tensor) -> int:
         """DRAM address of a tensor's first byte."""
         return self.segments[tensor.segment] + tensor.offset_bytes
+
+    def registers(self, program: pb.Program, numbers: Mapping[str, int]) -> tuple[int, ...]:
+        """The eight argument registers of a run with a number for each argument."""
+        args = list(self.args)
+        for a in program.arguments:
+            args[a.arg] = self.segments[a.segment] + a.step_bytes * numbers[a.name]
+        return tuple(args)
 
 
 def place(program: pb.Program) -> Placement:

@@ -3,6 +3,10 @@
 >>> session = Session(program, device)
 >>> outputs = session.run({"input": image})   # float32 or ids and masks in, float32 out
 >>> session.report().cycles
+
+States, as a decoder's caches, go on from run to run:
+>>> session.run({"ids": [[464]]}, arguments={"position": 0})
+>>> session.read_state("past.0.key")
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Error
-from jacquard.runtime.api import layout
+from jacquard.runtime.api import layout, states
 from jacquard.runtime.api.inputs import ModelInputs
 from jacquard.runtime.api.instructions import last_stores
 from jacquard.runtime.api.program import check_fingerprint, fill_image, place
@@ -47,6 +51,7 @@ class Session:
         self._program, self._device, self._arch = program, device, arch
         self._inputs = ModelInputs(program)
         self._placement = place(program)
+        self._states = states.States(program)
         self._last: Run | None = None
 
     @property
@@ -61,21 +66,50 @@ class Session:
             raise UserError("report: the session must have run once; call run() first")
         return self._last
 
+    @property
+    def arguments(self) -> dict[str, int]:
+        """How many numbers each argument that `run` wants has: name -> count."""
+        return {a.name: a.count for a in self._program.arguments}
+
+    @property
+    def states(self) -> dict[str, pb.Tensor]:
+        """What outlives a run, by name."""
+        return {t.name: t for t in self._program.states}
+
+    def reset(self) -> None:
+        """All states are zero again, as before the first run."""
+        self._states.reset()
+
+    def read_state(self, name: str) -> np.ndarray:
+        """A state as the last run left it: integers in its shape. Raises UserError: no such."""
+        return self._states.read(name)
+
+    def write_state(self, name: str, integers: np.ndarray) -> None:
+        """Sets a state for the next run. Raises UserError: no such, another shape or dtype."""
+        self._states.write(name, integers)
+
     def run(
         self,
         inputs: Mapping[str, np.ndarray],
         keep_layers: bool = False,
         progress: Callable[[Progress], None] | None = None,
+        arguments: Mapping[str, int] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Runs once. inputs: by the model's names; float32 (quantized here) or already in the
-        tensor's integer dtype, and integers for ids and masks.
+        """Runs once. A run that fails leaves the states as they were.
 
-        Raises UserError for wrong names, shapes, dtypes, ids or masks, DeviceError if the machine
-        stops.
+        Args:
+          inputs: by the model's names; float32 (quantized here) or already in the tensor's integer
+            dtype, and integers for ids and masks.
+          arguments: a number for each of the program's arguments.
+
+        Raises UserError for wrong names, shapes, dtypes, ids, masks or numbers, DeviceError if the
+        machine stops.
         """
-        bound = self._inputs.bind(inputs)
+        numbers = states.numbers(self._program, arguments or {})
+        bound = self._inputs.bind(inputs, numbers)
         image = np.zeros(self._placement.size_bytes, np.uint8)
         fill_image(self._program, self._placement, image)
+        self._states.put(image, self._placement)
         for tensor in self._program.inputs:
             address = self._placement.address(tensor)
             data = layout.pack(bound[tensor.name], tensor)
@@ -86,10 +120,15 @@ class Session:
             for layer, store in zip(layers, last_stores(self._program), strict=False)
         ]
         result = self._device.run(
-            image, self._placement.program_address, self._placement.args, checkpoints, progress
+            image,
+            self._placement.program_address,
+            self._placement.registers(self._program, numbers),
+            checkpoints,
+            progress,
         )
         if result.status != Error.OK:
             raise DeviceError(describe_error(self._program, result))
+        self._states.take(image, self._placement)
         integers = {}
         for tensor in self._program.outputs:
             address = self._placement.address(tensor)
