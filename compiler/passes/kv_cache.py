@@ -67,7 +67,7 @@ def find(graph: Graph) -> dict[str, Cache]:
         whole = np.arange(heads * rows * depth).reshape(past.shape)
         row = whole.size + np.arange(heads * depth).reshape(1, heads, 1, depth)
         same_grid = past.grid == new.grid == present.grid
-        if new.shape != row.shape or not same_grid:
+        if new.shape != row.shape or not same_grid or past.grid.dtype not in ("int8", "uint8"):
             continue
         if np.array_equal(op.attrs["maps"][0], np.concatenate([whole, row], axis=2)):
             found[present.name] = Cache(index, present.name, sources[past.name], past.name,

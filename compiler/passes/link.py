@@ -7,8 +7,8 @@ import math
 
 from jacquard.compiler.graph.host import HostPart
 from jacquard.compiler.graph.ir import Graph
-from jacquard.compiler.passes.storage import CONSTANTS, SCRATCH
-from jacquard.compiler.tile.ir import CONSTANT_ARG, SCRATCH_ARG, TileProgram
+from jacquard.compiler.passes.storage import CACHE, CONSTANTS, SCRATCH
+from jacquard.compiler.tile.ir import CACHE_ARG, CONSTANT_ARG, SCRATCH_ARG, TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -28,13 +28,26 @@ def link(
                          size_bytes=len(program.constants), data=program.constants)
     message.segments.add(name=SCRATCH, kind=pb.Segment.SCRATCH, arg=SCRATCH_ARG,
                          size_bytes=program.scratch_bytes)
-    for bound, tensors in ((message.inputs, graph.inputs), (message.outputs, graph.outputs)):
+    if program.cache_bytes:
+        message.segments.add(name=CACHE, kind=pb.Segment.STATE, arg=CACHE_ARG,
+                             size_bytes=program.cache_bytes)
+    for argument in program.arguments:
+        base = next(s.name for s in message.segments if s.arg == argument.base)
+        message.arguments.add(name=argument.name, arg=argument.arg, segment=base,
+                              step_bytes=argument.step_bytes, count=argument.count)
+    states = graph.state.tensors if graph.state is not None else {}
+    for bound, tensors in ((message.inputs, graph.inputs), (message.outputs, graph.outputs),
+                           (message.states, states)):
         for name, tensor in tensors.items():
             entry = bound.add()
             entry.CopyFrom(program.tensors[tensor])
             entry.name = name
     if graph.host is not None:
         _add_host(message, graph.host)
+    if graph.state is not None:
+        for entry in message.inputs:
+            if entry.name in graph.state.masks:
+                entry.position_argument = graph.state.argument
     _add_layers(message, program)
     message.sha256 = hashlib.sha256(message.SerializeToString(deterministic=True)).digest()
     return message

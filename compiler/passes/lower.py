@@ -50,7 +50,7 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
     raise_if_any(problems)
     return TileProgram(
         tuple(low.steps), tuple(low.layers), low.constants(), storage.scratch_bytes,
-        storage.tensors, storage.plan,
+        storage.tensors, storage.plan, storage.cache_bytes, storage.arguments,
     )
 
 

@@ -9,7 +9,7 @@ from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.dram.plan import plan as plan_dram
 from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
-from jacquard.compiler.tile.ir import SCRATCH_ARG
+from jacquard.compiler.tile.ir import CACHE_ARG, POSITION_ARG, SCRATCH_ARG, Argument
 from jacquard.compiler.tile.lowering import Packed, Stored, blocked
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -17,6 +17,8 @@ from jacquard.proto.lib.arch import Arch
 RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 SCRATCH = "scratch"  # name of the activations' segment
 CONSTANTS = "constants"
+CACHE = "cache"
+ALIGNMENT = 64  # of tensors, in bytes
 PROTO_DTYPES = {
     "int8": pb.Tensor.INT8, "uint8": pb.Tensor.UINT8, "int16": pb.Tensor.INT16,
     "uint16": pb.Tensor.UINT16, "int32": pb.Tensor.INT32,
@@ -31,6 +33,8 @@ class Storage:
     tensors: dict[str, pb.Tensor]
     plan: pb.MemoryPlan
     scratch_bytes: int
+    cache_bytes: int
+    arguments: tuple[Argument, ...]
 
 
 def same_bytes(op: Op, graph: Graph) -> bool:
@@ -65,6 +69,7 @@ def store(graph: Graph, arch: Arch) -> Storage:
     """Lays out and plans every tensor that is written on the device or bound by the host."""
     roots: dict[str, str] = {}
     layers: list[Op] = []
+    states = _states(graph, arch)
     first: dict[str, int] = {name: 0 for name in graph.inputs.values()}
     last: dict[str, int] = {}
 
@@ -77,8 +82,12 @@ def store(graph: Graph, arch: Arch) -> Storage:
             continue
         streams = codelets()[op.kind].streams
         for name in op.inputs:
+            if name in states:
+                continue
             last[root(name)] = max(last.get(root(name), 0), len(layers) + streams)
         for name in op.outputs:
+            if name in states:
+                continue
             first[name] = len(layers)
             last.setdefault(name, len(layers))
         layers.append(op)
@@ -93,7 +102,7 @@ def store(graph: Graph, arch: Arch) -> Storage:
         else:
             sizes[name] = blocked(SCRATCH_ARG, 0, tensor, arch.rows).size_bytes
     live = [(name, sizes[name], first[name], last.get(name, first[name]) + 1) for name in first]
-    plan = plan_dram(live, alignment=64)
+    plan = plan_dram(live, alignment=ALIGNMENT)
     mistakes = validate(plan, live)
     if mistakes:  # ours, not the user's
         raise AssertionError("\n".join(mistakes))
@@ -116,7 +125,30 @@ def store(graph: Graph, arch: Arch) -> Storage:
             first_layer=t.first_layer, end_layer=t.end_layer,
         )
     tensors = {name: _proto(graph.tensors[name], place) for name, place in places.items()}
-    return Storage(places, tensors, message, plan.planned_bytes)
+    for name, place in states.items():
+        tensors[name] = _proto(graph.tensors[name], place)
+        tensors[name].segment = CACHE
+    end = max((p.offset + p.size_bytes for p in states.values()), default=0)
+    return Storage({**places, **states}, tensors, message, plan.planned_bytes, end,
+                   _arguments(graph, arch))
+
+
+def _states(graph: Graph, arch: Arch) -> dict[str, Stored]:
+    """State tensors, one after another in their segment."""
+    found: dict[str, Stored] = {}
+    offset = 0
+    for name in () if graph.state is None else graph.state.tensors.values():
+        place = found[name] = blocked(CACHE_ARG, offset, graph.tensors[name], arch.rows)
+        offset += -(-place.size_bytes // ALIGNMENT) * ALIGNMENT
+    return found
+
+
+def _arguments(graph: Graph, arch: Arch) -> tuple[Argument, ...]:
+    """The registers that say which row of the states a run writes."""
+    if graph.state is None:
+        return ()
+    step = arch.rows  # bytes of a position: states have 8 bits
+    return (Argument(graph.state.argument, POSITION_ARG, CACHE_ARG, step, graph.state.rows),)
 
 
 def _packed(tensor: QTensor, graph: Graph, offset: int) -> Packed:
