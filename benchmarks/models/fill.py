@@ -30,8 +30,13 @@ def load_graph(path: str | pathlib.Path) -> onnx.ModelProto:
     return model
 
 
-def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+def fill(
+    model: onnx.ModelProto, seed: int, like: onnx.ModelProto | None = None
+) -> onnx.ModelProto:
     """A copy of `model` whose empty initializers hold seeded values.
+
+    Those that `like`, a filled model, has too hold its values: a decode step has the weights of
+    its prefill. `X.T` is X transposed and `X.rows` the first rows of X, in one model or between two.
 
     Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
     batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads
@@ -48,14 +53,21 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
         name: numpy_helper.to_array(t) for name, t in tensors.items() if name not in empty
     }
     values.update(seeded_inputs(filled, seed))
+    given = {} if like is None else {
+        t.name: numpy_helper.to_array(t) for t in like.graph.initializer
+    }
     added = _summands(filled.graph)
     for node in filled.graph.node:
         weight = node.input[1] if node.op_type in LAYERS else ""
         for name in node.input:
             if name in empty:
                 shape = tuple(tensors[name].dims)
-                values[name] = _seeded(node, name, shape, stream)
-        if weight in empty:
+                known = _known(name, shape, given, values)
+                values[name] = _seeded(node, name, shape, stream) if known is None else known
+                if f"{name}.rows" in given:
+                    rows = given[f"{name}.rows"][0]
+                    values[name][: len(rows)] = rows
+        if weight in empty and _known(weight, tuple(tensors[weight].dims), given, values) is None:
             target = np.sqrt(0.5) if node.output[0] in added else 1.0
             gain = _rounded(target / float(_without_bias(filled, node, values).std()))
             values[weight] = values[weight] * np.float32(gain)
@@ -66,6 +78,21 @@ def fill(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
     return filled
 
 
+def _known(
+    name: str, shape: tuple[int, ...], given: dict[str, FloatArray],
+    values: dict[str, npt.NDArray[Any]],
+) -> FloatArray | None:
+    """What `name` must be because of weights that there are already."""
+    if name in given:
+        return given[name]
+    base, _, form = name.rpartition(".")
+    source = given.get(base, values.get(base))
+    if source is None or form not in ("T", "rows"):
+        return None
+    made = source.T if form == "T" else source[None, : shape[-2]]
+    return np.ascontiguousarray(made)
+
+
 def _seeded(
     node: onnx.NodeProto, name: str, shape: tuple[int, ...], stream: SeededStream
 ) -> FloatArray:
@@ -74,7 +101,7 @@ def _seeded(
         return _he_weights(node, shape, stream)
     if node.op_type == "BatchNormalization" and position in (1, 4):  # gamma, variance
         return stream.uniform(shape, 0.5, 1.5)
-    if node.op_type == "LayerNormalization" and position == 1:
+    if (node.op_type == "LayerNormalization" and position == 1) or node.op_type == "Mul":
         return stream.uniform(shape, 0.5, 1.5)
     if node.op_type == "Gather" or (node.op_type == "Add" and len(shape) > 1):
         return stream.normal(shape)

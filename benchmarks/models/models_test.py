@@ -34,14 +34,40 @@ MACS = {
     "bert_base": 12 * ((4 * 768**2 + 2 * 768 * 3072) * 128 + 2 * 128**2 * 768) + 768**2,
     "bert_tiny2": 2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64**2,
     "bert_tiny2_torchscript": 2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64**2,
+    # Decoders, with the logits of one position: s rows, t positions that each of them sees.
+    "gpt2_prefill": 12 * ((4 * 768**2 + 2 * 768 * 3072) * 128 + 2 * 128**2 * 768) + 768 * 50257,
+    "gpt2_decode": 12 * (4 * 768**2 + 2 * 768 * 3072 + 2 * 129 * 768) + 768 * 50257,
+    **dict.fromkeys(
+        ("gpt2_tiny2_prefill", "gpt2_tiny2_prefill_torchscript"),
+        2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64 * 512),
+    **dict.fromkeys(
+        ("gpt2_tiny2_decode", "gpt2_tiny2_decode_torchscript"),
+        2 * (4 * 64**2 + 2 * 64 * 256 + 2 * 33 * 64) + 64 * 512),
+    # Keys and values have 32 columns; gate, up and down 176.
+    "llama_tiny2_prefill":
+        2 * ((2 * 64**2 + 2 * 64 * 32 + 3 * 64 * 176) * 32 + 2 * 32**2 * 64) + 64 * 512,
+    "llama_tiny2_decode":
+        2 * (2 * 64**2 + 2 * 64 * 32 + 3 * 64 * 176 + 2 * 33 * 64) + 64 * 512,
 }
 SMALL = ("lenet", "tinyresnet", "mixnet")
+GPT2 = ("gpt2_prefill", "gpt2_decode")  # in gpt2_test.py: each takes a while and a gigabyte
+DECODERS = ("gpt2_tiny2_prefill", "gpt2_tiny2_prefill_torchscript", "gpt2_tiny2_decode",
+            "gpt2_tiny2_decode_torchscript", "llama_tiny2_prefill")
+NAMES = [name for name in DIGESTS if name not in GPT2]
 _FILLED: dict[str, onnx.ModelProto] = {}
+
+
+def like(name: str) -> str | None:
+    """The model whose weights this one has: a family's dynamo prefill."""
+    prefill = name.removesuffix("_torchscript").replace("_decode", "_prefill")
+    return prefill if prefill != name and "_prefill" in prefill else None
 
 
 def filled(name: str) -> onnx.ModelProto:
     if name not in _FILLED:
-        _FILLED[name] = fill(load_graph(HERE / "graphs" / f"{name}.textproto"), seed=1)
+        other = like(name)
+        graph = load_graph(HERE / "graphs" / f"{name}.textproto")
+        _FILLED[name] = fill(graph, 1, None if other is None else filled(other))
     return _FILLED[name]
 
 
@@ -67,7 +93,7 @@ def test_every_graph_has_a_digest_and_its_macs() -> None:
     assert graphs == set(DIGESTS) == set(MACS)
 
 
-@pytest.mark.parametrize("name", DIGESTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_filled_model_has_its_digest(name: str) -> None:
     got = weights_digest(filled(name))
     assert got == DIGESTS[name], (
@@ -76,7 +102,7 @@ def test_filled_model_has_its_digest(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", DIGESTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_graph_is_small_and_counts_its_macs(name: str) -> None:
     path = HERE / "graphs" / f"{name}.textproto"
     assert path.stat().st_size < 2**20
@@ -94,7 +120,7 @@ def test_resnet50_is_version_one_point_five() -> None:
     assert strides["layer2.0.conv1"] == 1 and strides["layer2.0.conv2"] == 2
 
 
-@pytest.mark.parametrize("name", DIGESTS)
+@pytest.mark.parametrize("name", [name for name in NAMES if like(name) is None])
 def test_activations_keep_unit_variance(name: str) -> None:
     model = onnx.ModelProto()
     model.CopyFrom(filled(name))
@@ -189,6 +215,52 @@ def test_bert_comes_down_to_canonical_nodes() -> None:
         "MatMul": 16, "Add": 19, "Reshape": 9, "Transpose": 8, "LayerNormalization": 5,
         "Softmax": 2, "Gelu": 2, "Gather": 2, "Cast": 1, "Where": 1, "Gemm": 1, "Tanh": 1,
     }
+
+
+def runs_alike(models: list[onnx.ModelProto], rtol: float = 1e-4, atol: float = 1e-4) -> None:
+    for seed in range(3):
+        inputs = seeded_inputs(models[0], seed)
+        results = [ort.InferenceSession(m.SerializeToString()).run(None, inputs) for m in models]
+        for other in results[1:]:
+            for left, right in zip(results[0], other, strict=True):
+                np.testing.assert_allclose(left, right, rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("form", ["prefill", "decode"])
+def test_gpt2_comes_down_to_the_nodes_of_bert(form: str) -> None:
+    """By either exporter: one layer each for Q, K and V, no Gemm, Split, Trilu nor Tanh left."""
+    sources = [filled(f"gpt2_tiny2_{form}"), filled(f"gpt2_tiny2_{form}_torchscript")]
+    models = [import_model(model.SerializeToString()) for model in sources]
+    runs_alike([*sources, *models])
+    found, scripted = (Counter(node.op_type for node in model.graph.node) for model in models)
+    common = {"MatMul": 17, "Add": 19, "Transpose": 10, "LayerNormalization": 5, "Softmax": 2,
+              "Gelu": 2}
+    if form == "prefill":
+        assert found == scripted == {**common, "Reshape": 8, "Gather": 1, "Slice": 1}
+    else:  # TorchScript masks by -inf, so its guards stay
+        assert found == {**common, "Reshape": 9, "Gather": 2, "Cast": 1, "Where": 1, "Concat": 4}
+        assert scripted - found <= Counter({"IsNaN": 2, "Where": 2, "Concat": 1})
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_are_quantized_as_the_reference_computes(name: str) -> None:
+    model = import_model(filled(name).SerializeToString())
+    quantized = quantize_model(model, calibration_batches(model, 0, 8))
+    types = {t.name: t.data_type for t in quantized.graph.initializer}
+    for node in quantized.graph.node:
+        if node.op_type == "DequantizeLinear" and node.output[0].startswith("present."):
+            assert types[node.input[2]] == onnx.TensorProto.UINT8
+    inputs = [seeded_inputs(model, seed) for seed in range(4)]
+    for sample in inputs[:2]:
+        found = compare(quantized, sample)
+        assert found.max_lsb <= 1 and found.different < 1e-3 * found.compared, found
+    theirs = products_quantized(model, calibration_batches(model, 0, 8), "minmax")
+    ours_db, theirs_db = (
+        {row.tensor: row.sqnr_db for row in sqnr_table(model, other, inputs)}["logits"]
+        for other in (quantized, theirs)
+    )
+    print(name, ours_db, theirs_db)
+    assert ours_db > theirs_db - 1.0 and ours_db > 16
 
 
 @pytest.mark.parametrize("name", ["bert_tiny2", "bert_tiny2_torchscript"])

@@ -144,7 +144,7 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
         self._parameters: dict[tuple[str, Bits], _Parameters] = {}
-        self._root: dict[str, str] = {}
+        self._root = plan.roots()
         self._dequantized: dict[tuple[str, Bits], str] = {}
         self._steps: dict[str, npt.NDArray[np.float64]] = {}
 

@@ -1,7 +1,8 @@
 """Which tensors of a transformer are quantized, and in how many bits.
 
-Operands of matrix products have 8 bits, what else crosses between operators 16. What lies between
-two nodes of one group, and a mask, stays float.
+Operands of matrix products have 8 bits, what else crosses between operators 16; keys and values
+that are outputs have 8, as the next step's product reads them. What lies between two nodes of one
+group, and a mask, stays float. The operands of a Concat have its result's grid: past and present keys.
 """
 
 import numpy as np
@@ -36,13 +37,14 @@ class Plan:
         self.kept: set[str] = set()  # float between two nodes of one group, or a mask
         self.needs: dict[str, set[Bits]] = {}
         self._unquantized()
+        caches = self._caches()
+        for name in view.outputs:  # first: what a Concat's operands need follows from its result
+            if self.is_activation(name):
+                self.needs.setdefault(name, set()).add(NARROW if name in caches else WIDE)
         for node in reversed(view.nodes):
             for position, name in enumerate(node.input):
                 if self.is_activation(name) and name not in self.kept:
                     self.needs.setdefault(name, set()).update(self.bits(node, position))
-        for name in view.outputs:
-            if self.is_activation(name):
-                self.needs.setdefault(name, set()).add(WIDE)
 
     def is_activation(self, name: str) -> bool:
         """A float tensor that depends on data; masks made from integers do not count."""
@@ -61,7 +63,47 @@ class Plan:
             for name in node.output:
                 widths |= self.needs.get(name, set())
             return widths or {WIDE}
+        if node.op_type == "Concat":
+            return {WIDE if WIDE in self.needs.get(node.output[0], {WIDE}) else NARROW}
         return {WIDE}
+
+    def roots(self) -> dict[str, str]:
+        """Operands of a Concat, what they are moved from -> its result, whose grid they have."""
+        found: dict[str, str] = {}
+        for node in reversed(self.view.nodes):
+            if node.op_type != "Concat" or not all(map(self.is_activation, node.input)):
+                continue
+            result = found.get(node.output[0], node.output[0])
+            for operand in node.input:
+                for name in self._moved_from(operand):
+                    found.setdefault(name, result)
+        return found
+
+    def _moved_from(self, name: str) -> list[str]:
+        """`name`, and the tensors it comes from by movements for it alone."""
+        names = [name]
+        node = self.view.producer(name, *MOVEMENTS)
+        while node is not None and self.view.read_once(node.input[0]):
+            names.append(node.input[0])
+            node = self.view.producer(node.input[0], *MOVEMENTS)
+        return names
+
+    def _caches(self) -> set[str]:
+        """Outputs that are keys or values: second operands of products of two activations."""
+        read = {
+            self._origin(node.input[1])
+            for node in self.view.nodes
+            if node.op_type == "MatMul" and all(map(self.is_activation, node.input))
+        }
+        return {name for name in self.view.outputs if self._origin(name) in read}
+
+    def _origin(self, name: str) -> str:
+        """The tensor whose elements `name` holds in another order."""
+        node = self.view.producer(name, *MOVEMENTS, "Expand")
+        while node is not None:
+            name = node.input[0]
+            node = self.view.producer(name, *MOVEMENTS, "Expand")
+        return name
 
     def carries(self, node: onnx.NodeProto) -> bool:
         return node.op_type in _CARRIES and self.is_activation(node.input[0])

@@ -29,7 +29,7 @@ def drop_copies(graph: onnx.GraphProto) -> None:
         copies = (
             node.op_type == "Identity"
             or (node.op_type == "Dropout" and not any(readers.get(n) for n in node.output[1:]))
-            or (node.op_type == "Sum" and len(node.input) == 1)
+            or (node.op_type in ("Concat", "Sum") and len(node.input) == 1)
         )
         if not copies:
             kept.append(node)

@@ -18,6 +18,8 @@ from google.protobuf import text_format
 from torch import nn
 from transformers import BertConfig, BertModel
 
+from jacquard.benchmarks.models.export.stripped import strip
+
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("hidden_states", "pooled")
@@ -76,19 +78,6 @@ def export(case: Case) -> onnx.ModelProto:
     strip(model)
     rename(model.graph)
     return model
-
-
-def strip(model: onnx.ModelProto) -> None:
-    """Drops metadata, inferred shapes and the data of all float tensors but scalars."""
-    for proto in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
-                  *model.graph.initializer):
-        proto.ClearField("doc_string")
-        proto.ClearField("metadata_props")
-    del model.graph.value_info[:]
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 0:
-            for field in ("raw_data", "float_data", "external_data", "data_location"):
-                tensor.ClearField(field)
 
 
 def rename(graph: onnx.GraphProto) -> None:

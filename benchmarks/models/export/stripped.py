@@ -1,0 +1,19 @@
+"""What of an exported graph is not committed."""
+
+from collections.abc import Collection
+
+import onnx
+
+
+def strip(model: onnx.ModelProto, kept: Collection[str] = ()) -> None:
+    """Drops metadata, inferred shapes and the data of all float tensors but scalars and `kept`."""
+    for proto in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
+                  *model.graph.initializer):
+        proto.ClearField("doc_string")
+        proto.ClearField("metadata_props")
+    del model.graph.value_info[:]
+    for tensor in model.graph.initializer:
+        weights = tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 0
+        if weights and tensor.name not in kept:
+            for field in ("raw_data", "float_data", "external_data", "data_location"):
+                tensor.ClearField(field)
