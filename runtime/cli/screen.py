@@ -152,7 +152,8 @@ def _described(tensor: pb.Tensor) -> str:
     if tensor.role == pb.Tensor.INDEX:
         return f"{text} indices below {tensor.limit}"
     if tensor.role == pb.Tensor.MASK:
-        return f"{text} mask, 0 or -2^30"
+        moved = f", the host's last element at {tensor.position_argument}"
+        return f"{text} mask, 0 or -2^30{moved * bool(tensor.position_argument)}"
     return f"{text} scale {tensor.scale:.6g} zero point {tensor.zero_point}"
 
 
@@ -179,6 +180,10 @@ def print_program(
             print_line(f"input {t.name}: {_described(t)}")
     for t in program.outputs:
         print_line(f"output {t.name}: {_described(t)}")
+    for name, count in {a.name: a.count for a in program.arguments}.items():
+        print_line(f"argument {name}: a number from 0 to {count - 1}, given with each run")
+    for t in program.states:
+        print_line(f"state {t.name}: {_described(t)}")
     for node in program.host_nodes:
         print_line(f"host node {node.name}: {node.op}: {node.reason}")
     plan = program.memory_plan
@@ -186,6 +191,9 @@ def print_program(
         f"activations: {plan.planned_bytes} bytes planned, {plan.greedy_bytes} greedy by size, "
         f"{plan.lower_bound_bytes} live at most, {plan.naive_bytes} without reuse"
     )
+    if program.states:
+        kept = sum(s.size_bytes for s in program.segments if s.kind == pb.Segment.STATE)
+        print_line(f"states: {kept} bytes kept from run to run")
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for name in ("layer", "op", "instructions", "MACs", "floor cycles", "output"):
         table.add_column(name, justify="right" if name not in ("layer", "op", "output") else "left")
