@@ -21,14 +21,15 @@ from jacquard.sim.timing.bounds import roofline_cycles
 
 
 def program_roofline_cycles(program: pb.Program, arch: Arch) -> int:
-    """Roofline of the whole run; compulsory bytes are constants, inputs and outputs, each once.
+    """Roofline of the whole run; compulsory bytes are constants, inputs, outputs and
+    states, each once.
 
     Of a table only the rows are read that indices name: nothing is compulsory beyond what the
     layers read.
     """
     macs = sum(layer.macs for layer in program.layers)
     reads = sum(len(segment.data) for segment in program.segments)
-    reads += sum(tensor.size_bytes for tensor in program.inputs)
+    reads += sum(tensor.size_bytes for tensor in (*program.inputs, *program.states))
     done = sum(layer.dram_read_bytes for layer in program.layers)
     writes = sum(tensor.size_bytes for tensor in program.outputs)
     return roofline_cycles(macs, (min(reads, done) if done else reads) + writes, arch)

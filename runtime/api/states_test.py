@@ -15,6 +15,7 @@ from jacquard.proto.lib import arch as archs
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import inputs as model_inputs
 from jacquard.runtime.api import states
+from jacquard.runtime.api.report import program_roofline_cycles
 from jacquard.runtime.api.session import DeviceError, Session
 from jacquard.runtime.device.func import FuncDevice
 
@@ -163,3 +164,9 @@ def test_the_last_element_of_a_mask_goes_where_the_number_says() -> None:
     # The row that stood where the new one goes does not count as kept.
     with pytest.raises(UserError, match=r"got row \[1\] masked whole"):
         bound.bind({"mask": keep & np.array([1, 0, 0, 1], bool)}, {"position": 0})
+
+
+def test_states_are_compulsory_bytes_once() -> None:
+    program = link_cache(NANO4, cache_step(NANO4))
+    sizes = 4 * NANO4.rows + 2 * POSITIONS * WIDTH + 3 * POSITIONS * WIDTH  # in, states, out
+    assert program_roofline_cycles(program, NANO4) == sizes // 4  # four bytes a cycle

@@ -10,7 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.compiler.main import LayerOverride
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api import program as programs
 from jacquard.runtime.cli import command_run, main, options
 from jacquard.runtime.cli.entry import guarded
 
@@ -248,6 +251,19 @@ def test_program_of_another_model_is_refused(tmp_path, capsys):
     status, error, _ = run(tmp_path, capsys, "run", f"--model={other}", f"--program={program}")
     assert status == 1
     assert "m.npu: must be compiled from this very model (quantized: " in error
+
+
+def test_program_with_states_is_refused(tmp_path, capsys):
+    path = tmp_path / "m.npu"
+    fingerprint = load_config("edge16").fingerprint
+    program = pb.Program(model="m", config="edge16", fingerprint=fingerprint, code=b"code")
+    program.states.add(name="past.0.key")
+    programs.save(program, path)
+    (tmp_path / "m.onnx").write_bytes(GOOD)
+    argv = ["run", f"--model={tmp_path}/m.onnx", f"--program={path}"]
+    status, error, _ = run(tmp_path, capsys, *argv)
+    assert status == 1
+    assert "m.npu: must keep nothing from run to run, got state past.0.key; run it with" in error
 
 
 def test_overrides_of_one_layer_add_up(tmp_path):

@@ -181,6 +181,11 @@ def load_program(path: str | None, arch: Arch) -> pb.Program | None:
         return None
     program = programs.load(pathlib.Path(path))
     programs.check_fingerprint(program, arch.fingerprint, arch.name)
+    if program.states:  # the reference knows of no run before this one
+        raise UserError(
+            f"--program {path}: must keep nothing from run to run, got state "
+            f"{program.states[0].name}; run it with `generate`"
+        )
     return program
 
 

@@ -16,7 +16,7 @@ def roofline_cycles(macs: int, compulsory_bytes: int, arch: Arch) -> int:
 
     Args:
       macs: multiply-accumulates of the network, padding not counted.
-      compulsory_bytes: constants, inputs and outputs, each once.
+      compulsory_bytes: constants, inputs, outputs and states, each once.
     """
     return max(-(-macs // (arch.rows * arch.cols)), transfer_cycles(compulsory_bytes, arch))
 
