@@ -86,7 +86,7 @@ def _without_states() -> program_pb2.Program:
     ("change", "said"),
     [
         ({"count": 9}, "count must keep it in the 8 positions of state keys, got 9 steps of 1"),
-        ({"step_bytes": 8}, "count must keep it in the 8 positions of state keys, got 8 steps of 2"),
+        ({"step_bytes": 8}, "must keep it in the 8 positions of state keys, got 8 steps of 2"),
         ({"step_bytes": 2}, "step_bytes must be a multiple of 4, a position of state keys, got 2"),
         ({"step_bytes": 0}, "step_bytes must be a multiple of 4, a position of state keys, got 0"),
         ({"count": 0}, "count must be at least 1 and its last step begin in segment cache of 128"),
@@ -134,7 +134,8 @@ def test_registers_of_one_name_have_one_count() -> None:
     second.arg, second.segment = 5, "data"
     assert check.check(program, NANO) == []
     second.count = 7
-    assert "position: count must be the same in all of its registers" in check.check(program, NANO)[0]
+    [line] = check.check(program, NANO)
+    assert "position: count must be the same in all of its registers, got 8 and 7" in line
 
 
 def test_constants_are_not_written_through_an_argument() -> None:

@@ -206,7 +206,5 @@ def link_cache(arch: Arch, instructions: list[npu_isa.Instruction]) -> program_p
         outputs=[
             tensor(name, "data", new + at * size, POSITIONS) for at, name in enumerate(outputs)
         ],
-        states=[
-            tensor(name, "cache", at * size, POSITIONS) for at, name in enumerate(CACHES)
-        ],
+        states=[tensor(name, "cache", at * size, POSITIONS) for at, name in enumerate(CACHES)],
     )

@@ -72,7 +72,7 @@ def test_states_are_read_and_written() -> None:
 @pytest.mark.parametrize(
     "act,said",
     [
-        (lambda s: s.read_state("kys"), "state kys: must be a state of the program; it has keys, va"),
+        (lambda s: s.read_state("kys"), "state kys: must be a state of the program; it has keys,"),
         (
             lambda s: s.write_state("keys", np.zeros((8, 9), np.int8)),
             r"state keys: must be int8\[8, 8\], got int8\[8, 9\]",
