@@ -99,7 +99,7 @@ def peak_rss_bytes() -> int:
     return max(own, children) * 1024
 
 
-def write_report(report: report_pb2.Report, path: pathlib.Path) -> None:
+def write_report(report: report_pb2.Report | report_pb2.Generation, path: pathlib.Path) -> None:
     """JSON with the field names of report.proto; whole or not at all. 64-bit numbers as numbers."""
     tree = json_format.MessageToDict(
         report, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -116,6 +116,7 @@ TEXT_FIELDS = {
     "fingerprint",
     "name",
     "op",
+    "stage",
     "error",
     "output_digest",
     "output_check",
