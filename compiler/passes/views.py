@@ -87,13 +87,17 @@ def _features_last(graph: Graph) -> set[str]:
                 if name in parent:
                     wanted[root(name)].add(view)
     # What only moves touch is seen as its neighbours are, so that some of the moves move nothing.
-    for op in graph.ops:
-        if codelets()[op.kind].view != "move":
-            continue
-        names = (*op.inputs, *op.outputs)
-        names = tuple(name for name in names if name in parent)
-        rows = any(wanted[root(name)] == {"last"} for name in names)
-        for name in names:
-            if rows and not wanted[root(name)]:
-                wanted[root(name)] = {"last"}
+    # Again until nothing changes: a key that is an output hangs on one that a product reads.
+    moves = [op for op in graph.ops if codelets()[op.kind].view == "move"]
+    changed = True
+    while changed:
+        changed = False
+        for op in moves:
+            names = [name for name in (*op.inputs, *op.outputs) if name in parent]
+            if not any(wanted[root(name)] == {"last"} for name in names):
+                continue
+            for name in names:
+                if not wanted[root(name)]:
+                    wanted[root(name)] = {"last"}
+                    changed = True
     return {name for name in parent if wanted[root(name)] == {"last"}}
