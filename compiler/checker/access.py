@@ -90,7 +90,7 @@ def _everywhere(a: Accesses, walks: Mapping[int, Walk]) -> Accesses:
     space, count, step = a.space.copy(), np.ones_like(args), np.zeros_like(args)
     for arg, walk in walks.items():
         rows = args == arg
-        space[rows], count[rows], step[rows] = DRAM + walk.arg, walk.count, walk.step_bytes
+        space[rows], count[rows], step[rows] = DRAM + walk.arg, walk.places, walk.step_bytes
     return dataclasses.replace(
         a,
         space=space,

@@ -23,11 +23,11 @@ class Segment(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """A register that holds the address of segment `arg` + step_bytes * [0, count)."""
+    """A register that holds the address of segment `arg` + step_bytes * [0, places)."""
 
     arg: int
     step_bytes: int
-    count: int
+    places: int
 
 
 def segments(program: program_pb2.Program) -> dict[int, Segment]:
