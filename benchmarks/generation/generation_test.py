@@ -1,0 +1,86 @@
+"""Generation on the cut of GPT-2: logits and tokens of the functional simulator are the integer
+reference's, with one cache and across two."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import onnx
+import pytest
+
+from jacquard.benchmarks.generation.tiny_pair import quantized_pair, with_rows
+from jacquard.compiler.main import compile_model
+from jacquard.proto.lib.arch import load_config
+from jacquard.runtime.api.cache import Stage
+from jacquard.runtime.api.generate import Generator
+from jacquard.runtime.api.reference_generation import reference_tokens
+from jacquard.runtime.api.sampling import Greedy, Sampler, TopK
+from jacquard.runtime.api.session import Session
+from jacquard.runtime.device.func import FuncDevice
+
+PROMPT = [17, 400, 3, 511, 0, 9, 260, 77, 123, 45, 8, 301, 12]
+TOKENS = 16
+
+
+@functools.cache
+def graphs(*rows: int) -> tuple[onnx.ModelProto, ...]:
+    """The prefill, then a decode graph for each cache."""
+    prefill, decode = quantized_pair()
+    return prefill, *(decode if count == 32 else with_rows(decode, count) for count in rows)
+
+
+@functools.cache
+def generator(config: str, *rows: int) -> Generator:
+    arch = load_config(config)
+    device = FuncDevice(arch)
+    programs = [compile_model(graph, arch) for graph in graphs(*rows)]
+    prefill, *decodes = [Stage(p, Session(p, device, arch)) for p in programs]
+    return Generator(prefill, decodes)
+
+
+def generated(made: Generator, prompt: list[int], count: int, sampler: Sampler) -> list[tuple]:
+    steps = list(made.steps(prompt, count, sampler))
+    return [(step.token, step.logits) for step in steps if step.token is not None]
+
+
+def same(ours: list[tuple], theirs: list[tuple]) -> None:
+    assert [token for token, _ in ours] == [token for token, _ in theirs]
+    for (_, mine), (_, other) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_limits_of_the_cut() -> None:
+    made = generator("nano4", 32)
+    assert (made.ids, made.longest) == (512, 32)
+
+
+@pytest.mark.parametrize("config", ["nano4", "edge16"])
+def test_greedy_tokens_are_the_integer_references(config: str) -> None:
+    wanted = list(reference_tokens(*_split(32), PROMPT, TOKENS, Greedy()))
+    assert len(wanted) == TOKENS
+    same(generated(generator(config, 32), PROMPT, TOKENS, Greedy()), wanted)
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_sampled_tokens_are_the_integer_references(length: int) -> None:
+    """At a temperature that lets many ids come up."""
+    wanted = list(reference_tokens(*_split(32), PROMPT[:length], 8, TopK(200, 30.0, seed=1)))
+    assert len({token for token, _ in wanted}) > 4
+    same(generated(generator("nano4", 32), PROMPT[:length], 8, TopK(200, 30.0, seed=1)), wanted)
+
+
+def test_tokens_across_a_bucket_boundary_are_those_without_one() -> None:
+    """Positions 12 to 15 with 16 rows, 16 to 27 with 32."""
+    sampler = functools.partial(TopK, 200, 30.0, seed=2)
+    made = generator("nano4", 16, 32)
+    buckets = [s.bucket for s in made.steps(PROMPT, TOKENS, sampler()) if s.stage == "decode"]
+    assert buckets == [16] * 4 + [32] * 12
+    found = generated(made, PROMPT, TOKENS, sampler())
+    same(found, generated(generator("nano4", 32), PROMPT, TOKENS, sampler()))
+    same(found, list(reference_tokens(*_split(16, 32), PROMPT, TOKENS, sampler())))
+
+
+def _split(*rows: int) -> tuple[onnx.ModelProto, list[onnx.ModelProto]]:
+    prefill, *decodes = graphs(*rows)
+    return prefill, decodes

@@ -1,0 +1,89 @@
+"""The GPT-2 cut as `generate` takes it: a prefill and decode steps, quantized, of one set of scales.
+
+For tests; made in seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from jacquard.benchmarks.models.fill import fill, load_graph
+from jacquard.benchmarks.models.seeded import calibration_batches
+from jacquard.compiler.frontend.import_model import import_model
+from jacquard.compiler.frontend.quantize import quantize_model
+from jacquard.runtime.device.files import repo_file
+
+ROWS = 32  # of the prefill and of the decode graph's cache
+
+
+@functools.cache
+def quantized_pair() -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Prefill and decode; treat them as constants."""
+    filled = fill(_graph("prefill"), 1)
+    prefill = _quantized(filled)
+    decode = _quantized(fill(_graph("decode"), 1, filled))
+    return prefill, with_cache_scales(decode, prefill)
+
+
+def _graph(kind: str) -> onnx.ModelProto:
+    return load_graph(repo_file(f"benchmarks/models/graphs/gpt2_tiny2_{kind}.textproto"))
+
+
+def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
+    imported = import_model(model.SerializeToString())
+    return quantize_model(imported, calibration_batches(imported, 0, 4))
+
+
+def with_cache_scales(decode: onnx.ModelProto, prefill: onnx.ModelProto) -> onnx.ModelProto:
+    """The decode graph with its keys and values on the grids of the prefill's."""
+    made = onnx.ModelProto()
+    made.CopyFrom(decode)
+    ours, theirs = (
+        {tensor.name: tensor for tensor in graph.initializer}
+        for graph in (made.graph, prefill.graph)
+    )
+    grids = {
+        node.output[0]: node.input[1:3]
+        for node in prefill.graph.node
+        if node.op_type == "DequantizeLinear"
+    }
+    for node in made.graph.node:
+        if node.op_type == "DequantizeLinear" and node.output[0].startswith("present"):
+            for name, source in zip(node.input[1:3], grids[node.output[0]], strict=True):
+                ours[name].CopyFrom(theirs[source])
+                ours[name].name = name
+    return made
+
+
+def with_rows(decode: onnx.ModelProto, rows: int) -> onnx.ModelProto:
+    """The decode graph with a smaller cache; scales stay as they are."""
+    made = onnx.ModelProto()
+    made.CopyFrom(decode)
+    for tensor in made.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        cut = array[tuple(slice(rows + 1 if size == ROWS + 1 else size) for size in array.shape)]
+        if array.ndim == 1 and array.dtype == np.int64:  # shapes
+            cut = np.where(cut == ROWS + 1, rows + 1, cut)
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(cut), tensor.name))
+    for value in [*made.graph.input, *made.graph.output]:
+        dims = value.type.tensor_type.shape.dim
+        for axis, dim in enumerate(dims):
+            if dim.dim_value == ROWS + 1:
+                dim.dim_value = rows + 1
+            elif value.name.startswith("past") and axis == 2:
+                dim.dim_value = rows
+    del made.graph.value_info[:]
+    return import_model(made.SerializeToString())
+
+
+def save(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """prefill.onnx and decode.onnx in a folder."""
+    paths = folder / "prefill.onnx", folder / "decode.onnx"
+    for model, path in zip(quantized_pair(), paths, strict=True):
+        onnx.save(model, path)
+    return paths
