@@ -60,6 +60,10 @@ class NextFit:
     def free(self, piece: Piece) -> None:
         self._live.remove(piece)
 
+    def restart(self) -> None:
+        """Looks for the next piece from the start of the memory."""
+        self._next = 0
+
 
 class TwoEnds:
     """Takes turns between the lower and the upper end, so that successors do not overlap."""

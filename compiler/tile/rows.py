@@ -162,7 +162,14 @@ class Places:
         return self._pieces[name].base
 
     def take(self, sizes: Mapping[str, int]) -> None:
-        """Takes all or none. NoRoom where one does not fit."""
+        """Takes all or none. NoRoom where they do not fit, however they are placed one by one."""
+        try:
+            self._pieces |= self._taken(sizes)
+        except NoRoom:  # where the piece before ended they may leave gaps that are of no use
+            self._vmem.restart()
+            self._pieces |= self._taken(sizes)
+
+    def _taken(self, sizes: Mapping[str, int]) -> dict[str, Piece]:
         found: dict[str, Piece] = {}
         try:
             for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
@@ -171,7 +178,7 @@ class Places:
             for piece in found.values():
                 self._vmem.free(piece)
             raise
-        self._pieces |= found
+        return found
 
     def free(self, *names: str) -> None:
         """Those named; all where none is."""
