@@ -3,6 +3,7 @@
 import pathlib
 import sys
 
+import onnx
 from absl import app, flags
 
 from jacquard.benchmarks.models.seeded import calibration_batches
@@ -14,6 +15,7 @@ _MODEL = flags.DEFINE_string("model", None, "the float .onnx", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "of the calibration data")
 _SAMPLES = flags.DEFINE_integer("samples", 8, "how many inputs calibrate", lower_bound=1)
 _METHOD = flags.DEFINE_enum("method", "minmax", list(METHODS), "how ranges are found")
+_LIKE = flags.DEFINE_string("like", None, "a QDQ .onnx whose grids are taken for what is shared")
 _OUTPUT = flags.DEFINE_string("output", None, "where the QDQ .onnx goes", required=True)
 
 
@@ -22,7 +24,8 @@ def main(argv: list[str]) -> int:
     try:
         model = import_model(_MODEL.value)
         batches = calibration_batches(model, _SEED.value, _SAMPLES.value)
-        quantized = quantize_model(model, batches, _METHOD.value)
+        like = None if _LIKE.value is None else onnx.load(_LIKE.value)
+        quantized = quantize_model(model, batches, _METHOD.value, like)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -19,6 +19,7 @@ import onnx
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import calibrate
 
+from jacquard.compiler.frontend.mixed_like import Grid, shared_grids
 from jacquard.compiler.frontend.mixed_plan import NARROW, PRODUCTS, WIDE, Bits, Plan
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import raise_if_any
@@ -48,6 +49,7 @@ def quantize_mixed(
     batches: Iterable[Mapping[str, npt.NDArray[np.generic]]],
     method: str,
     directory: pathlib.Path,
+    like: onnx.ModelProto | None = None,
 ) -> onnx.ModelProto:
     """The mixed QDQ form of `model`.
 
@@ -56,13 +58,15 @@ def quantize_mixed(
       batches: calibration data.
       method: minmax, entropy or percentile; 16-bit tensors take the whole range in each case.
       directory: for the calibrator's files; the caller's to delete.
+      like: a quantized model whose grids are taken for outputs of the same names (a decode step's
+        keys and values) and for the operands of layers of the same weights.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     view = View(quantized.graph)
     plan = Plan(view)
     ranges = _calibrate(model, plan, batches, method, directory)
-    writer = _Writer(plan, ranges)
+    writer = _Writer(plan, ranges, {} if like is None else shared_grids(like, plan))
     writer.write()
     graph = quantized.graph
     read = {name for node in writer.nodes for name in node.input} | view.outputs
@@ -138,8 +142,11 @@ class _Samples(calibrate.CalibrationDataReader):  # type: ignore[misc]
 class _Writer:
     """Writes the nodes of a plan with QuantizeLinear and DequantizeLinear between them."""
 
-    def __init__(self, plan: Plan, ranges: Mapping[str, _Range]) -> None:
+    def __init__(
+        self, plan: Plan, ranges: Mapping[str, _Range], grids: Mapping[tuple[str, Bits], Grid]
+    ) -> None:
         self._plan, self._view, self._ranges = plan, plan.view, ranges
+        self._grids = grids
         self._logits = plan.logits()
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
@@ -204,11 +211,14 @@ class _Writer:
         key = (root, width)
         if key not in self._parameters:
             found = self._ranges[root]
-            if width == NARROW:
-                suffix = ".narrow" if WIDE in self._plan.needs.get(root, set()) else ""
+            both = width == NARROW and WIDE in self._plan.needs.get(root, set())
+            suffix = ".narrow" if both else ""
+            given = self._grids.get(key)
+            if given is not None:
+                scale, zero_point = given.scale, given.zero_point
+            elif width == NARROW:
                 scale, zero_point = _asymmetric(found.lo, found.hi)
             else:
-                suffix = ""
                 scale = max(abs(found.lowest), abs(found.highest)) * _HEADROOM / 32767 or 1.0
                 if root in self._logits:
                     scale = min(scale, LARGEST_LOGIT_SCALE)

@@ -67,6 +67,16 @@ class Plan:
             return {WIDE if WIDE in self.needs.get(node.output[0], {WIDE}) else NARROW}
         return {WIDE}
 
+    def root(self, name: str) -> str:
+        """The tensor whose grid `name` has."""
+        joined = self.roots()
+        while name not in joined:
+            node = self.view.producer(name)
+            if node is None or not self.carries(node):
+                return name
+            name = node.input[0]
+        return joined[name]
+
     def roots(self) -> dict[str, str]:
         """Operands of a Concat, what they are moved from -> its result, whose grid they have."""
         found: dict[str, str] = {}

@@ -92,6 +92,7 @@ def quantize_model(
     model: onnx.ModelProto,
     calibration: Iterable[Mapping[str, np.ndarray]],
     method: str = "minmax",
+    like: onnx.ModelProto | None = None,
 ) -> onnx.ModelProto:
     """The QDQ form of `model`; a model that has one already is returned after a check.
 
@@ -99,6 +100,8 @@ def quantize_model(
       model: as `import_model` gives it; static shapes.
       calibration: one array per input and sample.
       method: a name in `METHODS`.
+      like: a quantized model that shares weights with this one, such as the prefill of a decode
+        step; what they share has its grids (mixed precision alone).
 
     Raises:
       UserError: an unknown method, no calibration data, arrays that do not fit the inputs, or
@@ -114,7 +117,7 @@ def quantize_model(
     batches = [dict(batch) for batch in calibration]
     _check_batches(model, batches)
     if wants_mixed(model):
-        return _mixed(model, batches, method)
+        return _mixed(model, batches, method, like)
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules():
         source = pathlib.Path(directory) / "float.onnx"
         target = pathlib.Path(directory) / "qdq.onnx"
@@ -145,12 +148,13 @@ def quantize_model(
 
 
 def _mixed(
-    model: onnx.ModelProto, batches: list[dict[str, np.ndarray]], method: str
+    model: onnx.ModelProto, batches: list[dict[str, np.ndarray]], method: str,
+    like: onnx.ModelProto | None,
 ) -> onnx.ModelProto:
     model = infer_shapes(raised(model, OPSET_OF_INT16))
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread():
         try:
-            quantized = quantize_mixed(model, batches, method, pathlib.Path(directory))
+            quantized = quantize_mixed(model, batches, method, pathlib.Path(directory), like)
         except UserError:
             raise
         except Exception as error:

@@ -164,6 +164,10 @@ def name_weights(graph: onnx.GraphProto, reference: nn.Module) -> set[str]:
 
 def name_layers(graph: onnx.GraphProto, learned: set[str]) -> None:
     """Layers, and their results carry their module's name."""
+    turned = {node.output[0]: f"{node.input[0]}.T" for node in graph.node
+              if node.op_type == "Transpose" and node.input[0] in learned}
+    _rename(graph, turned)
+    learned = learned | set(turned.values())
     names: dict[str, str] = {}
     results = {output.name for output in graph.output}
     for node in graph.node:

@@ -59,9 +59,9 @@ def split_layers(view: View) -> bool:
     changed = False
     for node in list(view.nodes):
         layer = _layer_before(view, node) if node.op_type == "Split" else None
-        widths = [view.shapes.get(name, (0,))[-1] for name in node.output]
-        if layer is None or 0 in widths:
+        if layer is None or any(name not in view.shapes for name in node.output):
             continue
+        widths = [view.shapes[name][-1] for name in node.output]
         product, add = layer
         weights, bias = view.constant(product.input[1]), view.constant(add.input[1])
         assert weights is not None and bias is not None
