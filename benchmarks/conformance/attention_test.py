@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from jacquard.benchmarks.conformance.qdq_builder import Builder
 from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import load_config
 from jacquard.runtime.api.session import Session
@@ -37,34 +38,9 @@ class Shape:
         return "-".join(map(str, dataclasses.astuple(self)))
 
 
-class _Builder:
-    """Nodes and constants of a QDQ graph."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
-
-    def constant(self, name: str, value: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def node(self, op: str, name: str, *inputs: str, **attributes: object) -> str:
-        self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def stored(self, real: str, scale: float, zero: np.generic, grid: str = "") -> str:
-        """Q and DQ behind a real tensor; with `grid` the parameters of that tensor."""
-        if not grid:
-            self.constant(f"{real}_scale", np.array(scale, np.float32))
-            self.constant(f"{real}_zero", np.array(zero))
-        parameters = (f"{grid or real}_scale", f"{grid or real}_zero")
-        self.node("QuantizeLinear", f"{real}_q", real, *parameters)
-        return self.node("DequantizeLinear", f"{real}_dq", f"{real}_q", *parameters)
-
-
 def attention_model(shape: Shape) -> onnx.ModelProto:
     """Three projections in, contexts side by side out, in the form that exporters give."""
-    b = _Builder()
+    b = Builder()
     zero = np.uint8(121) if shape.asymmetric else np.uint8(128)
     sizes = {"q": (shape.rows, shape.heads), "k": (shape.keys, shape.key_heads),
              "v": (shape.keys, shape.key_heads)}

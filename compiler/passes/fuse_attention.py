@@ -17,6 +17,7 @@ from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.main import CompileOptions
 from jacquard.compiler.passes import kv_cache
+from jacquard.compiler.passes.fuse import drop_dead
 from jacquard.compiler.tile.attention import unit_rows
 from jacquard.proto.lib.arch import Arch
 
@@ -53,7 +54,8 @@ def fuse_attention(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     fused = dataclasses.replace(graph, ops=tuple(op for group in ops for op in group))
     if not options.kv_cache:
         return fused
-    return kv_cache.with_state(fused, finder.caches, finder.used, finder.masks)
+    stateful = kv_cache.with_state(fused, finder.caches, finder.used, finder.masks)
+    return drop_dead(stateful, options, arch)  # moves of what is appended no more
 
 
 class _Finder:
@@ -118,7 +120,8 @@ class _Finder:
         views = [tensors[name].view for name in masks]
         if any(v.positions not in (1, rows) or v.channels != keys for v in views):
             return None
-        if not unit_rows(self.arch, rows, keys, depth // block, sum(v.positions for v in views)):
+        stored = caches[0].rows if caches else keys  # what the device holds of them
+        if not unit_rows(self.arch, rows, stored, depth // block, sum(v.positions for v in views)):
             return None
         appends = self._appends(caches, masks)
         if appends is None:

@@ -1,0 +1,105 @@
+"""Caches in place: steps at several positions equal the graph that appends, and the rows stay."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from jacquard.benchmarks.conformance.qdq_builder import Builder
+from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.proto.lib.arch import load_config
+from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api.session import Session
+from jacquard.runtime.device.open_device import open_device
+from jacquard.sim.reference.interpreter import run_reference
+
+ROWS, DEPTH = 20, 16
+ZERO = np.uint8(126)
+
+
+def decode_model(heads: int, key_heads: int, masked: bool = True) -> onnx.ModelProto:
+    """One attention over past rows and this step's own, which it appends."""
+    b = Builder()
+    inputs = [helper.make_tensor_value_info("q", TensorProto.FLOAT, [1, 1, heads * DEPTH])]
+    q = b.stored("q", 0.02, ZERO)
+    q = b.stored(b.node("Reshape", "q_heads", q, b.constant(
+        "q_split", np.array([1, 1, heads, DEPTH], np.int64))), 0, ZERO, "q")
+    q = b.stored(b.node("Transpose", "q_t", q, perm=[0, 2, 1, 3]), 0, ZERO, "q")
+    outputs, whole = [], {}
+    for name in ("k", "v"):
+        inputs += [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, key_heads * DEPTH]),
+            helper.make_tensor_value_info(f"past.{name}", TensorProto.FLOAT,
+                                          [1, key_heads, ROWS, DEPTH]),
+        ]
+        new = b.stored(name, 0.025, ZERO)
+        split = b.constant(f"{name}_split", np.array([1, 1, key_heads, DEPTH], np.int64))
+        new = b.stored(b.node("Reshape", f"{name}_heads", new, split), 0, ZERO, name)
+        new = b.stored(b.node("Transpose", f"{name}_t", new, perm=[0, 2, 1, 3]), 0, ZERO, name)
+        past = b.stored(f"past.{name}", 0, ZERO, name)
+        both = b.stored(b.node("Concat", f"present.{name}", past, new, axis=2), 0, ZERO, name)
+        outputs.append(helper.make_tensor_value_info(
+            both, TensorProto.FLOAT, [1, key_heads, ROWS + 1, DEPTH]))
+        if heads > key_heads:
+            order = b.constant(f"{name}_order", np.repeat(np.arange(key_heads), heads // key_heads))
+            both = b.stored(b.node("Gather", f"{name}_all", both, order, axis=1), 0, ZERO, name)
+        whole[name] = both
+    k = b.stored(b.node("Transpose", "k_all_t", whole["k"], perm=[0, 1, 3, 2]), 0, ZERO, "k")
+    logits = b.stored(b.node("MatMul", "logits", q, k), 1.1e-3, np.int16(0))
+    if masked:
+        inputs.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, 1, ROWS + 1]))
+        logits = b.node("Add", "masked", logits, "mask")
+    p = b.stored(b.node("Softmax", "p", logits, axis=-1), 1 / 255, np.uint8(0))
+    y = b.stored(b.node("MatMul", "context", p, whole["v"]), 0.018, ZERO)
+    y = b.stored(b.node("Transpose", "context_t", y, perm=[0, 2, 1, 3]), 0, ZERO, "context")
+    joined = b.constant("joined", np.array([1, 1, heads * DEPTH], np.int64))
+    y = b.stored(b.node("Reshape", "y", y, joined), 0, ZERO, "context")
+    outputs.append(helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, 1, heads * DEPTH]))
+    graph = helper.make_graph(b.nodes, "decode", inputs, outputs, b.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model
+
+
+@pytest.mark.parametrize("heads, key_heads", [(2, 2), (4, 2)])
+@pytest.mark.parametrize("config", ["nano4", "edge16"])
+def test_steps_equal_the_graph_that_appends(config: str, heads: int, key_heads: int) -> None:
+    model, arch = decode_model(heads, key_heads), load_config(config)
+    program = compile_model(model, arch, CompileOptions(kv_cache=True))
+    assert [layer.op for layer in program.layers] == ["CacheAppend", "CacheAppend", "Attention"]
+    session = Session(program, open_device("func", arch), arch)
+    random = np.random.default_rng(3)
+    past = {name: np.zeros((1, key_heads, ROWS, DEPTH), np.float32) for name in ("k", "v")}
+    filled: list[int] = []
+    for position in (0, 1, 7, 1, ROWS - 1):
+        feed = {
+            name: random.normal(size=(1, 1, n * DEPTH)).astype(np.float32)
+            for name, n in (("q", heads), ("k", key_heads), ("v", key_heads))
+        }
+        mask = np.full((1, 1, 1, ROWS + 1), -np.inf, np.float32)
+        mask[..., [*(row for row in filled if row != position), ROWS]] = 0
+        session.run({**feed, "mask": mask}, arguments={"position": position})
+        appended = {f"past.{name}": rows for name, rows in past.items()}
+        expected = run_reference(model, {**feed, **appended, "mask": mask})
+        (name,) = session.last.integers
+        np.testing.assert_array_equal(session.last.integers[name], expected.integer_outputs[name])
+        for part in past:
+            past[part][:, :, position] = expected.outputs[f"present.{part}_dq"][:, :, -1]
+        filled.append(position)
+
+
+@pytest.mark.parametrize("position", [-1, ROWS])
+def test_a_position_past_the_rows_is_refused(position: int) -> None:
+    arch = load_config("nano4")
+    program = compile_model(decode_model(2, 2), arch, CompileOptions(kv_cache=True))
+    session = Session(program, open_device("func", arch), arch)
+    with pytest.raises(UserError, match="position"):
+        session.run({}, arguments={"position": position})
+
+
+def test_a_graph_without_a_mask_is_refused() -> None:
+    with pytest.raises(UserError, match="past.k.*mask per key"):
+        compile_model(decode_model(2, 2, masked=False), load_config("edge16"),
+                      CompileOptions(kv_cache=True))
