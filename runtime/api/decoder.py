@@ -57,12 +57,13 @@ def interface(kind: str, stage: Stage) -> list[str]:
     known = {IDS, POSITIONS, MASK}
     if kind == DECODE:
         known |= {name for name in shapes if name.startswith("past")}  # the cache's own check
-    problems += [
-        f"{place}: input {name} is none that a {kind} has ({IDS}, {POSITIONS}, {MASK}"
-        f"{', past.N.key, past.N.value' if kind == DECODE else ''}); export it without"
-        for name in shapes
-        if name not in known
-    ]
+    unknown = [name for name in shapes if name not in known]
+    if unknown:
+        caches = ", past.N.key, past.N.value" if kind == DECODE else ""
+        problems.append(
+            f"{place}: must have no inputs but {IDS}, {POSITIONS}, {MASK}{caches}, got "
+            f"{', '.join(unknown)}; export it without"
+        )
     for name in (IDS, POSITIONS):
         shape = shapes.get(name, (1, 1))
         if len(shape) != 2 or shape[0] != 1 or (kind == DECODE and shape[1] != 1):

@@ -82,8 +82,7 @@ class Generator:
 
     def check(self, prompt: Sequence[int], count: int) -> None:
         """Raises UserError: why `count` tokens cannot follow this prompt."""
-        if not prompt:
-            raise UserError("prompt: must have at least one token id, got none")
+        check_counts(prompt, count)
         wrong = [token for token in prompt if not 0 <= token < self.ids]
         if wrong:
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -91,8 +90,6 @@ class Generator:
                 f"prompt: token ids must be from 0 to {self.ids - 1}, got {wrong[0]}{more}; use "
                 "ids of the model's own vocabulary"
             )
-        if count < 1:
-            raise UserError(f"tokens: must be at least 1, got {count}")
         total = len(prompt) + count
         if total > self.longest:
             limit = f"the {self._rows} rows of the largest cache"
@@ -205,6 +202,14 @@ class Generator:
         cache.keep(position)
         logits = outputs[LOGITS].reshape(-1) if sampler else None
         return _step(DECODE, cache.rows, position, logits, sampler, session.last.result)
+
+
+def check_counts(prompt: Sequence[int], count: int) -> None:
+    """What no model can do. Raises UserError."""
+    if not prompt:
+        raise UserError("prompt: must have at least one token id, got none")
+    if count < 1:
+        raise UserError(f"tokens: must be at least 1, got {count}")
 
 
 def _step(

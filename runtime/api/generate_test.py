@@ -225,7 +225,7 @@ def test_prefill_without_its_cache() -> None:
     [
         ({"attention_mask": (1, 16)}, "attention_mask must have shape [1, 17], one element for"),
         ({"input_ids": (1, 2)}, "decode d16: input_ids must have shape [1, 1], got [1, 2]"),
-        ({"token_type": (1, 1)}, "decode d16: input token_type is none that a decode has"),
+        ({"kind": (1, 1)}, "position_ids, attention_mask, past.N.key, past.N.value, got kind; exp"),
     ],
 )
 def test_inputs_that_a_step_cannot_have(shapes: dict, message: str) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from jacquard.runtime.cli import command_compile, command_info, command_run, command_text
+from jacquard.runtime.cli import (
+    command_compile,
+    command_generate,
+    command_info,
+    command_run,
+    command_text,
+)
 from jacquard.runtime.cli.entry import Command, start
 
 COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (command_run.main, "compile a model, run it, check it bit for bit, report"),
+    "generate": (command_generate.main, "generate tokens with a prefill and a decode graph"),
     "compile": (command_compile.main, "compile a model into a program file"),
     "asm": (command_text.assemble_main, "assemble text into encoded instructions"),
     "disasm": (command_text.disassemble_main, "print a program or encoded instructions as text"),
