@@ -26,38 +26,16 @@ def quantized_pair() -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """Prefill and decode; treat them as constants."""
     filled = fill(_graph("prefill"), 1)
     prefill = _quantized(filled)
-    decode = _quantized(fill(_graph("decode"), 1, filled))
-    return prefill, with_cache_scales(decode, prefill)
+    return prefill, _quantized(fill(_graph("decode"), 1, filled), prefill)
 
 
 def _graph(kind: str) -> onnx.ModelProto:
     return load_graph(repo_file(f"benchmarks/models/graphs/gpt2_tiny2_{kind}.textproto"))
 
 
-def _quantized(model: onnx.ModelProto) -> onnx.ModelProto:
+def _quantized(model: onnx.ModelProto, like: onnx.ModelProto | None = None) -> onnx.ModelProto:
     imported = import_model(model.SerializeToString())
-    return quantize_model(imported, calibration_batches(imported, 0, 4))
-
-
-def with_cache_scales(decode: onnx.ModelProto, prefill: onnx.ModelProto) -> onnx.ModelProto:
-    """The decode graph with its keys and values on the grids of the prefill's."""
-    made = onnx.ModelProto()
-    made.CopyFrom(decode)
-    ours, theirs = (
-        {tensor.name: tensor for tensor in graph.initializer}
-        for graph in (made.graph, prefill.graph)
-    )
-    grids = {
-        node.output[0]: node.input[1:3]
-        for node in prefill.graph.node
-        if node.op_type == "DequantizeLinear"
-    }
-    for node in made.graph.node:
-        if node.op_type == "DequantizeLinear" and node.output[0].startswith("present"):
-            for name, source in zip(node.input[1:3], grids[node.output[0]], strict=True):
-                ours[name].CopyFrom(theirs[source])
-                ours[name].name = name
-    return made
+    return quantize_model(imported, calibration_batches(imported, 0, 4), like=like)
 
 
 def with_rows(decode: onnx.ModelProto, rows: int) -> onnx.ModelProto:
