@@ -52,7 +52,7 @@ MACS = {
 SMALL = ("lenet", "tinyresnet", "mixnet")
 GPT2 = ("gpt2_prefill", "gpt2_decode")  # in gpt2_test.py: each takes a while and a gigabyte
 DECODERS = ("gpt2_tiny2_prefill", "gpt2_tiny2_prefill_torchscript", "gpt2_tiny2_decode",
-            "gpt2_tiny2_decode_torchscript", "llama_tiny2_prefill")
+            "gpt2_tiny2_decode_torchscript", "llama_tiny2_prefill", "llama_tiny2_decode")
 NAMES = [name for name in DIGESTS if name not in GPT2]
 _FILLED: dict[str, onnx.ModelProto] = {}
 

@@ -19,6 +19,7 @@ from jacquard.compiler.frontend.patterns import (
     mask,
     movement,
     normalization,
+    rotary,
 )
 from jacquard.compiler.frontend.patterns.view import View
 from jacquard.proto.lib.errors import UserError
@@ -75,6 +76,7 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
     for _ in range(_ROUNDS):
         view = View(model.graph)
         changed = movement.selections_to_views(view, model)
+        changed |= rotary.tabulate_rotations(view, model)
         for rule, _reason in RULES:
             changed |= rule(view)
         view.commit()
