@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from jacquard.benchmarks.generation.tiny_pair import quantized_pair, with_rows
-from jacquard.compiler.main import compile_model
+from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import load_config
 from jacquard.runtime.api.cache import Stage
 from jacquard.runtime.api.generate import Generator
@@ -31,10 +31,14 @@ def graphs(*rows: int) -> tuple[onnx.ModelProto, ...]:
 
 
 @functools.cache
-def generator(config: str, *rows: int) -> Generator:
+def generator(config: str, *rows: int, in_place: bool = True) -> Generator:
     arch = load_config(config)
     device = FuncDevice(arch)
-    programs = [compile_model(graph, arch) for graph in graphs(*rows)]
+    graph, *others = graphs(*rows)
+    wanted = CompileOptions(kv_cache=in_place)
+    programs = [compile_model(graph, arch)]
+    programs += [compile_model(other, arch, wanted) for other in others]
+    assert all(bool(program.states) == in_place for program in programs[1:])
     prefill, *decodes = [Stage(p, Session(p, device, arch)) for p in programs]
     return Generator(prefill, decodes)
 
@@ -56,10 +60,12 @@ def test_limits_of_the_cut() -> None:
 
 
 @pytest.mark.parametrize("config", ["nano4", "edge16"])
-def test_greedy_tokens_are_the_integer_references(config: str) -> None:
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "host"])
+def test_greedy_tokens_are_the_integer_references(config: str, in_place: bool) -> None:
     wanted = list(reference_tokens(*_split(32), PROMPT, TOKENS, Greedy()))
     assert len(wanted) == TOKENS
-    same(generated(generator(config, 32), PROMPT, TOKENS, Greedy()), wanted)
+    made = generator(config, 32, in_place=in_place)
+    same(generated(made, PROMPT, TOKENS, Greedy()), wanted)
 
 
 @pytest.mark.parametrize("length", [1, 3])

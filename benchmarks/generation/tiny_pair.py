@@ -1,4 +1,4 @@
-"""The GPT-2 cut as `generate` takes it: a prefill and decode steps, quantized, of one set of scales.
+"""The GPT-2 cut as `generate` takes it: a prefill and decode steps, quantized on the same grids.
 
 For tests; made in seconds.
 """

@@ -3,8 +3,8 @@
 A prefill has outputs present.N.key, present.N.value [1, heads, rows, depth] for each layer N. A
 decode step holds a cache of B rows in one of two ways:
 
-- in the device: states [1, B, heads * depth], named as what the graph had, into which the step
-  itself writes the new row, at argument `position`;
+- in the device: states past.N.key, past.N.value [1, B, heads * depth], into which the step itself
+  writes the new row, at argument `position` (CompileOptions.kv_cache);
 - as inputs past.N.* [1, heads, B, depth] and outputs present.N.* [1, heads, B + 1, depth], whose
   last row is the new one; the host then moves that row to where it belongs.
 
@@ -40,19 +40,19 @@ class Stage:
     session: Session
 
 
-def parts(tensors: Sequence[pb.Tensor], *kinds: str) -> dict[Part, pb.Tensor]:
-    """The tensors named KIND.N.key or KIND.N.value (KIND: past, present), by layer and part."""
+def parts(tensors: Sequence[pb.Tensor], kind: str) -> dict[Part, pb.Tensor]:
+    """The tensors named KIND.N.key or KIND.N.value (KIND: past or present), by layer and part."""
     found = {}
     for tensor in tensors:
         name = _NAMES.fullmatch(tensor.name)
-        if name and name[1] in kinds:
+        if name and name[1] == kind:
             found[int(name[2]), name[3]] = tensor
     return found
 
 
 def states(program: pb.Program) -> dict[Part, pb.Tensor]:
     """Caches in the device's memory."""
-    return parts(program.states, "past", "present")
+    return parts(program.states, "past")
 
 
 class Cache(Protocol):

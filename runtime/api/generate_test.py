@@ -183,8 +183,8 @@ def test_caches_in_the_host_that_do_not_fit(change, message: str) -> None:
 @pytest.mark.parametrize(
     "change,message",
     [
-        (_set("present.1.key", shape=[1, 16, 6]), "2 heads of 2, got rows of 6 numbers"),
-        (_set("present.1.key", shape=[1, 15, 4]), "as many rows as the others, got [15, 16]"),
+        (_set("past.1.key", shape=[1, 16, 6]), "2 heads of 2, got rows of 6 numbers"),
+        (_set("past.1.key", shape=[1, 15, 4]), "as many rows as the others, got [15, 16]"),
         (lambda program: program.ClearField("arguments"), "arguments must be {'position': 16}"),
     ],
 )

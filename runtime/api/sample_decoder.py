@@ -91,7 +91,7 @@ class SampleSession:
         for part in PARTS:
             if self.states:
                 assert arguments == {"position": position}
-                flat = self.states[f"present.{part}"][0]
+                flat = self.states[f"past.{part}"][0]
                 caches[part] = flat.reshape(-1, HEADS, DEPTH).transpose(1, 0, 2)
             else:
                 assert arguments is None
@@ -107,7 +107,7 @@ class SampleSession:
         integers = {"logits": digest_logits(seen[0])[None, None]}
         for part, cache in caches.items():
             if self.states:
-                self.states[f"present.{part}"][0, position] = new[:, 0].reshape(-1)
+                self.states[f"past.{part}"][0, position] = new[:, 0].reshape(-1)
             else:
                 integers[f"present.{part}"] = np.concatenate([cache, new], axis=1)[None]
         return integers
@@ -135,7 +135,7 @@ def decode(rows: int, in_place: bool = False, positions: int = 100) -> Stage:
     program.outputs.append(quantized("logits", [1, 1, WORDS]))
     for part in PARTS:
         if in_place:
-            program.states.append(quantized(f"present.{part}", [1, rows, HEADS * DEPTH]))
+            program.states.append(quantized(f"past.{part}", [1, rows, HEADS * DEPTH]))
             continue
         shapes[f"past.{part}"] = (1, HEADS, rows, DEPTH)
         program.inputs.append(quantized(f"past.{part}", shapes[f"past.{part}"]))

@@ -71,6 +71,12 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_float("temperature", None, "of --top-k; default 1", flag_values=values)
     flags.DEFINE_integer("seed", 0, "of the draws", flag_values=values)
     flags.DEFINE_bool(
+        "kv_cache",
+        True,
+        "--nokv_cache: keys and values go through the host with every step",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
         "check",
         False,
         "compare tokens and logits with the integer reference's, bit for bit",
@@ -103,7 +109,8 @@ def main(argv: list[str]) -> int:
     check_device(device, arch)
     started = time.monotonic()
     prefill = load_graph(prefill_path, PREFILL, arch)
-    decodes = [load_graph(path, DECODE, arch) for path in decode_paths]
+    in_place = values["kv_cache"].value
+    decodes = [load_graph(path, DECODE, arch, in_place) for path in decode_paths]
     compile_seconds = time.monotonic() - started
 
     def stage(graph: Graph) -> Stage:
@@ -216,7 +223,7 @@ def built_in(name: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
     return prefills[name][0], decodes[name]
 
 
-def load_graph(path: pathlib.Path, kind: str, arch: Arch) -> Graph:
+def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool = False) -> Graph:
     """A program, compiled here where the file is a model. Raises UserError."""
     if path.name.endswith(PROGRAM):
         return Graph(load_program(str(path), arch), None)
@@ -227,8 +234,9 @@ def load_graph(path: pathlib.Path, kind: str, arch: Arch) -> Graph:
             "the same scales for keys and values"
         )
     name = path.name.partition(".")[0]
+    wanted = CompileOptions(model_name=name, kv_cache=kv_cache)
     with screen.status(f"compiling {name}"):
-        return Graph(compile_model(model, arch, CompileOptions(model_name=name)), model)
+        return Graph(compile_model(model, arch, wanted), model)
 
 
 def add_step(report: report_pb2.Generation, step: Step) -> None:
