@@ -38,7 +38,8 @@ CONSTANTS: dict[str, Any] = {
     "words": normal(50, 16, seed=1), "types": normal(2, 16, seed=2),
     "places": normal(8, 16, seed=3), "g": normal(16, seed=4), "h": normal(16, seed=5),
     "w": normal(16, 8), "b": normal(8, seed=3),
-    "b48": normal(48, seed=6), "half": np.float32(0.5),
+    "b48": normal(48, seed=6), "half": np.float32(0.5), "ends": np.array([-1]),
+    "w3": normal(16, 3, 3, 3, seed=7) / 4,
 }
 MASKS = {  # of int64 m [1, 6]
     "gather_nd": "k = Cast<to = 9>(m)  n = GatherND(k, at)  a = And(all, n)  "
@@ -52,6 +53,23 @@ LOGITS = "t = Transpose<perm = [0,1,3,2]>(x)  l = MatMul(x, t)  o = Add(l, s)"
 TAILS = {"plain": "y = Softmax(o)",
          "guarded": "p = Softmax(o)  n2 = IsNaN(p)  y = Where(n2, zero, p)"}
 FORMS: dict[str, tuple[str, str]] = {
+    "classifier": (OF_PARTS, """(float[1,3,8,8] x) => (float[1,8] y) {
+        c = Conv<pads = [1,1,1,1]>(x, w3)  r = Relu(c)
+        m = MaxPool<kernel_shape = [2,2], strides = [2,2]>(r)  n = Sigmoid(m)  a = Add(m, n)
+        p = GlobalAveragePool(a)  f = Flatten(p)  l = MatMul(f, w)  q = Add(l, b)
+        y = Softmax(q) }"""),
+    "pooled_logits": (OF_PARTS, """(float[1,3,8,8] x) => (float[1,3,4,4] y, float[1,3,8,8] z) {
+        m = MaxPool<kernel_shape = [2,2], strides = [2,2]>(x)  y = Softmax(m)
+        s = Softmax(x)  z = Mul(s, x) }"""),
+    "choices": (OF_PARTS, """(float[1,6,16] x, float[1,6,16] z) => (float[1,6,1] y) {
+        c = Greater(x, z)  a = Where(c, x, z)  d = LessOrEqual(a, half)  e = Cast<to = 1>(d)
+        f = Mul(e, x)  y = ReduceSum<keepdims = 1>(f, ends) }"""),
+    "norms_and_choices": (OF_PARTS, """(float[1,6,16] x, float[1,6,16] z) => (float[1,6,16] y) {
+        u = LayerNormalization(x, g, h)  v = LayerNormalization(z, h, g)  c = Less(u, v)
+        a = Where(c, v, u)  r = ReduceMax<keepdims = 1>(a, ends)  y = Sub(a, r) }"""),
+    "two_masks": (OF_PARTS, f"""(float[1,2,6,6] x, int64[1,6] m) => (float[1,2,6,6] y) {{
+        t = Transpose<perm = [0,1,3,2]>(x)  l = MatMul(x, t)  c = Add(l, hidden)
+        {MASKS["product"]}  o = Add(c, s)  y = Softmax(o) }}"""),
     "embeddings": (OF_PARTS, """(int64[1,6] ids, int64[1,6] kinds, int64[1,6] order) =>
         (float[1,6,16] y) {
         a = Gather(words, ids)  c = Gather(types, kinds)  d = Gather(places, order)

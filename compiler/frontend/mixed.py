@@ -1,9 +1,10 @@
-"""Mixed-precision QDQ for transformers.
+"""Mixed-precision QDQ for transformers, and 8 bits where onnxruntime's quantizer does not serve.
 
-Operands of matrix products have 8 bits; what else crosses between operators (residual stream,
-norms, logits, inputs of activation functions) has 16, symmetric. Weights have 8 per output channel,
-biases 32 on the accumulator's grid, tables of embeddings 16. A mask is never quantized: it and
-the Softmax that reads it lie between one DequantizeLinear and one QuantizeLinear.
+In transformers operands of matrix products have 8 bits; what else crosses between operators
+(residual stream, norms, logits, inputs of activation functions) has 16, symmetric. Elsewhere logits
+and results of a Softmax have 16, all else 8. Weights have 8 per output channel, biases 32 on the
+accumulator's grid, tables of embeddings 16. A mask is never quantized: it and the Softmax that reads
+it lie between one DequantizeLinear and one QuantizeLinear.
 
 Ranges come from onnxruntime.quantization's calibrators. Its QDQ quantizer is not used here: it
 turns biases behind MatMul into 8-bit activations, quantizes gammas, and puts the mask into a scale.
@@ -20,7 +21,14 @@ from onnx import helper, numpy_helper
 from onnxruntime.quantization import calibrate
 
 from jacquard.compiler.frontend.mixed_like import Grid, shared_grids
-from jacquard.compiler.frontend.mixed_plan import NARROW, PRODUCTS, WIDE, Bits, Plan
+from jacquard.compiler.frontend.mixed_plan import (
+    NARROW,
+    PRODUCTS,
+    WIDE,
+    Bits,
+    Plan,
+    wants_mixed,
+)
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import raise_if_any
 
@@ -64,7 +72,7 @@ def quantize_mixed(
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     view = View(quantized.graph)
-    plan = Plan(view)
+    plan = Plan(view, WIDE if wants_mixed(model) else NARROW)
     ranges = _calibrate(model, plan, batches, method, directory)
     writer = _Writer(plan, ranges, {} if like is None else shared_grids(like, plan))
     writer.write()
@@ -85,6 +93,10 @@ class _Range:
     hi: float
     lowest: float
     highest: float
+
+    def with_(self, other: "_Range") -> "_Range":
+        return _Range(min(self.lo, other.lo), max(self.hi, other.hi),
+                      min(self.lowest, other.lowest), max(self.highest, other.highest))
 
 
 def _calibrate(
@@ -145,7 +157,7 @@ class _Writer:
     def __init__(
         self, plan: Plan, ranges: Mapping[str, _Range], grids: Mapping[tuple[str, Bits], Grid]
     ) -> None:
-        self._plan, self._view, self._ranges = plan, plan.view, ranges
+        self._plan, self._view, self._ranges = plan, plan.view, dict(ranges)
         self._grids = grids
         self._logits = plan.logits()
         self.nodes: list[onnx.NodeProto] = []
@@ -154,6 +166,19 @@ class _Writer:
         self._root = plan.roots()
         self._dequantized: dict[tuple[str, Bits], str] = {}
         self._steps: dict[str, npt.NDArray[np.float64]] = {}
+        self._join_compared()
+
+    def _join_compared(self) -> None:
+        """One range, so one scale, for tensors that are compared; again where pairs share one."""
+        plan = self._plan
+        pairs = [(plan.root(a), plan.root(b)) for a, b in plan.compared()]
+        pairs = [pair for pair in pairs if all(name in self._ranges for name in pair)]
+        for _ in pairs:
+            for a, b in pairs:
+                joint = self._ranges[a].with_(self._ranges[b])
+                self._ranges[a] = self._ranges[b] = joint
+                if {a, b} & self._logits:
+                    self._logits |= {a, b}
 
     def write(self) -> None:
         view, plan = self._view, self._plan
@@ -219,7 +244,10 @@ class _Writer:
             elif width == NARROW:
                 scale, zero_point = _asymmetric(found.lo, found.hi)
             else:
-                scale = max(abs(found.lowest), abs(found.highest)) * _HEADROOM / 32767 or 1.0
+                bound = max(abs(found.lowest), abs(found.highest)) * _HEADROOM
+                if root in self._plan.probabilities:
+                    bound = 1.0  # calibration may have seen flat rows alone
+                scale = bound / 32767 or 1.0
                 if root in self._logits:
                     scale = min(scale, LARGEST_LOGIT_SCALE)
                 zero_point = np.zeros((), np.int16)
@@ -252,7 +280,9 @@ class _Writer:
                 self._root[original.output[0]] = table
         elif kind == "Add" and original.input[0] in self._steps and original.input[0] in plan.kept:
             node.input[1] = self._bias(original.input[1], self._steps[original.input[0]])
-        elif kind in ("Add", "Sub", "Mul") and original.output[0] not in plan.kept:
+        elif kind in ("Add", "Sub", "Mul") and (
+            original.output[0] not in plan.kept or original.output[0] in plan.clamped
+        ):
             for position, name in enumerate(original.input):
                 values = view.constant(name)
                 # A vector is a gain or an offset of the requantization, exact in float.

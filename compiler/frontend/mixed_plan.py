@@ -5,6 +5,8 @@ that are outputs have 8, as the next step's product reads them. What lies betwee
 group, and a mask, stays float. The operands of a Concat have its result's grid: past and present keys.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 
@@ -14,6 +16,15 @@ from jacquard.compiler.frontend.patterns.view import View
 PRODUCTS = ("MatMul", "Gemm", "Conv")
 # Of one activation operand, whose values they do not change.
 _CARRIES = (*MOVEMENTS, "Gather", "GatherND", "Slice", "Split", "Expand", "Identity")
+_COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+_POOLS = ("AveragePool", "MaxPool")  # of 8 bits, to 8 bits
+_CLAMPS = ("Clip", "Relu")
+_CLAMPED = (*PRODUCTS, "Add", "BatchNormalization", "Mul", "Sub")
+# What onnxruntime's quantizer leaves in float, or gives 8 bits where they are too few.
+_PLANNED = frozenset({
+    "Cast", "Expand", "Gather", "ReduceMax", "ReduceMin", "ReduceSum", "Softmax", "Where",
+    *_COMPARISONS,
+})
 NARROW, WIDE = 8, 16
 _MASKING = -1e4
 Bits = int
@@ -29,18 +40,36 @@ def wants_mixed(model: onnx.ModelProto) -> bool:
     )
 
 
-class Plan:
-    """Which tensors are quantized, and to which widths their readers need them."""
+def wants_plan(model: onnx.ModelProto) -> bool:
+    """Whether it has what onnxruntime's own quantizer does not serve, mixed or in 8 bits."""
+    return wants_mixed(model) or any(node.op_type in _PLANNED for node in model.graph.node)
 
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self.kept: set[str] = set()  # float between two nodes of one group, or a mask
+
+class Plan:
+    """Which tensors are quantized, and to which widths their readers need them.
+
+    Attributes:
+      kept: float between two nodes of one group, or a mask.
+      masked: those of `kept` that are logits with their mask.
+      clamped: those of `kept` that a clamp completes.
+      needs: the widths in which a tensor is read.
+    """
+
+    def __init__(self, view: View, usual: Bits = WIDE) -> None:
+        """usual: bits of what neither a product nor a Softmax decides."""
+        self.view, self.usual = view, usual
+        self.kept: set[str] = set()
+        self.masked: set[str] = set()
+        self.clamped: set[str] = set()
         self.needs: dict[str, set[Bits]] = {}
+        self.probabilities = {n.output[0] for n in view.nodes if n.op_type == "Softmax"}
         self._unquantized()
         caches = self._caches()
+        self._narrow, self._wide = self._decided()
         for name in view.outputs:  # first: what a Concat's operands need follows from its result
             if self.is_activation(name):
-                self.needs.setdefault(name, set()).add(NARROW if name in caches else WIDE)
+                width = NARROW if name in caches else self._width([name])
+                self.needs.setdefault(name, set()).add(width)
         for node in reversed(view.nodes):
             for position, name in enumerate(node.input):
                 if self.is_activation(name) and name not in self.kept:
@@ -56,16 +85,38 @@ class Plan:
 
     def bits(self, node: onnx.NodeProto, position: int) -> set[Bits]:
         """In which widths `node` may read its operand at `position`."""
-        if node.op_type in PRODUCTS:
+        operand = node.input[position]
+        if node.op_type in (*PRODUCTS, *_POOLS) or operand in self._narrow:
             return {NARROW}
         if node.op_type in _CARRIES and position == 0:
             widths: set[Bits] = set()
             for name in node.output:
                 widths |= self.needs.get(name, set())
-            return widths or {WIDE}
+            return widths or {self._width([operand])}
         if node.op_type == "Concat":
-            return {WIDE if WIDE in self.needs.get(node.output[0], {WIDE}) else NARROW}
-        return {WIDE}
+            return {WIDE if WIDE in self.needs.get(node.output[0], {self.usual}) else NARROW}
+        if node.op_type in _COMPARISONS:
+            return {self._width(node.input)}
+        return {WIDE if node.op_type == "Softmax" else self._width([operand])}
+
+    def _width(self, names: Iterable[str]) -> Bits:
+        """Of tensors that are read alike."""
+        names = set(names)
+        if names & self._narrow:
+            return NARROW
+        return WIDE if names & self._wide else self.usual
+
+    def _decided(self) -> tuple[set[str], set[str]]:
+        """What can have 8 bits alone, because a pool gives it, and what a Softmax gives."""
+        narrow: set[str] = set()
+        wide: set[str] = set(self.probabilities)
+        for node in self.view.nodes:
+            moves = node.op_type in _CARRIES or node.op_type == "Concat"
+            if node.op_type in _POOLS or (moves and narrow & set(node.input)):
+                narrow.update(node.output)
+            elif moves and wide & set(node.input):
+                wide.update(node.output)
+        return narrow, wide
 
     def root(self, name: str) -> str:
         """The tensor whose grid `name` has."""
@@ -116,7 +167,15 @@ class Plan:
         return name
 
     def carries(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in _CARRIES and self.is_activation(node.input[0])
+        moves = node.op_type in _CARRIES or node.op_type == "MaxPool"
+        return moves and self.is_activation(node.input[0])
+
+    def compared(self) -> list[tuple[str, str]]:
+        """Pairs of tensors that a comparison reads."""
+        return [
+            (node.input[0], node.input[1]) for node in self.view.nodes
+            if node.op_type in _COMPARISONS and all(map(self.is_activation, node.input))
+        ]
 
     def _unquantized(self) -> None:
         view = self.view
@@ -127,13 +186,22 @@ class Plan:
                 data.update(node.output)
             else:
                 self.kept.update(n for n in node.output if self.is_activation(n))
+        self._hosted = set(self.kept)
         for node in view.nodes:
             result = node.output[0]
             reader = view.readers(result)[0] if view.read_once(result) else None
             if reader is not None and node.op_type in PRODUCTS and self._completes(reader, result):
                 self.kept.add(result)
+            if reader is not None and node.op_type in _CLAMPED and self._clamps(reader):
+                self.kept.add(result)
+                self.clamped.add(result)
             if node.op_type == "Softmax":
-                self._keep_mask_and_guard(node)
+                self._keep_masks_and_guard(node)
+
+    def _clamps(self, reader: onnx.NodeProto) -> bool:
+        """Whether it is a clamp between constants: part of the operator in front of it."""
+        bounds = [name for name in reader.input[1:] if name]
+        return reader.op_type in _CLAMPS and all(name in self.view.tensors for name in bounds)
 
     def _completes(self, reader: onnx.NodeProto, result: str) -> bool:
         """Whether `reader` adds a bias to a product, or scales it by a constant."""
@@ -145,15 +213,20 @@ class Plan:
             return size == self.view.shapes[result][-1]
         return reader.op_type == "Mul" and size == 1
 
-    def _keep_mask_and_guard(self, softmax: onnx.NodeProto) -> None:
+    def _keep_masks_and_guard(self, softmax: onnx.NodeProto) -> None:
+        """A mask of the causal order and one of the padding may follow each other."""
         view, logits = self.view, softmax.input[0]
         front = view.producer(logits, "Add", "Where")
-        if front is not None and view.read_once(logits):
-            operands = front.input if front.op_type == "Add" else front.input[1:]
+        while front is not None and view.read_once(logits):
+            operands = list(front.input if front.op_type == "Add" else front.input[1:])
             masks = [name for name in operands if self._is_mask(name)]
-            if masks:
-                self.kept.add(logits)
-                self.kept.update(name for name in masks if name not in view.tensors)
+            if len(masks) != 1:
+                break
+            self.kept.update((logits, *(name for name in masks if name not in view.tensors)))
+            self.masked.add(logits)
+            operands.remove(masks[0])
+            logits = operands[0]
+            front = view.producer(logits, "Add", "Where")
         result = softmax.output[0]
         readers = view.readers(result)
         if readers and all(reader.op_type in ("IsNaN", "Where") for reader in readers):
@@ -166,14 +239,17 @@ class Plan:
             return bool(values.min() <= _MASKING)
         node = self.view.producer(name, *MOVEMENTS)
         source = name if node is None else node.input[0]
-        return name in self.kept or source in self.view.inputs
+        return name in self._hosted or source in self.view.inputs
 
     def logits(self) -> set[str]:
         """Quantized tensors that a Softmax reads, through its mask."""
         found: set[str] = set()
         for node in self.view.nodes:
-            if node.op_type == "Softmax":
-                name = node.input[0]
-                front = self.view.producer(name) if name in self.kept else None
-                found.update([name] if front is None else front.input)
+            names = [node.input[0]] if node.op_type == "Softmax" else []
+            while names:
+                name = names.pop()
+                front = self.view.producer(name) if name in self.masked else None
+                if front is not None:
+                    names += front.input
+                found.update((name, self.root(name)))
         return found

@@ -180,6 +180,36 @@ def test_a_constant_causal_mask(low: float) -> None:
     assert (found[0][np.triu_indices(8, 1)] == 0).all()
 
 
+@pytest.mark.parametrize("choice", [False, True])
+def test_two_masks_in_a_row(choice: bool) -> None:
+    """GPT-2's: the causal order as a constant, then the padding, from data."""
+    first = "h = Where(seen, s, low)" if choice else "h = Add(s, causal)"
+    text = f"""(float[1,8,16] x, int64[1,8] m) => (float[1,8,8] y) {{
+      t = Transpose<perm = [0, 2, 1]>(x)  s = MatMul(x, t)  {first}
+      f = Cast<to = 1>(m)  i = Sub(one, f)  n = Mul(i, low)  a = Add(h, n)  y = Softmax(a) }}"""
+    seen = np.tril(np.ones((8, 8), bool))
+    low = np.array(np.finfo(np.float32).min)
+    given = {"seen": seen} if choice else {"causal": np.where(seen, 0, low)}
+    model = parsed(text, one=np.array(1, np.float32), low=low, **given)
+    read = Reading(quantized(model))
+    assert read.dtype("s") == np.int16 and read.scale("s") <= LARGEST_LOGIT_SCALE
+    assert not {"h_QuantizeLinear", "a_QuantizeLinear", "causal_quantized"} & {
+        *read.by_name, *read.constants}
+    inputs = seeded_inputs(model, 1) | {"m": np.array([[1, 1, 0, 1, 1, 1, 1, 0]])}
+    found = read.run(inputs)[0]
+    assert (found[0][~(seen & (inputs["m"] == 1))] == 0).all()
+    np.testing.assert_allclose(found, run(model, inputs)[0], atol=0.05)
+
+
+def test_a_product_with_a_bias_is_no_mask() -> None:
+    text = """(float[1,8,16] x) => (float[1,8,8] y) { n = LayerNormalization(x, g)
+      p = MatMul(n, w)  a = Add(p, b)  y = Softmax(a) }"""
+    model = parsed(text, g=normal(16), w=normal(16, 8), b=normal(8))
+    read = Reading(quantized(model))
+    assert read.dtype("a") == np.int16 and "p_QuantizeLinear" not in read.by_name
+    assert read.constants["b_quantized"].dtype == np.int32
+
+
 def test_a_bias_of_positions_is_data() -> None:
     """T5 adds small numbers to the logits; they are no mask."""
     text = """(float[1,8,16] x) => (float[1,8,8] y) {

@@ -28,7 +28,7 @@ from onnxruntime.quantization.registry import QDQRegistry
 
 from jacquard.compiler.frontend.fold import infer_shapes
 from jacquard.compiler.frontend.mixed import quantize_mixed
-from jacquard.compiler.frontend.mixed_plan import wants_mixed
+from jacquard.compiler.frontend.mixed_plan import wants_plan
 from jacquard.compiler.frontend.patterns.pipeline import raised
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
@@ -45,7 +45,7 @@ QUANTIZED_OPERATORS = (
 # Functions, whose constants stay as they are: an exponent or a bound is no data.
 FUNCTIONS = (
     "Abs", "Div", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Log", "Max", "Min", "Neg",
-    "Pow", "Reciprocal", "Sigmoid", "Softmax", "Sqrt", "Swish", "Tanh",
+    "Pow", "Reciprocal", "Sigmoid", "Sqrt", "Swish", "Tanh",
 )
 # What a calibrated activation can have: a mask of -3.4e38 taken for data gives 2.7e36.
 MIN_SCALE = 1e-12
@@ -116,7 +116,7 @@ def quantize_model(
         )
     batches = [dict(batch) for batch in calibration]
     _check_batches(model, batches)
-    if wants_mixed(model):
+    if wants_plan(model):
         return _mixed(model, batches, method, like)
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules():
         source = pathlib.Path(directory) / "float.onnx"

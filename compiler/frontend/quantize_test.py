@@ -44,7 +44,7 @@ def test_functions_are_quantized_and_their_constants_are_not() -> None:
       a = HardSigmoid(x)
       b = Max(a, bound)
       c = Pow(b, exponent)
-      y = Softmax(c)
+      y = Exp(c)
     }"""
     model = import_model(parser.parse_model(text).SerializeToString())
     quantized = quantize_model(model, calibration_batches(model, 0, 2))
@@ -132,7 +132,7 @@ def test_onnxruntime_fails(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(quantize, "wants_mixed", lambda _: form == "mixed")
+    monkeypatch.setattr(quantize, "wants_plan", lambda _: form == "mixed")
     monkeypatch.setattr(quantize, "quantize_mixed" if form == "mixed" else "quantize_static", fail)
     model = small()
     with pytest.raises(UserError) as caught:
