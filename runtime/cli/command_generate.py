@@ -117,6 +117,7 @@ def main(argv: list[str]) -> int:
         return Stage(graph.program, Session(graph.program, device, arch))
 
     generator = Generator(stage(prefill), [stage(decode) for decode in decodes])
+    generator.check(prompt, count)
     report = report_pb2.Generation(
         model=values["model"].value or prefill.program.model,
         config=arch.name,
