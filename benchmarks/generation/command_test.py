@@ -28,7 +28,8 @@ def test_tokens_and_report(
     tokens = report["tokens"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "prompt            prefill of positions 0 to 1"
-    assert lines[1] == f"token 1: {tokens[0]}".ljust(16) + "  decode of position 2, cache of 32 rows"
+    token, step = lines[1].split("  decode of ")
+    assert (token.rstrip(), step) == (f"token 1: {tokens[0]}", "position 2, cache of 32 rows")
     assert lines[5] == "tokens: " + ",".join(map(str, tokens))
     assert lines[6] == "bit-exact with the integer reference (tokens and logits)"
     assert report["checked"] and report["bit_exact"] and report["error"] == ""
