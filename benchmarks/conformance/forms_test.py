@@ -39,6 +39,7 @@ CONSTANTS: dict[str, Any] = {
     "places": normal(8, 16, seed=3), "g": normal(16, seed=4), "h": normal(16, seed=5),
     "w": normal(16, 8), "b": normal(8, seed=3),
     "b48": normal(48, seed=6), "half": np.float32(0.5), "ends": np.array([-1]),
+    "mixing": normal(6, 6, seed=8) / 2, "three": np.float32(3),
     "w3": normal(16, 3, 3, 3, seed=7) / 4,
 }
 MASKS = {  # of int64 m [1, 6]
@@ -67,6 +68,10 @@ FORMS: dict[str, tuple[str, str]] = {
     "norms_and_choices": (OF_PARTS, """(float[1,6,16] x, float[1,6,16] z) => (float[1,6,16] y) {
         u = LayerNormalization(x, g, h)  v = LayerNormalization(z, h, g)  c = Less(u, v)
         a = Where(c, v, u)  r = ReduceMax<keepdims = 1>(a, ends)  y = Sub(a, r) }"""),
+    "turned": (OF_PARTS, """(float[1,6,16] x) => (float[1,6,16] y, float[1,6,16] z) {
+        p = MatMul(mixing, x)  a = Add(p, x)  n = LayerNormalization<axis = 1>(a, g)
+        y = Softmax<axis = 1>(n)  k = Greater(n, x)  l = Less(x, half)  o = And(k, l)
+        r = Not(o)  c = Where(r, n, x)  z = Pow(three, c) }"""),
     "two_masks": (OF_PARTS, f"""(float[1,2,6,6] x, int64[1,6] m) => (float[1,2,6,6] y) {{
         t = Transpose<perm = [0,1,3,2]>(x)  l = MatMul(x, t)  c = Add(l, hidden)
         {MASKS["product"]}  o = Add(c, s)  y = Softmax(o) }}"""),

@@ -3,8 +3,8 @@
 In transformers operands of matrix products have 8 bits; what else crosses between operators
 (residual stream, norms, logits, inputs of activation functions) has 16, symmetric. Elsewhere logits
 and results of a Softmax have 16, all else 8. Weights have 8 per output channel, biases 32 on the
-accumulator's grid, tables of embeddings 16. A mask is never quantized: it and the Softmax that reads
-it lie between one DequantizeLinear and one QuantizeLinear.
+accumulator's grid, tables of embeddings 16. A mask is never quantized: it and the Softmax that
+reads it lie between one DequantizeLinear and one QuantizeLinear.
 
 Ranges come from onnxruntime.quantization's calibrators. Its QDQ quantizer is not used here: it
 turns biases behind MatMul into 8-bit activations, quantizes gammas, and puts the mask into a scale.

@@ -1,8 +1,10 @@
-"""Which tensors of a transformer are quantized, and in how many bits.
+"""Which tensors of a model are quantized, and in how many bits.
 
-Operands of matrix products have 8 bits, what else crosses between operators 16; keys and values
-that are outputs have 8, as the next step's product reads them. What lies between two nodes of one
-group, and a mask, stays float. The operands of a Concat have its result's grid: past and present keys.
+In a transformer operands of matrix products have 8 bits, what else crosses between operators 16;
+keys and values that are outputs have 8, as the next step's product reads them. Elsewhere all have 8
+but the logits and the results of a Softmax. What lies between two nodes of one group, and a mask,
+stays float. The operands of a Concat have its result's grid (past and present keys), those of a
+comparison one scale.
 """
 
 from collections.abc import Iterable

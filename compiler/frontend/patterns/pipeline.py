@@ -12,6 +12,7 @@ from jacquard.compiler.frontend.fold import fold_constants, without_weights
 from jacquard.compiler.frontend.load import name_nodes
 from jacquard.compiler.frontend.patterns import (
     attention,
+    axes,
     constants,
     fused,
     gelu,
@@ -30,6 +31,11 @@ Rule = Callable[[View], bool]
 RULES: tuple[tuple[Rule, str], ...] = (
     (fused.expand_attention, "one form for the rules below"),
     (constants.constants_second, "the rules below look for a constant in one place"),
+    (axes.constants_right, "before the movements: leaves Transposes"),
+    (axes.softmax_last, "as well"),
+    (axes.norms_last, "as well, of Reshapes"),
+    (axes.powers_of_constants, "an Exp reads what a Mul gives"),
+    (axes.choices_of_one_comparison, "conditions of activations, none of a mask"),
     (constants.quotients_to_products, "a scale is a factor"),
     (mask.drop_neutral_logic, "leaves an Expand, which the next but one takes away"),
     (mask.drop_casts, "of booleans to boolean, between two views of a mask"),
@@ -55,8 +61,9 @@ _ROUNDS = 16
 _SIGNS = {
     "Erf": 21, "Gelu": 21, "LayerNormalization": 21, "Softmax": 21, "Tanh": 21, "Gather": 21,
     "RMSNormalization": 23, "Sqrt": 24, "Pow": 24, "Sigmoid": 24, "HardSigmoid": 21, "Swish": 24,
-    "Attention": 23,
+    "Attention": 23, "Where": 21,
 }
+_OF_PRODUCTS = 21  # of a constant on the left
 _IR_VERSIONS = {21: 10, 23: 11, 24: 11}
 
 
@@ -69,6 +76,9 @@ def normalize(model: onnx.ModelProto) -> onnx.ModelProto:
       UserError: the model cannot be raised to the opset of the canonical nodes.
     """
     opset = max((_SIGNS.get(node.op_type, 0) for node in model.graph.node), default=0)
+    view = View(model.graph)
+    if any(axes.constant_left(view, node) for node in model.graph.node):
+        opset = max(opset, _OF_PRODUCTS)
     if not opset:
         return model
     model = fold_constants(raised(model, opset))  # the converter leaves Constant nodes
