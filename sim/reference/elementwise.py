@@ -41,7 +41,7 @@ def _offset(value: Value, constant: AnyArray) -> Value:
 
 def _negated(operand: Operand) -> Operand:
     if isinstance(operand, np.ndarray):
-        return -operand
+        return np.asarray(-operand)  # of no dimensions NumPy makes a scalar
     assert isinstance(operand, Value)
     terms = tuple(replace(term, q=-term.q) for term in operand.terms)
     return Value(terms, None if operand.offset is None else -operand.offset)
