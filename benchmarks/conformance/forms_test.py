@@ -40,6 +40,7 @@ CONSTANTS: dict[str, Any] = {
     "w": normal(16, 8), "b": normal(8, seed=3),
     "b48": normal(48, seed=6), "half": np.float32(0.5), "ends": np.array([-1]),
     "mixing": normal(6, 6, seed=8) / 2, "three": np.float32(3),
+    "second": np.array([1]),
     "w3": normal(16, 3, 3, 3, seed=7) / 4,
 }
 MASKS = {  # of int64 m [1, 6]
@@ -68,6 +69,8 @@ FORMS: dict[str, tuple[str, str]] = {
     "norms_and_choices": (OF_PARTS, """(float[1,6,16] x, float[1,6,16] z) => (float[1,6,16] y) {
         u = LayerNormalization(x, g, h)  v = LayerNormalization(z, h, g)  c = Less(u, v)
         a = Where(c, v, u)  r = ReduceMax<keepdims = 1>(a, ends)  y = Sub(a, r) }"""),
+    "number": (OF_PARTS, """(float[6,40,16] x) => (float y, float[6,16] z) {
+        s = ReduceSum<keepdims = 0>(x)  y = Neg(s)  z = ReduceMax<keepdims = 0>(x, second) }"""),
     "turned": (OF_PARTS, """(float[1,6,16] x) => (float[1,6,16] y, float[1,6,16] z) {
         p = MatMul(mixing, x)  a = Add(p, x)  n = LayerNormalization<axis = 1>(a, g)
         y = Softmax<axis = 1>(n)  k = Greater(n, x)  l = Less(x, half)  o = And(k, l)
@@ -130,7 +133,7 @@ def test_equals_the_integer_reference(name: str) -> None:
     model = quantized(name)
     inputs = inputs_of(model)
     expected = run_reference(model, inputs).integer_outputs
-    assert all(len(np.unique(integers)) > 5 for integers in expected.values())
+    assert all(q.size == 1 or len(np.unique(q)) > 5 for q in expected.values())
     for config in ("nano4", "edge16"):
         arch = load_config(config)
         for fuse in (True, False):

@@ -83,12 +83,12 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
             )
         target = Target(node.place, float(scale), int(zero_point), limits.min, limits.max)
         y = x.integers(target) if isinstance(x, Pending) else rounded(target, [x])[0]
-        return [y.astype(zero_point.dtype)]
+        return [np.asarray(y, zero_point.dtype)]  # a number too is an array
     # As ONNX and onnxruntime do it: a float32 division, half to even.
     steps = np.rint(x.astype(np.float32) / scale).astype(np.float64) + zero_point
     if np.isnan(steps).any():
         raise UserError(f"{node.place}: input must be numbers, got NaN; correct the input")
-    return [np.clip(steps, limits.min, limits.max).astype(zero_point.dtype)]
+    return [np.asarray(np.clip(steps, limits.min, limits.max), zero_point.dtype)]
 
 
 def rounded(target: Target, values: Sequence[Value]) -> list[Int64Array]:

@@ -72,8 +72,9 @@ def broadcast(
     place = low.stored(out.name)
     if out.image:
         return [_image(low, tensor, out) for tensor in tensors], place
-    lead = out.shape[:-1]
-    shapes = [_padded(tensor.shape, out.shape) for tensor in tensors]
+    target = out.shape or (1,)  # a number is a row of one
+    lead = target[:-1]
+    shapes = [_padded(tensor.shape, target) for tensor in tensors]
     # Splits that all activations fit, those with the fewest constants to expand first.
     fitting = []
     for split in range(len(lead) + 1):
@@ -115,11 +116,12 @@ def _rows(
     low: Lowering, tensor: QTensor, shape: tuple[int, ...], split: int, out: QTensor
 ) -> pointwise.Operand:
     """An operand of features last; shape: of the output's rank, constants expanded to it."""
-    across = shape[-1] == 1 and out.shape[-1] > 1
+    features = (out.shape or (1,))[-1]
+    across = shape[-1] == 1 and features > 1
     if tensor.data is None:
         place = low.stored(tensor.name)
         return pointwise.Operand(_grouped(place, shape[:-1], split), dtype_of(tensor), across)
-    channels = min(low.arch.rows, out.shape[-1]) if across else shape[-1]
+    channels = min(low.arch.rows, features) if across else shape[-1]
     full = (*shape[:-1], channels)
     place = _constant(low, tensor, full, features_last=True)
     return pointwise.Operand(_grouped(place, shape[:-1], split), dtype_of(tensor))

@@ -2,6 +2,7 @@
 
     Softmax over another axis          Transpose, Softmax, Transpose
     a norm over several axes           Reshape, the norm, Reshape
+    a reduction over all axes          one over the others, one over the last, Reshape
     MatMul(constant, x)                Transpose, MatMul(_, constant^T), Transpose
     Pow(constant, x)                   Exp(x * ln(constant))
     Where(Not/And/Or of comparisons)   Wheres of comparisons
@@ -10,9 +11,10 @@
 import numpy as np
 import onnx
 
-from jacquard.compiler.frontend.patterns.view import View, attributes_of
+from jacquard.compiler.frontend.patterns.view import View, attributes_of, axes_of
 
 _NORMS = ("LayerNormalization", "RMSNormalization")
+_REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum")
 _COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 _LOGIC = ("And", "Not", "Or")
 
@@ -70,6 +72,38 @@ def norms_last(view: View) -> bool:
             view.make("Reshape", [node.input[0], to], front, front),
             view.make(node.op_type, [front, *vectors], rows, node.name, axis=-1, **epsilon),
             view.make("Reshape", [rows, back], node.output[0], f"{node.name}.shaped"),
+        ])
+        changed = True
+    return changed
+
+
+def reductions_apart(view: View) -> bool:
+    """A reduction over the last of up to three axes and others, in an opset with axes as input."""
+    changed = False
+    for node in list(view.nodes):
+        if node.op_type not in _REDUCTIONS or node.domain:
+            continue
+        shape, result = view.shapes.get(node.input[0]), view.shapes.get(node.output[0])
+        given = axes_of(view, node)
+        if not given and not attributes_of(node).get("noop_with_empty_axes", 0):
+            given = list(range(len(shape or ())))
+        if shape is None or result is None or given is None or not 2 <= len(shape) <= 3:
+            continue
+        axes = {axis % len(shape) for axis in given}
+        others = sorted(axes - {len(shape) - 1})
+        if len(others) == len(axes) or not others:
+            continue
+        kept = tuple(1 if axis in others else size for axis, size in enumerate(shape))
+        front, rows = f"{node.name}.others", f"{node.name}.rows"
+        _declare(view, front, kept)
+        _declare(view, rows, (*kept[:-1], 1))
+        first = view.add_constant(f"{node.name}.first", np.array(others, np.int64))
+        last = view.add_constant(f"{node.name}.last", np.array([-1], np.int64))
+        to = view.add_constant(f"{node.name}.to", np.array(result, np.int64))
+        view.replace(node, [
+            view.make(node.op_type, [node.input[0], first], front, front, keepdims=1),
+            view.make(node.op_type, [front, last], rows, node.name, keepdims=1),
+            view.make("Reshape", [rows, to], node.output[0], f"{node.name}.shaped"),
         ])
         changed = True
     return changed

@@ -34,6 +34,7 @@ RULES: tuple[tuple[Rule, str], ...] = (
     (axes.constants_right, "before the movements: leaves Transposes"),
     (axes.softmax_last, "as well"),
     (axes.norms_last, "as well, of Reshapes"),
+    (axes.reductions_apart, "as well"),
     (axes.powers_of_constants, "an Exp reads what a Mul gives"),
     (axes.choices_of_one_comparison, "conditions of activations, none of a mask"),
     (constants.quotients_to_products, "a scale is a factor"),
@@ -61,7 +62,7 @@ _ROUNDS = 16
 _SIGNS = {
     "Erf": 21, "Gelu": 21, "LayerNormalization": 21, "Softmax": 21, "Tanh": 21, "Gather": 21,
     "RMSNormalization": 23, "Sqrt": 24, "Pow": 24, "Sigmoid": 24, "HardSigmoid": 21, "Swish": 24,
-    "Attention": 23, "Where": 21,
+    "Attention": 23, "Where": 21, "ReduceMax": 21, "ReduceMin": 21, "ReduceSum": 21,
 }
 _OF_PRODUCTS = 21  # of a constant on the left
 _IR_VERSIONS = {21: 10, 23: 11, 24: 11}
