@@ -95,6 +95,17 @@ FORMS: dict[str, tuple[str, str]] = {
         y = com.microsoft.FastGelu(x, g) }"""),
     "multi_head": (MICROSOFT, """(float[1,6,16] q, float[1,6,16] k, float[1,6,16] v) =>
         (float[1,6,16] y) { y = com.microsoft.MultiHeadAttention<num_heads = 4>(q, k, v, b48) }"""),
+    "multi_head_padded": (MICROSOFT, """(float[1,6,16] q, float[1,6,16] k, float[1,6,16] v,
+        int32[1,6] padding) => (float[1,6,16] y) {
+        y = com.microsoft.MultiHeadAttention<num_heads = 2, unidirectional = 1>
+            (q, k, v, b48, padding) }"""),
+    "multi_head_lengths": (MICROSOFT, """(float[1,6,16] q, float[1,9,16] k, float[1,9,16] v,
+        int32[1] length) => (float[1,6,16] y) {
+        y = com.microsoft.MultiHeadAttention<num_heads = 2>(q, k, v, b48, length) }"""),
+    "attention_capped": (OF_ATTENTION, """(float[1,2,6,8] q, float[1,2,6,8] k, float[1,2,6,8] v)
+        => (float[1,2,6,8] y) { y = Attention<softcap = 2.0>(q, k, v) }"""),
+    "attention_short": (OF_ATTENTION, """(float[1,2,6,8] q, float[1,2,6,8] k, float[1,2,6,8] v,
+        bool[6,5] short) => (float[1,2,6,8] y) { y = Attention(q, k, v, short) }"""),
     **{f"attention_{name}_{heads}": (OF_ATTENTION, f"""(float[1,4,6,8] q, float[1,{heads},6,8] k,
         float[1,{heads},6,8] v) => (float[1,4,6,8] y) {{ y = Attention<{given}>(q, k, v) }}""")
        for name, given in (("causal", "is_causal = 1"), ("scaled", "scale = 0.4"))
@@ -123,7 +134,9 @@ def quantized(name: str) -> onnx.ModelProto:
 
 
 def inputs_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    given = {"m": KEEP, "bool_m": SEEN, "float_m": CONSTANTS["hidden"][None, None],
+    given = {"padding": KEEP.astype(np.int32), "length": np.array([5], np.int32),
+             "short": SEEN[:, :5], "m": KEEP, "bool_m": SEEN,
+             "float_m": CONSTANTS["hidden"][None, None],
              "kinds": np.array([[0, 1, 1, 0, 1, 1]]), "order": np.array([[7, 0, 3, 3, 1, 2]])}
     return {name: given.get(name, value) for name, value in seeded_inputs(model, 7).items()}
 

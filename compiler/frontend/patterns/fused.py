@@ -5,27 +5,32 @@ Reshapes that copy dimensions (0) and find one (-1). Attention needs shapes and 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, shape_inference
 
+from jacquard.compiler.frontend.fold import shapes_of, without_weights
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import raise_if_any
 
 _MICROSOFT = "com.microsoft"
 _RMS_NORMS = ("SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization")
+_BOOL, _INT64 = onnx.TensorProto.BOOL, onnx.TensorProto.INT64
+_FILTER = -1e4  # what the machine takes for a mask at least
 OPSET_OF_RMS_NORM = 23
 OPSET_OF_GELU = 20
 
 
 class _Parts:
-    """The nodes that stand for one fused node."""
+    """The nodes that stand for one fused node. shapes: as far as they are known."""
 
-    def __init__(self, node: onnx.NodeProto) -> None:
-        self.node = node
+    def __init__(
+        self, node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]] | None = None
+    ) -> None:
+        self.node, self.shapes = node, shapes or {}
         self.given = attributes_of(node)
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
@@ -112,13 +117,20 @@ def _quick_gelu(parts: _Parts) -> str | None:
 
 
 def _multi_head_attention(parts: _Parts) -> str | None:
-    """Q, K, V of [n, s, heads * d]; an optional bias for the three, an additive mask, a scale."""
+    """Q, K, V of [n, s, heads * d]; optional: a bias for the three, masks, a scale."""
     if not (parts.operand(1) and parts.operand(2)):
         return "with query, key and value apart"
-    if parts.operand(4) or any(parts.operand(i) for i in range(6, 10)):
-        return "without key_padding_mask, past or cache"
-    if any(parts.node.output[1:]) or parts.given.get("unidirectional", 0):
-        return "with one output, not unidirectional"
+    if any(parts.operand(i) for i in range(6, 10)):
+        return "without past or cache"
+    if any(parts.node.output[1:]):
+        return "with one output"
+    padding = parts.operand(4)
+    if padding and len(parts.shapes.get(padding, ())) not in (1, 2, 3):
+        return "with a key_padding_mask of known shape [n], [n, keys] or [n, queries, keys]"
+    if padding and len(parts.shapes[padding]) == 1:
+        batch = parts.shapes.get(parts.operand(0), parts.shapes[padding])[:1]
+        if parts.shapes[padding] != batch:
+            return "with a length per sequence in a key_padding_mask of one dimension"
     count = int(parts.given["num_heads"])
     sources = list(parts.node.input[:3])
     if parts.operand(3):
@@ -128,14 +140,50 @@ def _multi_head_attention(parts: _Parts) -> str | None:
             at = parts.constant(np.array(index, np.int64))
             bias = parts.add("Gather", [rows, at], axis=0)
             sources[index] = parts.add("Add", [sources[index], bias])
+    mask = _kept_to_mask(parts, padding) if padding or parts.given.get("unidirectional") else ""
     query, key, value = (parts.heads(source, count) for source in sources)
-    result = _attend(parts, query, key, value, parts.operand(5))
+    result = _attend(parts, query, key, value, [m for m in (parts.operand(5), mask) if m])
     parts.from_heads(result, parts.output(0))
     return None
 
 
-def _attend(parts: _Parts, query: str, key: str, value: str, mask: str) -> str:
-    """softmax(Q K^T * scale + mask) V; a scale of 0 means 1 / sqrt(d), found from Q's shape."""
+def _kept_to_mask(parts: _Parts, padding: str) -> str:
+    """The additive mask of MultiHeadAttention's key_padding_mask and of its order of positions.
+
+    padding: 0 where a key [n, keys] is hidden, or hidden from a query [n, queries, keys], or how
+    many keys [n] are kept; empty for none.
+    """
+    low = min(float(parts.given.get("mask_filter_value", _FILTER)), _FILTER)
+    keys = parts.add("Shape", [parts.operand(1)], start=1, end=2)
+    kept = ""
+    if padding:
+        axes = {1: [], 2: [1, 2], 3: [1]}[len(parts.shapes[padding])]
+        if not axes:
+            zero, one = (parts.constant(np.array(i, np.int64)) for i in (0, 1))
+            order = parts.add("Range", [zero, parts.add("Squeeze", [keys]), one])
+            sizes = parts.constant(np.array([-1, 1, 1, 1], np.int64))
+            length = parts.add("Cast", [parts.add("Reshape", [padding, sizes])], to=_INT64)
+            kept = parts.add("Less", [order, length])
+        else:
+            at = parts.constant(np.array(axes, np.int64))
+            kept = parts.add("Cast", [parts.add("Unsqueeze", [padding, at])], to=_BOOL)
+    if parts.given.get("unidirectional", 0):
+        queries = parts.add("Shape", [parts.operand(0)], start=1, end=2)
+        ones = parts.add("ConstantOfShape", [parts.add("Concat", [queries, keys], axis=0)],
+                         value=numpy_helper.from_array(np.ones(1, np.int64)))
+        order = parts.add("Cast", [parts.add("Trilu", [ones], upper=0)], to=_BOOL)
+        kept = parts.add("And", [kept, order]) if kept else order
+    zero = parts.constant(np.zeros((), np.float32))
+    return parts.add("Where", [kept, zero, parts.constant(np.array(low, np.float32))])
+
+
+def _attend(
+    parts: _Parts, query: str, key: str, value: str, masks: Sequence[str], cap: float = 0.0
+) -> str:
+    """softmax(Q K^T * scale + masks) V; a scale of 0 means 1 / sqrt(d), found from Q's shape.
+
+    cap: scores are bent to c tanh(score / c); 0 for none.
+    """
     turned = parts.add("Transpose", [key], perm=[0, 1, 3, 2])
     scores = parts.add("MatMul", [query, turned])
     scale = parts.given.get("scale", 0.0)
@@ -145,7 +193,11 @@ def _attend(parts: _Parts, query: str, key: str, value: str, mask: str) -> str:
     else:
         size = parts.add("Cast", [parts.add("Shape", [query], start=3, end=4)], to=1)
         scores = parts.add("Div", [scores, parts.add("Sqrt", [size])])
-    if mask:
+    if cap:
+        inner, outer = (parts.constant(np.array(c, np.float32)) for c in (1 / cap, cap))
+        bent = parts.add("Tanh", [parts.add("Mul", [scores, inner])])
+        scores = parts.add("Mul", [bent, outer])
+    for mask in masks:
         scores = parts.add("Add", [scores, mask])
     return parts.add("MatMul", [parts.add("Softmax", [scores], axis=-1), value])
 
@@ -186,13 +238,15 @@ def expand_microsoft(model: onnx.ModelProto) -> None:
       UserError: forms that have no expansion here, all of them.
     """
     graph = model.graph
+    light = shape_inference.infer_shapes(without_weights(model), strict_mode=False)
+    shapes = shapes_of(light.graph)
     nodes: list[onnx.NodeProto] = []
     problems = []
     for node in graph.node:
         if node.domain != _MICROSOFT or node.op_type not in _EXPANSIONS:
             nodes.append(node)
             continue
-        parts = _Parts(node)
+        parts = _Parts(node, shapes)
         needed = _EXPANSIONS[node.op_type](parts)
         if needed is not None:
             problems.append(
@@ -212,27 +266,50 @@ def expand_microsoft(model: onnx.ModelProto) -> None:
 
 
 def expand_attention(view: View) -> bool:
-    """Attention of opset 23 without cache and softcap becomes its parts; others stay."""
+    """Attention of opset 23 becomes its parts.
+
+    Raises:
+      UserError: forms that have no parts here, all of them.
+    """
     changed = False
+    problems = []
     for node in list(view.nodes):
         if node.op_type != "Attention" or node.domain:
             continue
-        parts = _Parts(node)
-        shapes = [view.shapes.get(name) for name in node.input[:3]]
-        cache = any(parts.operand(i) for i in range(4, 7)) or any(node.output[1:])
-        plain = not parts.given.get("softcap", 0.0) and not parts.given.get(
-            "qk_matmul_output_mode", 0
-        )
-        if None in shapes or cache or not plain:
+        parts = _Parts(node, view.shapes)
+        if any(name not in view.shapes for name in node.input[:3]):
             continue
-        _expand_one(view, parts, [shape for shape in shapes if shape is not None])
+        needed = _refusal(parts)
+        if needed is not None:
+            problems.append(
+                f"node {node.name} (Attention): must be {needed}, got it otherwise; export the "
+                "model without fusing it"
+            )
+            continue
+        _expand_one(view, parts, [view.shapes[name] for name in node.input[:3]])
         for tensor in parts.tensors:
             array = numpy_helper.to_array(tensor)
             renamed = view.add_constant(tensor.name, array)
             assert renamed == tensor.name
         view.replace(node, parts.nodes)
         changed = True
+    raise_if_any(problems)
     return changed
+
+
+def _refusal(parts: _Parts) -> str | None:
+    """What an Attention would have to be to have parts; None where it has."""
+    if any(parts.operand(i) for i in range(4, 7)):
+        return "without past keys and values, and without lengths"
+    if any(parts.node.output[1:]):
+        return "with one output"
+    capped = bool(parts.given.get("softcap", 0.0))
+    if capped and (parts.operand(3) or parts.given.get("is_causal", 0)):
+        return "without a mask where it has a softcap, which bends the mask too"
+    mask = parts.operand(3)
+    if mask and mask not in parts.shapes:
+        return "with a mask of known shape"
+    return None
 
 
 def _expand_one(view: View, parts: _Parts, shapes: list[tuple[int, ...]]) -> None:
@@ -260,6 +337,11 @@ def _expand_one(view: View, parts: _Parts, shapes: list[tuple[int, ...]]) -> Non
         keep = parts.constant(np.zeros((), np.float32))
         drop = parts.constant(np.array(np.finfo(np.float32).min, np.float32))
         mask = parts.add("Where", [mask, keep, drop])
+    missing = lengths[1] - parts.shapes[parts.operand(3)][-1] if mask else 0
+    if missing > 0 and lengths[1] - missing > 1:  # opset 23: what a mask does not reach is hidden
+        shape = parts.shapes[parts.operand(3)]
+        lowest = np.full((*shape[:-1], missing), np.finfo(np.float32).min, np.float32)
+        mask = parts.add("Concat", [mask, parts.constant(lowest)], axis=-1)
     if given.get("is_causal", 0):
         lower = np.tril(np.ones(lengths, bool))
         causal = np.where(lower, 0, np.finfo(np.float32).min).astype(np.float32)
@@ -268,7 +350,8 @@ def _expand_one(view: View, parts: _Parts, shapes: list[tuple[int, ...]]) -> Non
             "Max", [parts.add("Add", [mask, constant]),
                     parts.constant(np.array(np.finfo(np.float32).min, np.float32))])
     query, key, value = names
-    result = _attend(parts, query, key, value, mask)
+    masks = [mask] if mask else []
+    result = _attend(parts, query, key, value, masks, float(given.get("softcap", 0.0)))
     if flat:
         parts.from_heads(result, parts.output(0))
     else:

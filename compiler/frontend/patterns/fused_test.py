@@ -9,7 +9,12 @@ from onnx import TensorProto, helper
 
 from jacquard.benchmarks.models.seeded import SeededStream
 from jacquard.compiler.frontend.import_model import import_model
-from jacquard.compiler.frontend.patterns.equivalence_test import assert_same, model_of, operators
+from jacquard.compiler.frontend.patterns.equivalence_test import (
+    assert_same,
+    model_of,
+    operators,
+    run,
+)
 from jacquard.proto.lib.errors import UserError
 
 CONTRIB = 'opset_import: ["" : 17, "com.microsoft" : 1]'
@@ -75,11 +80,36 @@ def test_multi_head_attention(operands: tuple[str, ...], scale: float) -> None:
     assert set(counts) <= {"Add", "MatMul", "Mul", "Reshape", "Softmax", "Transpose"}
 
 
+KEEP = np.array([[1, 1, 0, 1, 0, 1], [1, 0, 0, 0, 1, 1]], np.int32)
+PADDINGS = {
+    "keys": KEEP,
+    "queries": np.stack([KEEP, KEEP[::-1]], 1).repeat(3, 1) | np.eye(6, dtype=np.int32),
+    "lengths": np.array([4, 6], np.int32),
+}
+
+
+@pytest.mark.parametrize("given", ["constant", "input"])
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("padding", [None, *PADDINGS])
+def test_multi_head_attention_of_padded_keys(padding: str | None, causal: int, given: str) -> None:
+    model = attention("", *(["padding"] if padding else []), num_heads=4, unidirectional=causal)
+    inputs = {name: normal(2, 6, 16, seed=i) for i, name in enumerate("qkv")}
+    if padding and given == "constant":
+        model.graph.initializer.append(onnx.numpy_helper.from_array(PADDINGS[padding], "padding"))
+    elif padding:
+        inputs["padding"] = PADDINGS[padding]
+        model.graph.input.append(helper.make_tensor_value_info(
+            "padding", TensorProto.INT32, PADDINGS[padding].shape))
+    counts = Counter(operators(assert_same(model, inputs)))
+    assert counts["Softmax"] == 1 and counts["MatMul"] == 2 and "And" not in counts or causal
+    assert counts["Where"] == int(bool(padding) and given == "input")
+
+
 def test_forms_without_an_expansion_are_named() -> None:
     model = attention("", "padding", num_heads=4)
     model.graph.initializer.append(
-        onnx.numpy_helper.from_array(np.array([6, 6], np.int32), "padding"))
-    with pytest.raises(UserError, match=r"mha \(MultiHeadAttention\): must be without key_pad"):
+        onnx.numpy_helper.from_array(np.zeros(8, np.int32), "padding"))
+    with pytest.raises(UserError, match=r"mha \(MultiHeadAttention\): must be with a length per"):
         import_model(model.SerializeToString())
 
 
@@ -117,7 +147,40 @@ def test_attention_of_opset_23_with_a_mask(kind: str) -> None:
     assert_same(model_of(text, 'opset_import: ["" : 23]', m=value))
 
 
-def test_attention_with_a_cap_stays() -> None:
+@pytest.mark.parametrize("kind", ["bool", "float"])
+def test_attention_of_opset_23_with_a_mask_of_fewer_keys(kind: str) -> None:
+    """What a mask does not reach is hidden; onnxruntime has only the whole mask."""
+    keep = np.tril(np.ones((6, 4), bool))
+    whole = np.pad(keep, ((0, 0), (0, 2)))
+    low = np.float32(-1e5)
     text = """(float[1,2,6,8] q, float[1,2,6,8] k, float[1,2,6,8] v) => (float[1,2,6,8] y) {
-      y = Attention<softcap = 2.0>(q, k, v) }"""
-    assert operators(assert_same(model_of(text, 'opset_import: ["" : 23]'))) == ["Attention"]
+      y = Attention(q, k, v, m) }"""
+    inputs = {name: normal(1, 2, 6, 8, seed=i) for i, name in enumerate("qkv")}
+    short, full = (
+        model_of(text, 'opset_import: ["" : 23]',
+                 m=mask if kind == "bool" else np.where(mask, np.float32(0), low))
+        for mask in (keep, whole)
+    )
+    exact = run(full, inputs)[0]
+    np.testing.assert_allclose(run(import_model(short.SerializeToString()), inputs)[0], exact,
+                               rtol=2e-5, atol=2e-6)
+
+
+def test_attention_with_a_cap() -> None:
+    text = """(float[1,2,6,8] q, float[1,2,6,8] k, float[1,2,6,8] v) => (float[1,2,6,8] y) {
+      y = Attention<softcap = 0.5>(q, k, v) }"""
+    assert "Tanh" in operators(assert_same(model_of(text, 'opset_import: ["" : 23]')))
+
+
+def test_forms_of_attention_without_parts_are_named() -> None:
+    text = """(float[1,2,6,8] q, float[1,2,6,8] k, float[1,2,6,8] v) =>
+      (float[1,2,6,8] y, float[1,2,6,8] z) {
+      [first] y = Attention<softcap = 2.0, is_causal = 1>(q, k, v)
+      [second] z, pk, pv, qk = Attention<qk_matmul_output_mode = 1>(q, k, v) }"""
+    model = model_of(text, 'opset_import: ["" : 23]')
+    with pytest.raises(UserError) as error:
+        import_model(model.SerializeToString())
+    assert [line.split(",")[0] for line in error.value.lines] == [
+        "node first (Attention): must be without a mask where it has a softcap",
+        "node second (Attention): must be with one output",
+    ]
