@@ -30,6 +30,7 @@ from jacquard.compiler.frontend.fold import infer_shapes
 from jacquard.compiler.frontend.mixed import quantize_mixed
 from jacquard.compiler.frontend.mixed_plan import wants_plan
 from jacquard.compiler.frontend.patterns.pipeline import raised
+from jacquard.compiler.frontend.patterns.unread import without_unread
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
 METHODS = {
@@ -159,7 +160,7 @@ def _mixed(
             raise
         except Exception as error:
             raise _refused(error) from error
-    quantized = infer_shapes(quantized)
+    quantized = without_unread(infer_shapes(quantized))
     _strip(quantized)
     check_scales(quantized)
     return quantized
