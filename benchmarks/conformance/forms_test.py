@@ -41,6 +41,7 @@ CONSTANTS: dict[str, Any] = {
     "b48": normal(48, seed=6), "half": np.float32(0.5), "ends": np.array([-1]),
     "mixing": normal(6, 6, seed=8) / 2, "three": np.float32(3),
     "second": np.array([1]),
+    "slopes": np.where(SEEN, -np.arange(6) / 8, -np.inf).astype(np.float32),
     "w3": normal(16, 3, 3, 3, seed=7) / 4,
 }
 MASKS = {  # of int64 m [1, 6]
@@ -95,6 +96,12 @@ FORMS: dict[str, tuple[str, str]] = {
         y = com.microsoft.FastGelu(x, g) }"""),
     "multi_head": (MICROSOFT, """(float[1,6,16] q, float[1,6,16] k, float[1,6,16] v) =>
         (float[1,6,16] y) { y = com.microsoft.MultiHeadAttention<num_heads = 4>(q, k, v, b48) }"""),
+    "bias_and_mask": (OF_PARTS, f"""(float[1,2,6,6] x, int64[1,6] m) => (float[1,2,6,6] y) {{
+        t = Transpose<perm = [0,1,3,2]>(x)  l = MatMul(x, t)  c = Add(l, slopes)
+        {MASKS["product"]}  o = Add(c, s)  y = Softmax(o) }}"""),
+    "attention_causal_float_m": (OF_ATTENTION, """(float[1,2,6,8] q, float[1,2,6,8] k,
+        float[1,2,6,8] v, float[1,1,6,6] float_m) => (float[1,2,6,8] y) {
+        y = Attention<is_causal = 1>(q, k, v, float_m) }"""),
     "multi_head_padded": (MICROSOFT, """(float[1,6,16] q, float[1,6,16] k, float[1,6,16] v,
         int32[1,6] padding) => (float[1,6,16] y) {
         y = com.microsoft.MultiHeadAttention<num_heads = 2, unidirectional = 1>

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import onnx
 
+from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.movement import MOVEMENTS
 from jacquard.compiler.frontend.patterns.view import View
 
@@ -28,7 +29,6 @@ _PLANNED = frozenset({
     *_COMPARISONS,
 })
 NARROW, WIDE = 8, 16
-_MASKING = -1e4
 Bits = int
 
 
@@ -238,7 +238,7 @@ class Plan:
         """Made from integers or constants alone, an input as it is, or a constant that masks."""
         values = self.view.constant(name)
         if values is not None:
-            return bool(values.min() <= _MASKING)
+            return bool(values.min() <= MASKING)
         node = self.view.producer(name, *MOVEMENTS)
         source = name if node is None else node.input[0]
         return name in self._hosted or source in self.view.inputs

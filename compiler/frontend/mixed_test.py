@@ -201,6 +201,28 @@ def test_two_masks_in_a_row(choice: bool) -> None:
     np.testing.assert_allclose(found, run(model, inputs)[0], atol=0.05)
 
 
+@pytest.mark.parametrize("padding", [False, True])
+def test_a_bias_and_a_mask_in_one_constant(padding: bool) -> None:
+    """ALiBi's slopes with the causal order in them."""
+    seen = np.tril(np.ones((8, 8), bool))
+    values = np.where(seen, -np.abs(np.subtract.outer(range(8), range(8))) / 4, -np.inf)
+    more, last = (", float[1,1,8] m", "b = Add(a, m)") if padding else ("", "b = Identity(a)")
+    text = f"""(float[1,8,16] x{more}) => (float[1,8,8] y) {{
+      t = Transpose<perm = [0, 2, 1]>(x)  s = MatMul(x, t)  k = Mul(s, r)  a = Add(k, c)  {last}
+      y = Softmax(b) }}"""
+    model = parsed(text, c=values.astype(np.float32), r=np.array(0.1, np.float32))
+    inputs = [{"x": normal(1, 8, 16, seed=seed)} for seed in range(4)]
+    if padding:
+        low = np.array([[[0, 0, 0, -1e9, 0, 0, 0, 0]]], np.float32)
+        inputs = [each | {"m": low} for each in inputs]
+    result = quantize_model(model, inputs)
+    read = Reading(result)
+    assert len([name for name in read.constants if name.endswith("bias_quantized")]) == 1
+    found, exact = read.run(inputs[0])[0], run(model, inputs[0])[0]
+    assert (found[0][~seen] == 0).all()
+    np.testing.assert_allclose(found, exact, atol=0.03)
+
+
 def test_a_product_with_a_bias_is_no_mask() -> None:
     text = """(float[1,8,16] x) => (float[1,8,8] y) { n = LayerNormalization(x, g)
       p = MatMul(n, w)  a = Add(p, b)  y = Softmax(a) }"""

@@ -6,6 +6,7 @@ import onnx
 from jacquard.compiler.frontend.patterns.view import View
 
 _COMMUTATIVE = ("Add", "Mul")
+MASKING = -1e4  # and below: no bias of scores, but a mask
 
 
 def constants_second(view: View) -> bool:
@@ -45,6 +46,8 @@ def merge_added_constants(view: View) -> bool:
         second = None if inner is None else _added(view, inner)
         if inner is None or first is None or second is None or not view.read_once(inner.output[0]):
             continue
+        if (second <= MASKING).any() != (first <= MASKING).any():
+            continue  # a bias is data, a mask is none
         total = np.add(second, first)
         wide = np.broadcast_shapes(total.shape, view.shapes.get(inner.input[0], ()))
         if wide != view.shapes.get(node.output[0]) or total.size > max(first.size, second.size):

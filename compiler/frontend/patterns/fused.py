@@ -332,30 +332,37 @@ def _expand_one(view: View, parts: _Parts, shapes: list[tuple[int, ...]]) -> Non
             names[index] = _repeated(parts, names[index], int(counts[1]), groups,
                                      (shapes[0][0], lengths[1], size))
     given["scale"] = given.get("scale", 0.0) or 1 / math.sqrt(depth)
-    mask = parts.operand(3)
-    if mask and view.types.get(mask) == onnx.TensorProto.BOOL:
-        keep = parts.constant(np.zeros((), np.float32))
-        drop = parts.constant(np.array(np.finfo(np.float32).min, np.float32))
-        mask = parts.add("Where", [mask, keep, drop])
-    missing = lengths[1] - parts.shapes[parts.operand(3)][-1] if mask else 0
-    if missing > 0 and lengths[1] - missing > 1:  # opset 23: what a mask does not reach is hidden
-        shape = parts.shapes[parts.operand(3)]
-        lowest = np.full((*shape[:-1], missing), np.finfo(np.float32).min, np.float32)
-        mask = parts.add("Concat", [mask, parts.constant(lowest)], axis=-1)
-    if given.get("is_causal", 0):
-        lower = np.tril(np.ones(lengths, bool))
-        causal = np.where(lower, 0, np.finfo(np.float32).min).astype(np.float32)
-        constant = parts.constant(causal)
-        mask = constant if not mask else parts.add(
-            "Max", [parts.add("Add", [mask, constant]),
-                    parts.constant(np.array(np.finfo(np.float32).min, np.float32))])
     query, key, value = names
-    masks = [mask] if mask else []
+    masks = _masks(view, parts, lengths)
     result = _attend(parts, query, key, value, masks, float(given.get("softcap", 0.0)))
     if flat:
         parts.from_heads(result, parts.output(0))
     else:
         parts.nodes[-1].output[0] = parts.output(0)
+
+
+def _masks(view: View, parts: _Parts, lengths: tuple[int, int]) -> list[str]:
+    """What Attention adds to scores of [queries, keys]; one mask for both where that can be."""
+    mask, low = parts.operand(3), np.array(np.finfo(np.float32).min, np.float32)
+    lower = np.tril(np.ones(lengths, bool)) if parts.given.get("is_causal", 0) else None
+    boolean = bool(mask) and view.types.get(mask) == onnx.TensorProto.BOOL
+    missing = lengths[1] - parts.shapes[mask][-1] if mask else 0
+    if 0 < missing < lengths[1] - 1:  # opset 23: what a mask does not reach is hidden
+        shape = (*parts.shapes[mask][:-1], missing)
+        hidden = np.zeros(shape, bool) if boolean else np.full(shape, low, np.float32)
+        mask = parts.add("Concat", [mask, parts.constant(hidden)], axis=-1)
+    if boolean:
+        if lower is not None:
+            mask = parts.add("And", [mask, parts.constant(lower)])
+        keep = parts.constant(np.zeros((), np.float32))
+        return [parts.add("Where", [mask, keep, parts.constant(low)])]
+    if lower is None:
+        return [mask] if mask else []
+    causal = np.where(lower, np.float32(0), low)
+    values = view.constant(mask) if mask and not missing else None
+    if values is not None:
+        return [parts.constant(np.maximum(values + causal, low).astype(np.float32))]
+    return [*([mask] if mask else []), parts.constant(causal)]
 
 
 def _repeated(

@@ -147,6 +147,21 @@ def test_attention_of_opset_23_with_a_mask(kind: str) -> None:
     assert_same(model_of(text, 'opset_import: ["" : 23]', m=value))
 
 
+@pytest.mark.parametrize("given", ["constant", "input"])
+@pytest.mark.parametrize("kind", ["bool", "float"])
+def test_attention_of_opset_23_with_a_causal_mask_too(kind: str, given: str) -> None:
+    keep = np.array([1, 1, 0, 1, 0, 1], bool) & np.ones((6, 1), bool)
+    mask = keep if kind == "bool" else np.where(keep, 0, -1e5).astype(np.float32)
+    more = f", {kind}[6,6] m" if given == "input" else ""
+    text = f"""(float[1,2,6,8] q, float[1,2,6,8] k, float[1,2,6,8] v{more}) =>
+      (float[1,2,6,8] y) {{ y = Attention<is_causal = 1>(q, k, v, m) }}"""
+    model = model_of(text, 'opset_import: ["" : 23]', **({} if more else {"m": mask}))
+    inputs = {name: normal(1, 2, 6, 8, seed=i) for i, name in enumerate("qkv")}
+    imported = assert_same(model, inputs | ({"m": mask} if more else {}))
+    adds = operators(imported).count("Add")
+    assert adds == (2 if more and kind == "float" else 1)
+
+
 @pytest.mark.parametrize("kind", ["bool", "float"])
 def test_attention_of_opset_23_with_a_mask_of_fewer_keys(kind: str) -> None:
     """What a mask does not reach is hidden; onnxruntime has only the whole mask."""

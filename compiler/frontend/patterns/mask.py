@@ -10,6 +10,7 @@ from collections.abc import Hashable
 import numpy as np
 import onnx
 
+from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.movement import VIEWS, reshape
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 
@@ -108,6 +109,45 @@ def sink_expands(view: View) -> bool:
                 changed = True
             break
     return changed
+
+
+def split_biases(view: View) -> bool:
+    """A constant in front of a Softmax that is a bias and a mask (ALiBi with its causal order) is
+    two: the bias is data, the mask stays float."""
+    changed = False
+    for node in list(view.nodes):
+        values = view.constant(node.input[1]) if node.op_type == "Add" else None
+        if values is None or values.dtype.kind != "f" or not _feeds_softmax(view, node.output[0]):
+            continue
+        hidden = values <= MASKING
+        if not hidden.any() or not values[~hidden].any():
+            continue
+        inner = f"{node.output[0]}.biased"
+        view.shapes[inner] = view.shapes[node.output[0]]
+        view.types[inner] = view.types[node.output[0]]
+        parts = [
+            view.add_constant(f"{node.input[1]}.{name}", np.where(where, values, 0).astype(
+                values.dtype))
+            for name, where in (("bias", ~hidden), ("mask", hidden))
+        ]
+        view.replace(node, [
+            view.make("Add", [node.input[0], parts[0]], inner, f"{node.name}.bias"),
+            view.make("Add", [inner, parts[1]], node.output[0], node.name),
+        ])
+        changed = True
+    return changed
+
+
+def _feeds_softmax(view: View, name: str) -> bool:
+    """Whether a Softmax alone reads `name`, through further masks."""
+    while view.read_once(name):
+        reader = view.readers(name)[0]
+        if reader.op_type == "Softmax":
+            return True
+        if reader.op_type != "Add":
+            return False
+        name = reader.output[0]
+    return False
 
 
 def share(view: View) -> bool:

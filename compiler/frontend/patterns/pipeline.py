@@ -55,6 +55,7 @@ RULES: tuple[tuple[Rule, str], ...] = (
     (normalization.fold_layer_norm, "before fold_rms_norm, of which it is a special case"),
     (normalization.fold_rms_norm, "of what has no mean taken off"),
     (constants.merge_added_constants, "after folding has made two of the embeddings constant"),
+    (mask.split_biases, "last, where no two constants follow each other"),
 )
 _ROUNDS = 16
 # Operators that say that the rules may find something, and the opset that their results need: 20
