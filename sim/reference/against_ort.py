@@ -88,6 +88,8 @@ def compare(
         source = step.operands[0] if step.operands else None
         if step.node.op != "QuantizeLinear" or not isinstance(source, Value):
             continue
+        if any(term.weighted for term in source.terms):
+            continue  # rule 10: float has no such integers
         name = step.node.outputs[0]
         ours = step.results[0]
         assert isinstance(ours, np.ndarray)
@@ -117,6 +119,8 @@ def nonlinear_distances(
     for step in steps(model, inputs, forced=theirs):
         source = step.operands[0] if step.operands else None
         if step.node.op != "QuantizeLinear" or not isinstance(source, Pending):
+            continue
+        if step.weights:
             continue
         ours, scale, zero = step.results[0], step.operands[1], step.operands[2]
         assert isinstance(ours, np.ndarray)

@@ -110,7 +110,8 @@ def _scaled(value: Value, gain: AnyArray) -> Value:
     for term in value.terms:
         sign = np.sign(gain).astype(np.int64)
         scale = np.asarray(term.scale * np.abs(gain), np.float64)
-        terms.append(Term(np.broadcast_to(term.q * sign, shape), scale, term.divisor))
+        q = np.broadcast_to(term.q * sign, shape)
+        terms.append(Term(q, scale, term.divisor, weighted=term.weighted))
     offset = None if value.offset is None else np.asarray(value.offset * gain)
     return Value(tuple(terms), offset)
 

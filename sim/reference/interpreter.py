@@ -21,6 +21,7 @@ from jacquard.sim.reference import (
     pooling,
     quantization,
     shape,
+    weights,
 )
 from jacquard.sim.reference.node import Node, parse
 from jacquard.sim.reference.nonlinear import normalization, unary
@@ -119,12 +120,18 @@ READ_PENDING = frozenset(
 
 @dataclass(frozen=True)
 class Step:
-    """One evaluated node: what it read, what it gave, whether it read constants only."""
+    """One evaluated node: what it read, what it gave.
+
+    Attributes:
+      constant: it read constants only.
+      weights: it stored a softmax as weights of its rows, or multiplied those (rule 10).
+    """
 
     node: Node
     operands: list[Operand | None]
     results: list[Operand]
     constant: bool
+    weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,6 +226,8 @@ def steps(
     environment.update(_checked_inputs(graph, constants, inputs))
     last_use = {name: i for i, node in enumerate(nodes) for name in node.inputs}
     constant = set(constants)
+    rule = weights.find(nodes, constants, [output.name for output in graph.output])
+    rows: set[str] = set()  # stored as weights of their rows
     for i, node in enumerate(nodes):
         operands = [environment[name] if name else None for name in node.inputs]
         if node.op not in READ_PENDING and any(isinstance(x, Pending) for x in operands):
@@ -227,12 +236,18 @@ def steps(
                 "operator that no QuantizeLinear has read; quantize that operator too"
             )
         fixed = [name in constant for name in node.inputs]
-        biased = linear.biased_product(node, operands, fixed) if node.op == "Add" else None
-        results = biased or OPERATORS[node.op](node, operands)
+        special = linear.biased_product(node, operands, fixed) if node.op == "Add" else None
+        if node.outputs[0] in rule.quantized:
+            special = quantization.quantize_weights(node, operands)
+            rows.update(node.outputs if special else ())
+        elif rule.products.get(node.outputs[0]) in rows:
+            special = linear.weighted_product(node, operands)
+        results = special or OPERATORS[node.op](node, operands)
         is_constant = all(name in constant for name in node.inputs if name)
         if is_constant:
             constant.update(node.outputs)
-        yield Step(node, operands, results, is_constant)
+        weighted = node.outputs[0] in rows or rule.products.get(node.outputs[0]) in rows
+        yield Step(node, operands, results, is_constant, weighted)
         for name, result in zip(node.outputs, results, strict=False):
             environment[name] = forced[name] if forced and name in forced else result
         for name in node.inputs:

@@ -8,6 +8,7 @@ import numpy as np
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Float64Array, Int64Array, quantize_constant
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.pending import WEIGHT
 from jacquard.sim.reference.value import (
     AnyArray,
     Operand,
@@ -165,6 +166,22 @@ def matmul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     if step.ndim:  # B may have fewer dimensions than A
         step = step.reshape((1,) * (acc.ndim - step.ndim) + step.shape)
     return [Value((Term(acc, step, bits=ACCUMULATOR),))]
+
+
+def weighted_product(node: Node, inputs: list[Operand | None]) -> list[Operand]:
+    """A MatMul whose left operand's integers are weights of their rows (rule 10): sums over sums."""
+    a, b = single(_given(node, inputs, 0), node.place), single(_given(node, inputs, 1), node.place)
+    step = _step(node.place, b)
+    if step.ndim or a.q.ndim < 2 or b.q.ndim < 2:
+        raise UserError(
+            f"{node.place}: a softmax must multiply rows of one scale, got {a.q.shape} x "
+            f"{b.q.shape} with scales of shape {step.shape}; quantize per tensor"
+        )
+    (product,) = matmul(node, inputs)
+    assert isinstance(product, Value)
+    # Less than a top's weight only has a row that a NaN guard's constant fills, in steps of 1 / 255.
+    total = np.maximum(a.q.sum(axis=-1, keepdims=True), WEIGHT).astype(np.float64)
+    return [Value((Term(product.terms[0].q, step, total, weighted=True),))]
 
 
 def biased_product(

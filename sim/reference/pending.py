@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from jacquard.proto.lib.fixed_point import Float64Array, Int64Array, quantize_bound
 
+WEIGHT = 255  # the largest of a row
+
 
 @dataclass(frozen=True)
 class Target:
@@ -34,12 +36,14 @@ class Pending:
       integers: from the target to integers inside [lo, hi], zero point in.
       exact: the real values in float64, for comparisons.
       nan: where IEEE arithmetic would give NaN (rows masked out whole by -inf), or None.
+      weights: of a softmax over the last axis: its elements as uint8 weights of their row (rule 10).
     """
 
     shape: tuple[int, ...]
     integers: Callable[[Target], Int64Array]
     exact: Callable[[], Float64Array]
     nan: npt.NDArray[np.bool_] | None = None
+    weights: Callable[[], Int64Array] | None = None
 
     def moved(self, function: Callable[[Any], Any]) -> "Pending":
         """The same elements elsewhere."""
@@ -62,7 +66,7 @@ class Pending:
             return np.minimum(np.maximum(self.integers(target), low), high)
 
         return replace(
-            self, integers=integers, exact=lambda: np.clip(self.exact(), lo, hi)
+            self, integers=integers, exact=lambda: np.clip(self.exact(), lo, hi), weights=None
         )
 
     def replaced(self, where: npt.NDArray[np.bool_], constant: Float64Array) -> "Pending":
@@ -74,6 +78,14 @@ class Pending:
             fixed = np.clip(steps, target.lo, target.hi).astype(np.int64)
             return np.where(where, fixed, self.integers(target))
 
+        own = self.weights
+
+        def weights() -> Int64Array:
+            assert own is not None
+            fixed = np.clip(np.rint(constant * WEIGHT), 0, WEIGHT).astype(np.int64)
+            return np.where(where, fixed, own())
+
         return Pending(
-            shape, integers, lambda: np.where(where, constant, self.exact()), None
+            shape, integers, lambda: np.where(where, constant, self.exact()), None,
+            None if own is None else weights,
         )

@@ -16,6 +16,7 @@ from jacquard.proto.lib.fixed_point import (
     requantize_sum,
 )
 from jacquard.sim.reference.node import Node
+from jacquard.sim.reference.nonlinear.softmax import weighted_rows
 from jacquard.sim.reference.pending import Pending, Target
 from jacquard.sim.reference.value import AnyArray, Operand, Term, Value
 
@@ -82,13 +83,38 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
                 f"{scale.shape}; quantize them per tensor"
             )
         target = Target(node.place, float(scale), int(zero_point), limits.min, limits.max)
-        y = x.integers(target) if isinstance(x, Pending) else rounded(target, [x])[0]
+        if isinstance(x, Pending):
+            y = x.integers(target)
+        elif x.terms[0].weighted:
+            assert len(x.terms) == 1 and x.offset is None
+            y = weighted_rows(x.terms[0], target, *_bounds(target, x))
+        else:
+            y = rounded(target, [x])[0]
         return [np.asarray(y, zero_point.dtype)]  # a number too is an array
     # As ONNX and onnxruntime do it: a float32 division, half to even.
     steps = np.rint(x.astype(np.float32) / scale).astype(np.float64) + zero_point
     if np.isnan(steps).any():
         raise UserError(f"{node.place}: input must be numbers, got NaN; correct the input")
     return [np.asarray(np.clip(steps, limits.min, limits.max), zero_point.dtype)]
+
+
+def quantize_weights(node: Node, inputs: list[Operand | None]) -> list[Operand] | None:
+    """A softmax as weights of its rows (rule 10); None unless it is to be uint8 of zero point 0."""
+    x = inputs[0]
+    if not isinstance(x, Pending) or x.weights is None:
+        return None
+    _, zero_point = _parameters(node, inputs, len(x.shape), np.dtype(np.uint8))
+    if zero_point.dtype != np.uint8 or zero_point.any():
+        return None
+    return [x.weights().astype(np.uint8)]
+
+
+def _bounds(target: Target, x: Value) -> tuple[int, int]:
+    """The clamp of a value as integers of the target."""
+    lo, hi = (
+        quantize_bound(b, target.scale, target.zero, target.lo, target.hi) for b in (x.lo, x.hi)
+    )
+    return lo, hi
 
 
 def rounded(target: Target, values: Sequence[Value]) -> list[Int64Array]:
@@ -120,9 +146,6 @@ def rounded(target: Target, values: Sequence[Value]) -> list[Int64Array]:
                 f"{target.place}: operands must fit 32 bits together, got a bound of {bound}; "
                 "quantize the operands first"
             )
-        lo, hi = (
-            quantize_bound(b, target.scale, target.zero, target.lo, target.hi)
-            for b in (x.lo, x.hi)
-        )
+        lo, hi = _bounds(target, x)
         results.append(requantize_sum(pairs, shift, target.zero, lo, hi))
     return results

@@ -31,6 +31,7 @@ class Term:
       bits: 8, 16 or 32 where `q` is a stored tensor less its zero point, 64 for the sums of a
         MatMul that nothing has touched, 0 for anything else that was computed.
       zero: the zero point that was taken out, less the middle of its type (0 for signed types).
+      weighted: sums under weights of a row; the divisor is the weights' sum, one for each row.
     """
 
     q: Int64Array
@@ -38,6 +39,7 @@ class Term:
     divisor: Float64Array = field(default_factory=lambda: np.asarray(1.0))
     bits: int = 0
     zero: int = 0
+    weighted: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from jacquard.proto.lib.fixed_point import (
     Float64Array,
     Int64Array,
     quantize_multipliers,
+    requantization_scale,
     rounding_shift,
 )
 from jacquard.sim.reference.node import Node
 from jacquard.sim.reference.nonlinear.rows import exponent, held, norm, product
 from jacquard.sim.reference.nonlinear.table import T_MAX, T_MIN, interpolated
-from jacquard.sim.reference.pending import Pending, Target
+from jacquard.sim.reference.pending import WEIGHT, Pending, Target
 from jacquard.sim.reference.value import Operand, Term, Value, single
 
 MASKED = -1e4  # an additive mask at or below this leaves nothing of an element
@@ -25,6 +26,7 @@ MIDDLE = 32768
 EXP = interpolated(
     lambda t: TOP * np.exp((t - T_MAX) / STEPS) - MIDDLE, T_MIN, T_MAX, fraction_bits=0
 )
+WEIGHTS = interpolated(lambda t: WEIGHT * np.exp((t - T_MAX) / STEPS), 0, WEIGHT, fraction_bits=7)
 RECIPROCAL = interpolated(
     lambda t: 32767.0 * 16384.0 / np.maximum(t + 32768.0, 16384.0), 0, T_MAX, fraction_bits=0
 )
@@ -94,35 +96,69 @@ def softmax(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     nan = None
     if offset is not None:
         nan = np.broadcast_to(np.isneginf(offset).all(axis=axis, keepdims=True), term.q.shape)
-    return [Pending(term.q.shape, integers, exact, nan)]
+    weights = (lambda: row_weights(q, masked, scale)) if axis == rank - 1 else None
+    return [Pending(term.q.shape, integers, exact, nan, weights)]
 
 
-def softmax_rows(
-    x: Int64Array, masked: npt.NDArray[np.bool_] | None, scale: float, target: Target
+def _arguments(
+    x: Int64Array, masked: npt.NDArray[np.bool_] | None, scale: float
 ) -> Int64Array:
-    """The sequence itself.
+    """t: int64 [..., N], the exponents less the row's largest, the least there is where masked.
 
     Args:
       x: int64 [..., N], zero point out, the values of an int32.
       masked: bool, same shape; no row is masked whole.
       scale: of x.
-
-    Returns:
-      int64 [..., N] inside [target.lo, target.hi].
     """
     visible = x if masked is None else np.where(masked, -(2**31), x)
     largest = visible.max(axis=-1, keepdims=True)
     m, sh = quantize_multipliers([scale * STEPS])
     t = T_MAX + rounding_shift(product(x - largest, int(m[0]), "softmax exponent"), sh)
-    if masked is not None:
-        t = np.where(masked, T_MIN, t)
-    e = np.clip(EXP.look_up(t), T_MIN, T_MAX) + MIDDLE
-    total = held(e.sum(axis=-1, keepdims=True), "softmax sum")
+    return t if masked is None else np.where(masked, T_MIN, t)
+
+
+def _reciprocal(total: Int64Array, factor: float) -> tuple[Int64Array, int]:
+    """(F, sh): `rshift(z * F, sh)` is z * factor / 2 * 32767 / total. total: above 0, an int32."""
     high = exponent(total)
     mu = rounding_shift(norm(total), 14) - 32768
     r = np.clip(RECIPROCAL.look_up(mu), T_MIN, T_MAX)
-    c, sh = quantize_multipliers([2.0 / (32767.0 * target.scale)])
+    c, sh = quantize_multipliers([factor])
     r = held(r << (30 - high), "softmax reciprocal")
-    factor = held(rounding_shift(product(r, int(c[0]), "softmax factor"), 31), "softmax factor")
+    return held(rounding_shift(product(r, int(c[0]), "softmax factor"), 31), "softmax factor"), sh
+
+
+def softmax_rows(
+    x: Int64Array, masked: npt.NDArray[np.bool_] | None, scale: float, target: Target
+) -> Int64Array:
+    """The sequence itself; x, masked, scale as in `_arguments`.
+
+    Returns:
+      int64 [..., N] inside [target.lo, target.hi].
+    """
+    t = _arguments(x, masked, scale)
+    e = np.clip(EXP.look_up(t), T_MIN, T_MAX) + MIDDLE
+    total = held(e.sum(axis=-1, keepdims=True), "softmax sum")
+    factor, sh = _reciprocal(total, 2.0 / (32767.0 * target.scale))
     y = rounding_shift(product(e, factor, "softmax result"), sh) + target.zero
     return np.minimum(np.maximum(y, target.lo), target.hi)
+
+
+def row_weights(
+    x: Int64Array, masked: npt.NDArray[np.bool_] | None, scale: float
+) -> Int64Array:
+    """Exponentials alone, 0 .. 255; x, masked, scale as in `_arguments`."""
+    w = np.clip(WEIGHTS.look_up(_arguments(x, masked, scale)), 0, WEIGHT)
+    return w if masked is None else np.where(masked, 0, w)
+
+
+def weighted_rows(term: Term, target: Target, lo: int, hi: int) -> Int64Array:
+    """Sums under row weights on an output grid.
+
+    Args:
+      term: q int64 [..., C] of one scale; divisor [..., 1] is the weights' sum.
+    """
+    total = held(term.divisor.astype(np.int64) * 256, "sum of weights")
+    g = float(requantization_scale([term.scale], np.asarray(target.scale)))
+    factor, sh = _reciprocal(total, 512.0 * g / 32767.0)
+    y = rounding_shift(product(term.q, factor, "weighted sum"), sh) + target.zero
+    return np.minimum(np.maximum(y, lo), hi)
