@@ -19,7 +19,10 @@ from jacquard.sim.reference.interpreter import run_reference
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, one row (host, constant) or all."""
+    """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, one row (host, constant) or all.
+
+    rounded: probabilities are stored as int8, so that they are rounded instead of being weights of their rows.
+    """
 
     rows: int
     keys: int
@@ -28,6 +31,7 @@ class Shape:
     depth: int
     mask: str = "none"
     asymmetric: bool = False
+    rounded: bool = False
 
     @property
     def mask_shape(self) -> list[int]:
@@ -71,7 +75,8 @@ def attention_model(shape: Shape) -> onnx.ModelProto:
         row = np.zeros((1, 1, 1, shape.keys), np.float32)
         row[..., shape.keys // 2 :: 3] = -1e9
         logits = b.node("Add", "masked", logits, b.constant("added", row))
-    p = b.stored(b.node("Softmax", "p", logits, axis=-1), 1 / 255, np.uint8(0))
+    p = b.stored(b.node("Softmax", "p", logits, axis=-1), 1 / 255,
+                 np.int8(-128) if shape.rounded else np.uint8(0))
     y = b.stored(b.node("MatMul", "context", p, heads["v"]), 0.017, zero)
     y = b.stored(b.node("Transpose", "context_t", y, perm=[0, 2, 1, 3]), 0, zero, "context")
     joined = b.constant("joined", np.array([1, shape.rows, shape.heads * shape.depth], np.int64))
@@ -116,6 +121,8 @@ SHAPES = [
     Shape(24, 30, 3, 1, 16, "causal"),
     Shape(40, 40, 2, 2, 16, "rows", asymmetric=True),
     Shape(1, 45, 2, 2, 16, "host"),
+    Shape(9, 21, 2, 1, 16, "host", rounded=True),
+    Shape(18, 33, 2, 2, 16, "causal", rounded=True),
 ]
 
 

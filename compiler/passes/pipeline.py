@@ -13,6 +13,7 @@ from jacquard.compiler.main import CompileOptions, model_digest
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.fuse_attention import fuse_attention
 from jacquard.compiler.passes.import_qdq import import_qdq
+from jacquard.compiler.passes.row_weights import factor_rows
 from jacquard.compiler.passes.views import views
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -25,6 +26,7 @@ GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
     ("views", views, "before all: adds moves that others may fold"),
     ("fold-flatten", fuse.fold_flatten, "before fusion: the convolution it becomes can be fused"),
     ("fuse-attention", fuse_attention, "before the others: it needs the products as they are"),
+    ("factor-rows", factor_rows, "after fuse-attention: it sees to those that stay in parts"),
     ("fuse-table", fuse.fuse_table, "before fuse-add: what a table function reads is no residual"),
     ("fuse-narrow", fuse.fuse_narrow, "before storage: both results leave in one pass"),
     ("fuse-add", fuse.fuse_add, "before storage: the sum's first operand needs no DRAM"),

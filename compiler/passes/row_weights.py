@@ -1,13 +1,62 @@
 """Softmaxes whose 8-bit results only products read: those results are weights of their row.
 
 docs/nonlinear.md, "Softmax in front of a product". The rule is part of what the graph means: it asks
-neither for the machine nor for options.
+neither for the machine nor for options. Where attention is not fused, the softmax gets a second result:
+what the sums of each row are multiplied by.
 """
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
+
+from jacquard.compiler.codelets._linear import scaled
+from jacquard.compiler.codelets.attention._softmax import weighted_factor
 from jacquard.compiler.codelets.base import clamped
-from jacquard.compiler.graph.ir import Graph, Op
+from jacquard.compiler.graph.ir import Graph, Grid, Op, QTensor
+from jacquard.compiler.main import CompileOptions
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.fixed_point import requantization_scale
+
+
+def factor_rows(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
+    """Softmaxes of the rule give the factors of their rows too, one tensor for each product.
+
+    The product multiplies by them instead of by one number per column: attribute `row_shift`.
+    """
+    del options, arch
+    tensors, ops = dict(graph.tensors), list(graph.ops)
+    for index, op in enumerate(graph.ops):
+        if not row_weights(graph, op):
+            continue
+        weights = graph.tensors[op.outputs[0]]
+        made, factors = [], []
+        for reader in _readers(graph, weights.name):
+            product = ops[reader]
+            value, y = (graph.tensors[n] for n in (product.inputs[1], product.outputs[0]))
+            mult, shift = product_factor(product, value, y)
+            rows = dataclasses.replace(
+                weights, name=f"{weights.name}.factors{len(made)}",
+                shape=(*weights.shape[:-1], 1), grid=Grid(1.0, 0, "int32"),
+            )
+            tensors[rows.name] = rows
+            made.append(rows.name)
+            factors.append(mult)
+            ops[reader] = dataclasses.replace(
+                product, inputs=(*product.inputs, rows.name),
+                attrs={**product.attrs, "row_shift": shift},
+            )
+        ops[index] = dataclasses.replace(
+            op, outputs=(*op.outputs, *made), attrs={**op.attrs, "row_factors": tuple(factors)}
+        )
+    return dataclasses.replace(graph, tensors=tensors, ops=tuple(ops))
+
+
+def product_factor(op: Op, value: QTensor, y: QTensor) -> tuple[int, int]:
+    """(c, sh) of a product of weights with `value`, to the grid of y."""
+    step = scaled(np.asarray(np.float64(value.grid.scale)), op.attrs.get("gains", ()))
+    return weighted_factor(op, float(requantization_scale([step], np.float64(y.grid.scale))))
 
 
 def row_weights(graph: Graph, softmax: Op) -> bool:
@@ -19,8 +68,8 @@ def row_weights(graph: Graph, softmax: Op) -> bool:
     grid = graph.tensors[name].grid
     if (grid.dtype, grid.zero_point) != ("uint8", 0) or name in graph.outputs.values():
         return False
-    readers = [op for op in _live(graph) if name in op.inputs]
-    return bool(readers) and all(_weighted(op, name) for op in readers)
+    readers = _readers(graph, name)
+    return bool(readers) and all(_weighted(graph.ops[index], name) for index in readers)
 
 
 def _weighted(op: Op, name: str) -> bool:
@@ -30,12 +79,14 @@ def _weighted(op: Op, name: str) -> bool:
     return op.inputs[0] == name and name not in op.inputs[1:]
 
 
-def _live(graph: Graph) -> list[Op]:
-    """The ops that an output depends on: what nothing reads decides nothing."""
+def _readers(graph: Graph, name: str) -> list[int]:
+    """The ops that read a tensor and that an output depends on: dead ones decide nothing."""
     needed = set(graph.outputs.values())
     found = []
-    for op in reversed(graph.ops):
+    for index in reversed(range(len(graph.ops))):
+        op = graph.ops[index]
         if needed.intersection(op.outputs):
             needed.update(op.inputs)
-            found.append(op)
-    return found
+            if name in op.inputs:
+                found.append(index)
+    return found[::-1]

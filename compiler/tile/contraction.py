@@ -66,11 +66,22 @@ class Residual:
 
 
 @dataclasses.dataclass(frozen=True)
+class RowFactors:
+    """What each position's accumulators are multiplied by, instead of a number per channel.
+
+    place: one channel tile of int32, all lanes of a position alike.
+    """
+
+    place: Stored
+
+
+@dataclasses.dataclass(frozen=True)
 class Contraction:
     """One layer on the array. `out` is where the result goes; its height x width are tiled.
 
     source: the activations' tensor, of which rows may still be to be made.
-    With a pool `out` is only the shape of the convolution's result, which stays on chip.
+    With a pool `out` is only the shape of the convolution's result, which stays on chip. With
+    factors `requant.bias` and `requant.mult` are not used.
     """
 
     name: str
@@ -85,6 +96,7 @@ class Contraction:
     residual: Residual | None = None
     pool: Pool | None = None
     source: str = ""
+    factors: RowFactors | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +123,7 @@ def emit(low: Lowering, problem: Contraction) -> None:
         residual_bytes=0 if problem.residual is None else problem.residual.place.element_bytes,
         pool=problem.pool,
         arrival=low.arrival(problem.source),
+        factor_bytes=0 if problem.factors is None else problem.factors.place.element_bytes,
     )
     override = low.overrides.get(problem.name)
     low.tiled.add(problem.name)
@@ -130,7 +143,9 @@ class _Emission:
         self.kept: Piece | None = None  # WBUF of the whole layer
         self.kept_next = 0
         requant = problem.requant
-        self.params = low.load_params(requant.bias, requant.mult)
+        self.params = -1
+        if problem.factors is None:
+            self.params = low.load_params(requant.bias, requant.mult)
         self.param_piece: Piece | None = None
         self.param_group = -1
         self.pooling = None if problem.pool is None else Pooling(
@@ -191,6 +206,7 @@ class _Emission:
             else:
                 self._weights_ahead(item, start)
             residual = self._load_residual(item) if item.last else None
+            factors = self._load_factors(item) if item.last else None
             first, end = self.fetches[item.fetch][2:]
             if item.fetch + 1 < len(self.fetches):
                 self._prefetch(item.fetch + 1, index - first, end - first)
@@ -198,7 +214,7 @@ class _Emission:
                 for chunk in self._weight_chunks(item, output):
                     self._multiply(item, output, chunk)
             if item.last:
-                self._drain(item, group, residual)
+                self._drain(item, group, residual, factors)
             if index == end - 1:
                 self.low.ibuf.free(self.fetched[item.fetch])
         if self.kept is not None:
@@ -276,6 +292,8 @@ class _Emission:
 
     def _load_params(self, item: _Item) -> int:
         """Makes the group's parameter rows resident; returns the PARAM row of its first tile."""
+        if self.problem.factors is not None:
+            return 0
         per_load = self.plan.param_tiles
         group = item.outputs[0] // per_load
         if group != self.param_group:
@@ -353,6 +371,17 @@ class _Emission:
                                **_as_load(fields)))
         return piece
 
+    def _load_factors(self, item: _Item) -> Piece | None:
+        """[position][lane] int32."""
+        if self.problem.factors is None:
+            return None
+        place = self.problem.factors.place
+        piece = self.low.vmem.take(item.rect.positions * place.position_bytes)
+        fields = _rect_fields(place, item.rect, (0, 1))
+        self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=piece.base,
+                               **_as_load(fields)))
+        return piece
+
     def _multiply(self, item: _Item, output: int, chunk: tuple[int, int, int, int]) -> None:
         """One MATRIX instruction: an output tile over a chunk of weights."""
         problem, rect = self.problem, item.rect
@@ -379,7 +408,9 @@ class _Emission:
             self.low.wbuf.free(piece)
             del self.weights[(output, first, ky, end)]
 
-    def _drain(self, item: _Item, param: int, residual: Piece | None) -> None:
+    def _drain(
+        self, item: _Item, param: int, residual: Piece | None, factors: Piece | None
+    ) -> None:
         """Requantizes a finished group, adds the residual, stores it."""
         problem, arch, low = self.problem, self.arch, self.low
         requant, positions = problem.requant, item.rect.positions
@@ -397,6 +428,13 @@ class _Emission:
             self.pooling.drain(item.rect, item.outputs[0], requantize, requant.dtype)
             return
         requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
+        if factors is not None:
+            assert problem.factors is not None
+            requantize = {n: v for n, v in requantize.items() if not n.startswith("param")} | {
+                "op": int(isa.VectorOp.MUL), "scale": int(isa.ScaleMode.IMM), "mult1": 1,
+                "src2_buffer": int(isa.Buffer.VMEM), "src2_dtype": int(isa.Dtype.S32),
+                "src2_base": factors.base, "src2_stride0": problem.factors.place.position_bytes,
+            }
         if requant.lookup is not None:
             requantize |= {"table": 1, "table_index": low.table(requant.lookup.table),
                            "table_shift": requant.lookup.table_shift}
@@ -408,6 +446,8 @@ class _Emission:
                 dst_stride0=own, dst_stride1=positions * own,
             )
         )
+        if factors is not None:
+            low.vmem.free(factors)
         if residual is not None:
             assert problem.residual is not None
             other, total = problem.residual, count * positions

@@ -27,7 +27,7 @@ class Shape:
     """What the plan depends on besides the operand: output positions and tiles.
 
     element_bytes, own_bytes, residual_bytes: of an element of the result, of what is drained from
-    the accumulators, of a residual (0: there is none).
+    the accumulators, of a residual (0: there is none). factor_bytes: of a factor per position.
     """
 
     height: int
@@ -38,6 +38,7 @@ class Shape:
     own_bytes: int = 1
     residual_bytes: int = 0
     pool: Pool | None = None
+    factor_bytes: int = 0
     arrival: float = 0.0  # cycles from an input position to the next, while they are being made
 
     @property
@@ -199,7 +200,7 @@ def _costed(
     if fetches > 1 and 2 * depth * rows > arch.ibuf_rows:
         return None
     result = outputs * height * width * arch.lanes
-    vmem = result * shape.vmem_bytes
+    vmem = result * shape.vmem_bytes + 2 * height * width * arch.lanes * shape.factor_bytes
     if shape.pool is not None:  # bands of whole rows, one output tile at a time
         stride = shape.pool.window.strides[0]
         if width < shape.width or outputs > 1 or (height % stride and height < shape.height):
@@ -227,6 +228,7 @@ def _costed(
     inputs = reloads * runs * run_cycles
     vectors = positions * shape.output_tiles
     out_bytes = vectors * block * (shape.element_bytes + shape.residual_bytes)
+    out_bytes += positions * groups * block * shape.factor_bytes
     weights = weight_bytes * (1 if keep_weights else spatial)
     chunks = 1 if keep_inputs else math.ceil(shape.deepest / depth)
     products = spatial * shape.output_tiles * chunks * math.ceil(

@@ -9,16 +9,29 @@ from jacquard.compiler.codelets.elementwise._scaling import factors_to_multiplie
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
 from jacquard.compiler.tile.attention import Requantize, SoftmaxTables
 from jacquard.compiler.tile.lowering import dtype_of
-from jacquard.compiler.tile.table import WIDE_BITS, RealFunction, Table, interpolated
+from jacquard.compiler.tile.table import (
+    NARROW_BITS,
+    WIDE_BITS,
+    RealFunction,
+    Table,
+    TableStage,
+    interpolated,
+)
 
 STEPS = 4096  # of the exponent's argument, per unit
 TOP = 65535  # the largest exponential; stored less MIDDLE
 MIDDLE = 32768
 LARGEST = 32767
+WEIGHT = 255  # the largest weight of a row
+UNIT = 256  # weights count so much in a sum, which keeps it above 2**15
 
 
 def _exponential(t: np.ndarray) -> np.ndarray:
     return TOP * np.exp((t - LARGEST) / STEPS) - MIDDLE
+
+
+def _weight(t: np.ndarray) -> np.ndarray:
+    return WEIGHT * np.exp((t - LARGEST) / STEPS)
 
 
 def _reciprocal(t: np.ndarray) -> np.ndarray:
@@ -31,11 +44,24 @@ def _table(function: RealFunction, lo: int) -> Table:
 
 
 EXPONENTIAL, RECIPROCAL = _table(_exponential, -MIDDLE), _table(_reciprocal, 0)
+WEIGHTS: TableStage = interpolated(_weight, 0, WEIGHT, NARROW_BITS)
+
+
+def exponent_step(op: Op, scale: float) -> tuple[int, int]:
+    """(m, sh) of the exponent of logits in steps of `scale`."""
+    (mult,), shift = factors_to_multipliers(op, [scale * STEPS])
+    return mult, shift
+
+
+def weighted_factor(op: Op, factor: float) -> tuple[int, int]:
+    """(c, sh) for sums under row weights, whose unit is `factor` units of the result."""
+    (mult,), shift = factors_to_multipliers(op, [2.0 * UNIT * factor / LARGEST])
+    return mult, shift
 
 
 def softmax_tables(op: Op, scale: float, y: Grid) -> SoftmaxTables:
     """For logits in steps of `scale` and a result on grid y, with the op's clamp."""
-    (mult,), shift = factors_to_multipliers(op, [scale * STEPS])
+    mult, shift = exponent_step(op, scale)
     (factor,), result_shift = factors_to_multipliers(op, [2.0 / (LARGEST * y.scale)])
     lo, hi = bounds(op, y)
     dtype = dtype_of(QTensor(op.outputs[0], (), y))

@@ -1,7 +1,9 @@
 """Softmax over the last axis: exponentials less the row's maximum, by table, over their sum.
 
 docs/nonlinear.md, "Softmax". A block of rows whose elements fit VMEM is computed there; of longer
-rows chunks stream through it three times: for the maximum, for the sum, for the results.
+rows chunks stream through it three times: for the maximum, for the sum, for the results. In front of a
+product (passes/row_weights.py) the results are the exponentials in 8 bits, and each row's factor leaves
+beside them.
 """
 
 from __future__ import annotations
@@ -13,11 +15,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jacquard.compiler.codelets.attention._softmax import LARGEST, MIDDLE, softmax_tables
+from jacquard.compiler.codelets.attention._softmax import (
+    LARGEST,
+    MIDDLE,
+    RECIPROCAL,
+    UNIT,
+    WEIGHTS,
+    exponent_step,
+    softmax_tables,
+)
 from jacquard.compiler.codelets.base import SIGNED, Array, Case, Codelet, Node, Parsed
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
+from jacquard.compiler.tile.operand import Rect
 from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
+from jacquard.compiler.tile.stream import Block, store_block
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 
@@ -58,7 +70,7 @@ def parse(node: Node) -> Parsed:
 
 def lower(op: Op, low: Lowering) -> None:
     low.begin_layer(op, macs=0)
-    _Softmax(op, low).run()
+    (_Weights if "row_factors" in op.attrs else _Softmax)(op, low).run()
 
 
 def _mask_rows(mask: QTensor, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
@@ -77,13 +89,21 @@ class _Softmax:
         self.x, self.y = low.stored(x.name).flat(), low.stored(y.name).flat()
         self.rows = Rows(low, self.x.channels)
         self.dtype, self.out_dtype = dtype_of(x), dtype_of(y)
-        self.tables = softmax_tables(op, x.grid.scale, y.grid)
+        self._constants(op, x.grid.scale, y)
         self.mask_row: npt.NDArray[np.int64] | None = None
         if len(op.inputs) > 1:
             mask = low.tensor(op.inputs[1])
             self.mask = low.stored(mask.name).flat()
             self.mask_row = _mask_rows(mask, x.shape)
         self._plan()
+
+    def _constants(self, op: Op, scale: float, y: QTensor) -> None:
+        """Tables and multipliers; e' and what is added to it."""
+        found = softmax_tables(op, scale, y.grid)
+        self.exponential, self.reciprocal = found.exponential, found.reciprocal
+        self.table_shift, self.step = 8, (found.mult, found.shift)
+        self.factor_mult, self.result = found.factor_mult, found.result
+        self.e_dtype, self.hidden = _S16, -MIDDLE
 
     def _plan(self) -> None:
         """Rows of a block and tiles of a chunk, and where all of it lies."""
@@ -142,13 +162,13 @@ class _Softmax:
         self._hide(chunk)
         self._largest(chunk)
         self._exponentials(chunk)
-        self.low.table(self.tables.reciprocal)  # where it takes the other's place: in good time
+        self.low.table(self.reciprocal)  # where it takes the other's place: in good time
         if following is not None:
             self._load(following, chunk)
         self._total(chunk)
         self._factors(chunk.rows)
         if following is not None:
-            self.low.table(self.tables.exponential)
+            self.low.table(self.exponential)
         self._results(chunk)
 
     def _long(self, chunks: list[Chunk]) -> None:
@@ -208,17 +228,18 @@ class _Softmax:
                              self._row("part"), x)
 
     def _exponentials(self, chunk: Chunk) -> None:
-        """e' = table((x - M) m), and -32768 where masked."""
-        e = self._block_of("e", _S16, chunk)
+        """e' = table((x - M) m), and the least there is where masked."""
+        e = self._block_of("e", self.e_dtype, chunk)
+        mult, shift = self.step
         fields = {
-            "op": int(isa.VectorOp.SUB), "scale": _IMM, "mult1": self.tables.mult,
-            "shift": self.tables.shift, "zero_point": LARGEST, "table": 1, "table_shift": 8,
-            "table_index": self.low.table(self.tables.exponential),
+            "op": int(isa.VectorOp.SUB), "scale": _IMM, "mult1": mult, "shift": shift,
+            "zero_point": LARGEST, "table": 1, "table_shift": self.table_shift,
+            "table_index": self.low.table(self.exponential),
         }
         self.rows.each(chunk, fields, e, self._block_of("x", self.dtype, chunk),
                        self._row("largest"))
         if self.mask_row is not None:
-            hide = {"op": int(isa.VectorOp.SELECT), "imm1": -MIDDLE}
+            hide = {"op": int(isa.VectorOp.SELECT), "imm1": self.hidden}
             self.rows.each(chunk, hide, e, None, self._mask(chunk))
 
     def _total(self, chunk: Chunk) -> None:
@@ -227,23 +248,82 @@ class _Softmax:
         self.rows.accumulate(chunk, fields, isa.VectorOp.ADD, self._row("sum"),
                              self._row("part"), e)
 
-    def _factors(self, rows: int) -> None:
-        """F in "sum": the reciprocal of each row's sum."""
+    def _reciprocals(self, rows: int) -> None:
+        """R in "part", H in "up", of the sums."""
         total, up, reciprocal = self._row("sum"), self._row("up"), self._row("part", _S16)
         self.rows.once(rows, {"op": int(isa.VectorOp.NORM), "scale": _IMM, "mult1": 1, "shift": 14,
                               "zero_point": -MIDDLE, "table": 1, "table_shift": 8,
-                              "table_index": self.low.table(self.tables.reciprocal)},
+                              "table_index": self.low.table(self.reciprocal)},
                        reciprocal, total)
         self.rows.once(rows, {"op": int(isa.VectorOp.EXPONENT), "scale": _IMM, "mult1": -1,
                               "zero_point": 30}, up, total)
-        self.rows.once(rows, {"op": int(isa.VectorOp.SHL), "scale": _IMM,
-                              "mult1": self.tables.factor_mult, "shift": 31}, total, reciprocal, up)
+
+    def _factor(self, rows: int, mult: int) -> None:
+        """F in "sum"."""
+        fields = {"op": int(isa.VectorOp.SHL), "scale": _IMM, "mult1": mult, "shift": 31}
+        self.rows.once(rows, fields, self._row("sum"), self._row("part", _S16), self._row("up"))
+
+    def _factors(self, rows: int) -> None:
+        self._reciprocals(rows)
+        self._factor(rows, self.factor_mult)
 
     def _results(self, chunk: Chunk) -> None:
-        fields = {"op": int(isa.VectorOp.MUL), "imm1": MIDDLE, **self.tables.result.fields}
+        fields = {"op": int(isa.VectorOp.MUL), "imm1": MIDDLE, **self.result.fields}
         self.rows.each(chunk, fields, self._block_of("y", self.out_dtype, chunk),
                        self._block_of("e", _S16, chunk), self._row("sum"))
         self.rows.store(self.y, chunk, self.places["y"])
+
+
+class _Weights(_Softmax):
+    """In front of products: exponentials of 8 bits, and a factor per row for each product."""
+
+    def __init__(self, op: Op, low: Lowering) -> None:
+        super().__init__(op, low)
+        self.mults: tuple[int, ...] = op.attrs["row_factors"]
+        self.factors = [low.stored(name).flat() for name in op.outputs[1:]]
+
+    def _constants(self, op: Op, scale: float, y: QTensor) -> None:
+        self.exponential, self.reciprocal = WEIGHTS.table, RECIPROCAL
+        self.table_shift, self.step = WEIGHTS.table_shift, exponent_step(op, scale)
+        self.e_dtype, self.hidden = dtype_of(y), 0
+
+    def _sizes(self, rows: int, tiles: int) -> dict[str, int]:
+        sizes = super()._sizes(rows, tiles)
+        sizes["e"] = sizes.pop("y")
+        return sizes
+
+    def _long(self, chunks: list[Chunk]) -> None:
+        """Two sweeps: the results are there before the sum."""
+        for chunk in chunks:
+            self._load(chunk, None)
+            self._hide(chunk)
+            self._largest(chunk)
+        for chunk in chunks:
+            self._load(chunk, None)
+            self._exponentials(chunk)
+            self._total(chunk)
+            self.rows.store(self.y, chunk, self.places["e"])
+        self._factors(chunks[0].rows)
+        self._store_factors(chunks[0])
+
+    def _total(self, chunk: Chunk) -> None:
+        fields = {"op": int(isa.VectorOp.MOVE), "reduce": int(isa.ReduceOp.SUM), "scale": _IMM,
+                  "mult1": UNIT}
+        self.rows.accumulate(chunk, fields, isa.VectorOp.ADD, self._row("sum"), self._row("part"),
+                             self._block_of("e", self.e_dtype, chunk))
+
+    def _factors(self, rows: int) -> None:
+        self._reciprocals(rows)
+
+    def _results(self, chunk: Chunk) -> None:
+        self.rows.store(self.y, chunk, self.places["e"])
+        self._store_factors(chunk)
+
+    def _store_factors(self, chunk: Chunk) -> None:
+        for mult, place in zip(self.mults, self.factors, strict=True):
+            self._factor(chunk.rows, mult)
+            block = Block(0, 1, Rect(0, chunk.row, 1, chunk.rows))
+            store_block(self.low, place, block, self.places["sum"])
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -2,11 +2,13 @@
 
 A product's right-hand side goes to WBUF straight from DRAM: a block of a channel tile is a row of
 an array tile. Both zero points are subtracted inside the array, so the product is exact. An
-Add of constants behind it is its bias, a factor part of its scale (_absorb.py).
+Add of constants behind it is its bias, a factor part of its scale (_absorb.py). Where the left operand
+is weights of its rows, a third operand has the rows' factors (passes/row_weights.py).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -31,8 +33,8 @@ from jacquard.compiler.codelets.base import (
 )
 from jacquard.compiler.codelets.matmul._absorb import absorb
 from jacquard.compiler.graph.ir import Op
-from jacquard.compiler.tile.contraction import Contraction, emit
-from jacquard.compiler.tile.lowering import Lowering
+from jacquard.compiler.tile.contraction import Contraction, RowFactors, emit
+from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
 from jacquard.proto.lib.errors import UserError
 from jacquard.sim.timing.cycles import pass_cycles
@@ -85,8 +87,9 @@ def lower(op: Op, low: Lowering) -> None:
     if "weights" in op.attrs:
         lower_constant(op, low, op.attrs["weights"], op.attrs["window"], 1)
         return
-    a, b, y = (low.tensor(name) for name in (*op.inputs, *op.outputs))
-    left, right, out = (low.stored(name) for name in (*op.inputs, *op.outputs))
+    names = (*op.inputs[:2], *op.outputs)
+    a, b, y = (low.tensor(name) for name in names)
+    left, right, out = (low.stored(name) for name in names)
     batch = math.prod(y.shape[:-2])
     rows, depth, outputs = a.shape[-2], a.shape[-1], b.shape[-1]
     passes = batch * -(-depth // low.arch.rows) * -(-outputs // low.arch.cols)
@@ -95,6 +98,10 @@ def lower(op: Op, low: Lowering) -> None:
     step = scaled(np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale)),
                   op.attrs.get("gains", ()))
     requant = requant_steps(op, step, y, op.attrs.get("bias", np.zeros(outputs, np.int64)))
+    factors: Stored | None = None
+    if "row_shift" in op.attrs:
+        requant = dataclasses.replace(requant, shift=op.attrs["row_shift"])
+        factors = low.stored(op.inputs[2])
     shared = math.prod(b.shape[:-2]) == 1
     for entry in range(batch):
         emit(
@@ -106,6 +113,8 @@ def lower(op: Op, low: Lowering) -> None:
                               b.grid.zero_point),
                 out.columns(entry * rows, rows), a.grid.zero_point, a.grid.dtype == "uint8",
                 b.grid.zero_point, b.grid.dtype == "uint8", requant,
+                factors=None if factors is None
+                else RowFactors(factors.columns(entry * rows, rows)),
             ),
         )
 
