@@ -1,8 +1,8 @@
 """Softmaxes whose 8-bit results only products read: those results are weights of their row.
 
-docs/nonlinear.md, "Softmax in front of a product". The rule is part of what the graph means: it asks
-neither for the machine nor for options. Where attention is not fused, the softmax gets a second result:
-what the sums of each row are multiplied by.
+docs/nonlinear.md, "Softmax in front of a product". The rule is part of what the graph means: it
+asks neither for the machine nor for options. Where attention is not fused, the softmax gets a
+second result: what the sums of each row are multiplied by.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def factor_rows(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
         if not row_weights(graph, op):
             continue
         weights = graph.tensors[op.outputs[0]]
-        made, factors = [], []
+        made: list[str] = []
+        factors: list[int] = []
         for reader in _readers(graph, weights.name):
             product = ops[reader]
             value, y = (graph.tensors[n] for n in (product.inputs[1], product.outputs[0]))

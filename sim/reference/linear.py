@@ -169,7 +169,7 @@ def matmul(node: Node, inputs: list[Operand | None]) -> list[Operand]:
 
 
 def weighted_product(node: Node, inputs: list[Operand | None]) -> list[Operand]:
-    """A MatMul whose left operand's integers are weights of their rows (rule 10): sums over sums."""
+    """A MatMul whose left operand's integers are weights of their rows (rule 10)."""
     a, b = single(_given(node, inputs, 0), node.place), single(_given(node, inputs, 1), node.place)
     step = _step(node.place, b)
     if step.ndim or a.q.ndim < 2 or b.q.ndim < 2:
@@ -179,7 +179,7 @@ def weighted_product(node: Node, inputs: list[Operand | None]) -> list[Operand]:
         )
     (product,) = matmul(node, inputs)
     assert isinstance(product, Value)
-    # Less than a top's weight only has a row that a NaN guard's constant fills, in steps of 1 / 255.
+    # Below a top's weight: a row that a NaN guard's constant fills, in steps of 1 / 255.
     total = np.maximum(a.q.sum(axis=-1, keepdims=True), WEIGHT).astype(np.float64)
     return [Value((Term(product.terms[0].q, step, total, weighted=True),))]
 

@@ -36,7 +36,7 @@ class Pending:
       integers: from the target to integers inside [lo, hi], zero point in.
       exact: the real values in float64, for comparisons.
       nan: where IEEE arithmetic would give NaN (rows masked out whole by -inf), or None.
-      weights: of a softmax over the last axis: its elements as uint8 weights of their row (rule 10).
+      weights: of a softmax over the last axis: its elements as weights of their row (rule 10).
     """
 
     shape: tuple[int, ...]

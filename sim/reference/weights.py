@@ -88,7 +88,7 @@ class _Graph:
                             names.append(node.outputs[0])
 
     def products(self, quantizer: Node) -> list[str]:
-        """The MatMuls' outputs that read what a QuantizeLinear stores; none where the rule fails."""
+        """Outputs of the MatMuls that read what a Q stores; none where the rule fails."""
         grid = self._grid(quantizer)
         stored, found = [quantizer.outputs[0]], []
         for name in stored:

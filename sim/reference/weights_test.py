@@ -19,9 +19,9 @@ def attend(
 ) -> tuple[AnyArray, AnyArray]:
     """(weights, contexts) of logits [M, N] int16 and values [N, C] uint8. between: nodes that make
     `r` of the product `m`."""
+    (m, n), c = logits.shape, values.shape[1]
     text = f"""<ir_version: 10, opset_import: ["" : 21]>
-    weights (int16[{logits.shape[0]},{logits.shape[1]}] x, uint8[{values.shape[0]},{values.shape[1]}] v)
-    => ({out.dtype}[{logits.shape[0]},{values.shape[1]}] y) {{
+    weights (int16[{m},{n}] x, uint8[{n},{c}] v) => ({out.dtype}[{m},{c}] y) {{
       a = DequantizeLinear(x, sx, zx) p = Softmax(a) w = QuantizeLinear(p, sp, zp)
       q = DequantizeLinear(w, sp, zp) b = DequantizeLinear(v, sv, zv) m = MatMul(q, b)
       {between or "r = Identity(m)"} y = QuantizeLinear(r, sy, zy) }}"""

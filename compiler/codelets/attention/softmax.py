@@ -1,9 +1,9 @@
 """Softmax over the last axis: exponentials less the row's maximum, by table, over their sum.
 
 docs/nonlinear.md, "Softmax". A block of rows whose elements fit VMEM is computed there; of longer
-rows chunks stream through it three times: for the maximum, for the sum, for the results. In front of a
-product (passes/row_weights.py) the results are the exponentials in 8 bits, and each row's factor leaves
-beside them.
+rows chunks stream through it three times: for the maximum, for the sum, for the results. In front
+of a product (passes/row_weights.py) the results are the exponentials in 8 bits, and each row's
+factor leaves beside them.
 """
 
 from __future__ import annotations
