@@ -54,7 +54,7 @@ def sums_and_tops(q: AnyArray, grid: Grid) -> tuple[float, float]:
 
 
 def tops_of_weights(q: AnyArray, grid: Grid) -> float:
-    """In front of a product: how far a row's top, over the weights' sum, lies from the float one."""
+    """In front of a product: how far a row's top over the sum lies from the float one."""
     weights = row_weights(q.astype(np.int64), None, float(np.float32(grid.scale)))
     exact = softmax64(q, grid)
     top = weights.max(axis=-1) / weights.sum(axis=-1) / exact.max(axis=-1)
