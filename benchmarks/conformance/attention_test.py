@@ -132,7 +132,8 @@ SHAPES = [
 def test_equals_the_integer_reference(shape: Shape, config: str, fuse: bool) -> None:
     model, arch, inputs = attention_model(shape), load_config(config), inputs_of(shape, 7)
     program = compile_model(model, arch, CompileOptions(fuse=fuse))
-    assert [layer.op for layer in program.layers].count("Attention") == (1 if fuse else 0)
+    fused = fuse and not shape.rounded  # only weights of rows are
+    assert [layer.op for layer in program.layers].count("Attention") == int(fused)
     session = Session(program, open_device("func", arch), arch)
     session.run(inputs)
     expected = run_reference(model, inputs).integer_outputs

@@ -18,6 +18,7 @@ from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.main import CompileOptions
 from jacquard.compiler.passes import kv_cache
 from jacquard.compiler.passes.fuse import drop_dead
+from jacquard.compiler.passes.row_weights import row_weights
 from jacquard.compiler.tile.attention import unit_rows
 from jacquard.proto.lib.arch import Arch
 
@@ -111,6 +112,8 @@ class _Finder:
         aligned = not any(n % block for n in (depth, query.first, key.first, value.first))
         if not aligned or key.group != value.group or logits.grid.dtype != "int16":
             return None
+        if not row_weights(self.graph, softmax):
+            return None
         if result.grid.dtype not in NARROW:  # contexts leave through rows of bytes
             return None
         caches = tuple(h.cache for h in (key, value) if h.cache is not None)
@@ -136,8 +139,7 @@ class _Finder:
         attrs = {
             "heads": heads, "group": key.group, "depth": depth,
             "first_columns": (query.first, key.first, value.first),
-            "logits": logits, "probabilities": tensors[softmax.outputs[0]], "product": first,
-            "softmax": softmax, "context": second,
+            "logits": logits, "product": first, "softmax": softmax, "context": second,
         }
         inputs = (query.tensor, key.tensor, value.tensor, *masks)
         fused = Op(second.name, "Attention", inputs, (out,), attrs, nodes=tuple(nodes))

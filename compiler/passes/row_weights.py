@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
-from jacquard.compiler.codelets._linear import scaled
-from jacquard.compiler.codelets.attention._softmax import weighted_factor
+from jacquard.compiler.codelets.attention._softmax import product_factor
 from jacquard.compiler.codelets.base import clamped
-from jacquard.compiler.graph.ir import Graph, Grid, Op, QTensor
+from jacquard.compiler.graph.ir import Graph, Grid, Op
 from jacquard.compiler.main import CompileOptions
 from jacquard.proto.lib.arch import Arch
-from jacquard.proto.lib.fixed_point import requantization_scale
 
 
 def factor_rows(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
@@ -52,12 +48,6 @@ def factor_rows(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             op, outputs=(*op.outputs, *made), attrs={**op.attrs, "row_factors": tuple(factors)}
         )
     return dataclasses.replace(graph, tensors=tensors, ops=tuple(ops))
-
-
-def product_factor(op: Op, value: QTensor, y: QTensor) -> tuple[int, int]:
-    """(c, sh) of a product of weights with `value`, to the grid of y."""
-    step = scaled(np.asarray(np.float64(value.grid.scale)), op.attrs.get("gains", ()))
-    return weighted_factor(op, float(requantization_scale([step], np.float64(y.grid.scale))))
 
 
 def row_weights(graph: Graph, softmax: Op) -> bool:

@@ -1,11 +1,12 @@
 """Scaled dot-product attention: every head on chip from its projections to its context.
 
 A unit is a block of query rows of one head. MATRIX makes its logits with the keys as transposed tiles;
-VECTOR requantizes them into VMEM, takes the softmax and leaves the probabilities in IBUF, from where
-MATRIX multiplies them with the values. The units run as a pipeline: while VECTOR has the softmax of one,
-MATRIX has the context of the one before and the logits of the next. The softmax sequence is
-docs/nonlinear.md's. A mask per key is a bias of the exponent, in PARAM; one per query and key is taken
-into the maxima and puts the exponentials that it hides to zero, in a pass of its own.
+VECTOR requantizes them into VMEM and leaves 8-bit exponentials, the weights, in IBUF, from where MATRIX
+multiplies them with the values; each row's sum divides while the products are requantized. The units run
+as a pipeline: while VECTOR has the weights of one, MATRIX has the context of the one before and the
+logits of the next. The sequence is docs/nonlinear.md's, "Softmax in front of a product". A mask per key is
+a bias of the exponent, in PARAM; one per query and key is taken into the maxima and puts the weights that
+it hides to zero, in a pass of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 
 VMEM, IBUF, WBUF = isa.Buffer.VMEM, isa.Buffer.IBUF, isa.Buffer.WBUF
-LOGIT_BYTES = 2  # the exponentials take their place
-STAT_BYTES = 2 + 4 + 1  # per lane of a row: maximum, later 1 / sum; sum, later factor; exponent
+LOGIT_BYTES = 2  # the weights take their place
+# Per lane of a row: maximum, later 1 / sum; sum, later factor, of this unit and the one before; exponent.
+STAT_BYTES = 2 + 2 * 4 + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,26 @@ class Requantize:
         """VECTOR's, destination not included."""
         return {"scale": int(isa.ScaleMode.IMM), "mult1": self.mult, "shift": self.shift,
                 "zero_point": self.zero_point, "clamp": 1, "lo": self.lo, "hi": self.hi}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightTables:
+    """The constants of a softmax in front of a product (docs/nonlinear.md).
+
+    Attributes:
+      exponential, reciprocal: int16[256, 2] tables; exponential_shift: the first one's.
+      mult, shift: m and sh of the exponent.
+      unit: of a weight in the sums.
+      factor_mult: c of F.
+    """
+
+    exponential: npt.NDArray[np.int16]
+    exponential_shift: int
+    reciprocal: npt.NDArray[np.int16]
+    mult: int
+    shift: int
+    unit: int
+    factor_mult: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +97,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Attention:
-    """All heads of one layer; logits have 16 bits.
+    """All heads of one layer; logits have 16 bits. `context` is the way of F times the products.
 
     group: query heads per key head. depth_tiles: channel tiles of a head. mask: int32, 0 or -2^30
     per key, the same row for all queries or one for each, or None.
@@ -89,7 +111,7 @@ class Attention:
     value: Source
     mask: Stored | None
     logits: Requantize
-    softmax: SoftmaxTables
+    weights: WeightTables
     context: Requantize
     out: Stored
 
@@ -168,7 +190,7 @@ class _Emission:
             self.block * (self.logit_row + lanes * (STAT_BYTES + problem.depth_tiles)) + mask_bytes
         )
         self.sums = self.vmem.base  # widest elements first, so that each is aligned
-        self.mask = self.sums + self.block * lanes * 4
+        self.mask = self.sums + 2 * self.block * lanes * 4
         self.logits = self.mask + mask_bytes
         self.maxima = self.logits + self.block * self.logit_row
         self.exponents = self.maxima + self.block * lanes * 2
@@ -183,7 +205,7 @@ class _Emission:
     # --- places -----------------------------------------------------------------------------------
 
     def _slot(self, index: int, part: int) -> int:
-        """First IBUF row of a unit's queries (0) or probabilities (1)."""
+        """First IBUF row of a unit's queries (0) or weights (1)."""
         depth = self.problem.depth_tiles
         before = index % 2 * (depth + self.key_tiles) + part * depth
         return self.ibuf.base + before * self.block
@@ -214,7 +236,7 @@ class _Emission:
                           s1=mask.plane_bytes, **common))
         low.emit(isa.Load(buffer=isa.Buffer.PARAM, arg=mask.arg, dram=mask.offset,
                           dst=self.param.base * row, d1=row, s1=mask.plane_bytes, **common))
-        mults = low.constant(np.full(lanes, self.problem.softmax.mult, np.int32))
+        mults = low.constant(np.full(lanes, self.problem.weights.mult, np.int32))
         low.emit(isa.Load(buffer=isa.Buffer.PARAM, arg=CONSTANT_ARG, dram=mults,
                           dst=self.param.base * row + size, d1=row, s1=0, **common))
 
@@ -287,18 +309,16 @@ class _Emission:
                 self._logits(index)
             drains = self._context(index - 1) if index else []
             if index < count:
-                self._exponentials(self.units[index])
+                self._exponentials(index)
                 if index + 1 < count:
                     self._load_mask(index + 1)
-                self._factors(self.units[index])
+                self._factors(index)
             if index + 1 < count:  # to where the values of the unit before this one were
                 self._load_values(index + 1)
-            for drain in drains:  # late in the softmax: MATRIX began it when the maxima were taken
+            for drain in drains:  # last: MATRIX makes it under this unit's weights
                 self.low.emit(drain)
             if index:
                 self._store(index - 1)
-            if index < count:
-                self._probabilities(index)
         self.low.ibuf.free(self.ibuf)
         self.low.vmem.free(self.vmem)
         self.low.wbuf.free(self.wbuf)
@@ -370,69 +390,73 @@ class _Emission:
             return {**fields, f"{name}_stride0": size, f"{name}_stride1": size * self.key_tiles}
         return {**fields, f"{name}_stride1": size}
 
-    def _exponentials(self, unit: _Unit) -> None:
-        """e' = table((x - M) m) where x was; masked keys lie far below the table's domain."""
-        softmax, logits = self.problem.softmax, self.problem.logits.dtype
-        scale = {"scale": int(isa.ScaleMode.IMM), "mult1": softmax.mult}
+    def _sums(self, index: int) -> int:
+        """VMEM byte of a unit's sums, later its factors."""
+        return self.sums + index % 2 * self.block * self.arch.lanes * 4
+
+    def _to_weights(self, index: int) -> dict[str, int]:
+        """Fields that put weights into IBUF, and for their sum to where the logits are."""
+        lanes = self.arch.lanes
+        return {
+            **self._row("dst2", self.logits, isa.Dtype.S16, tiles=True),
+            "dst_buffer": int(IBUF), "dst_dtype": int(isa.Dtype.U8),
+            "dst_base": self._slot(index, 1) * lanes,
+            "dst_stride0": self.units[index].rows * lanes, "dst_stride1": lanes,
+        }
+
+    def _exponentials(self, index: int) -> None:
+        """w = table((x - M) m); masked keys lie far below the table's domain."""
+        weights, unit, logits = self.problem.weights, self.units[index], self.problem.logits.dtype
+        scale = {"scale": int(isa.ScaleMode.IMM), "mult1": weights.mult}
         if self.param is not None:
             scale = {"scale": int(isa.ScaleMode.PER_LANE), "param": self.param.base,
                      "param_stride0": 1}
+        loops = {"n0": self.key_tiles, "n1": unit.rows, "n2": 1, "n3": 1}
         self.low.emit(isa.Vector(
-            op=isa.VectorOp.SUB, n0=self.key_tiles, n1=unit.rows, n2=1, n3=1, **scale,
-            shift=softmax.shift, zero_point=32767, table=1, table_shift=8,
-            table_index=self.low.table(softmax.exponential),
+            op=isa.VectorOp.SUB, **loops, **scale, shift=weights.shift, zero_point=32767,
+            table=1, table_shift=weights.exponential_shift,
+            table_index=self.low.table(weights.exponential),
             **self._row("src1", self.logits, logits, tiles=True),
-            **self._row("src2", self.maxima, logits),
-            **self._row("dst", self.logits, isa.Dtype.S16, tiles=True),
+            **self._row("src2", self.maxima, logits), **self._to_weights(index),
         ))
-
         if self.problem.mask is not None and self.param is None:
             self.low.emit(isa.Vector(
-                op=isa.VectorOp.SELECT, n0=self.key_tiles, n1=unit.rows, n2=1, n3=1, imm1=-32768,
-                src2_buffer=VMEM, src2_dtype=isa.Dtype.S32, **self._masked(unit),
-                **self._row("dst", self.logits, isa.Dtype.S16, tiles=True),
+                op=isa.VectorOp.SELECT, **loops, src2_buffer=VMEM, src2_dtype=isa.Dtype.S32,
+                **self._masked(unit), **self._to_weights(index),
             ))
 
-    def _factors(self, unit: _Unit) -> None:
+    def _factors(self, index: int) -> None:
         """The sums, and their reciprocals as factors."""
-        softmax, rows = self.problem.softmax, unit.rows
+        weights, rows, sums = self.problem.weights, self.units[index].rows, self._sums(index)
         s32, s16 = isa.Dtype.S32, isa.Dtype.S16
+        scaled = {"scale": int(isa.ScaleMode.IMM)}
         self.low.emit(isa.Vector(
-            op=isa.VectorOp.MOVE, n0=self.key_tiles, n1=rows, n2=1, n3=1, imm1=32768,
-            **self._row("src1", self.logits, s16, tiles=True), **self._reduced("SUM"), **self._row("dst", self.sums, s32),
+            op=isa.VectorOp.MOVE, n0=self.key_tiles, n1=rows, n2=1, n3=1, **scaled,
+            mult1=weights.unit,
+            **self._row("src1", self.logits, s16, tiles=True), **self._reduced("SUM"),
+            **self._row("dst", sums, s32),
         ))
-        one = {"n0": 1, "n1": rows, "n2": 1, "n3": 1, "scale": int(isa.ScaleMode.IMM)}
+        one = {"n0": 1, "n1": rows, "n2": 1, "n3": 1, **scaled}
         self.low.emit(isa.Vector(
             op=isa.VectorOp.EXPONENT, **one, mult1=-1, zero_point=30,
-            **self._row("src1", self.sums, s32), **self._row("dst", self.exponents, isa.Dtype.U8),
+            **self._row("src1", sums, s32), **self._row("dst", self.exponents, isa.Dtype.U8),
         ))
         self.low.emit(isa.Vector(
             op=isa.VectorOp.NORM, **one, mult1=1, shift=14, zero_point=-32768,
-            table=1, table_shift=8, table_index=self.low.table(softmax.reciprocal),
-            **self._row("src1", self.sums, s32), **self._row("dst", self.maxima, s16),
+            table=1, table_shift=8, table_index=self.low.table(weights.reciprocal),
+            **self._row("src1", sums, s32), **self._row("dst", self.maxima, s16),
         ))
         self.low.emit(isa.Vector(
-            op=isa.VectorOp.SHL, **one, mult1=softmax.factor_mult, shift=31,
+            op=isa.VectorOp.SHL, **one, mult1=weights.factor_mult, shift=31,
             **self._row("src1", self.maxima, s16), **self._row("src2", self.exponents, isa.Dtype.U8),
-            **self._row("dst", self.sums, s32),
-        ))
-
-    def _probabilities(self, index: int) -> None:
-        """Exponentials times factors, into IBUF."""
-        softmax, unit, lanes = self.problem.softmax, self.units[index], self.arch.lanes
-        self.low.emit(isa.Vector(
-            op=isa.VectorOp.MUL, n0=self.key_tiles, n1=unit.rows, n2=1, n3=1, imm1=32768,
-            **self._row("src1", self.logits, isa.Dtype.S16, tiles=True),
-            **self._row("src2", self.sums, isa.Dtype.S32), **softmax.result.fields,
-            dst_buffer=IBUF, dst_dtype=softmax.result.dtype, dst_base=self._slot(index, 1) * lanes,
-            dst_stride0=unit.rows * lanes, dst_stride1=lanes,
+            **self._row("dst", sums, s32),
         ))
 
     def _context(self, index: int) -> list[isa.Vector]:
-        """P V of a unit; returns the drains, to be emitted when MATRIX is likely done."""
+        """W V of a unit; returns the drains, to be emitted when MATRIX is likely done."""
         problem, unit = self.problem, self.units[index]
         head, depth, block = unit.head // problem.group, problem.depth_tiles, self.arch.rows
-        values, result = self._weights(head, 1), problem.softmax.result
+        values, lanes = self._weights(head, 1), self.arch.lanes
         step = min(unit.rows, self.arch.obuf_half_rows // depth)
         step = -(-unit.rows // -(-unit.rows // step))
         drains = []
@@ -443,13 +467,14 @@ class _Emission:
                 self.low.emit(isa.Matrix(
                     ibuf=self._slot(index, 1) + first,
                     wbuf=values + tile * self.key_tiles * block, obuf=obuf + tile * rows,
-                    act_unsigned=int(result.dtype == isa.Dtype.U8), act_zero=result.zero_point,
-                    weight_unsigned=int(problem.value.unsigned),
+                    act_unsigned=1, weight_unsigned=int(problem.value.unsigned),
                     weight_zero=problem.value.zero_point,
                     n_x=rows, n_y=1, n_kx=1, n_ky=1, n_c=self.key_tiles, s_x=1, s_c=unit.rows,
                 ))
             drains.append(isa.Vector(
-                op=isa.VectorOp.MOVE, **problem.context.fields, n0=rows, n1=depth, n2=1, n3=1,
+                op=isa.VectorOp.MUL, **problem.context.fields, n0=rows, n1=depth, n2=1, n3=1,
+                src2_buffer=VMEM, src2_dtype=isa.Dtype.S32,
+                src2_base=self._sums(index) + first * lanes * 4, src2_stride0=lanes * 4,
                 src1_buffer=isa.Buffer.OBUF, src1_dtype=isa.Dtype.S32,
                 src1_base=obuf * self.arch.obuf_row_bytes,
                 src1_stride0=self.arch.obuf_row_bytes,

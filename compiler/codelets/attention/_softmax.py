@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from jacquard.compiler.codelets._linear import scaled
 from jacquard.compiler.codelets.base import bounds
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
-from jacquard.compiler.tile.attention import Requantize, SoftmaxTables
+from jacquard.compiler.tile.attention import Requantize, SoftmaxTables, WeightTables
 from jacquard.compiler.tile.lowering import dtype_of
 from jacquard.compiler.tile.table import (
     NARROW_BITS,
@@ -17,6 +18,7 @@ from jacquard.compiler.tile.table import (
     TableStage,
     interpolated,
 )
+from jacquard.proto.lib.fixed_point import requantization_scale
 
 STEPS = 4096  # of the exponent's argument, per unit
 TOP = 65535  # the largest exponential; stored less MIDDLE
@@ -53,8 +55,10 @@ def exponent_step(op: Op, scale: float) -> tuple[int, int]:
     return mult, shift
 
 
-def weighted_factor(op: Op, factor: float) -> tuple[int, int]:
-    """(c, sh) for sums under row weights, whose unit is `factor` units of the result."""
+def product_factor(op: Op, value: QTensor, y: QTensor) -> tuple[int, int]:
+    """(c, sh) of a product of weights with `value`, to the grid of y."""
+    step = scaled(np.asarray(np.float64(value.grid.scale)), op.attrs.get("gains", ()))
+    factor = float(requantization_scale([step], np.float64(y.grid.scale)))
     (mult,), shift = factors_to_multipliers(op, [2.0 * UNIT * factor / LARGEST])
     return mult, shift
 
@@ -67,3 +71,10 @@ def softmax_tables(op: Op, scale: float, y: Grid) -> SoftmaxTables:
     dtype = dtype_of(QTensor(op.outputs[0], (), y))
     result = Requantize(1, result_shift, y.zero_point, lo, hi, dtype)
     return SoftmaxTables(EXPONENTIAL, RECIPROCAL, mult, shift, factor, result)
+
+
+def weight_tables(op: Op, scale: float, factor_mult: int) -> WeightTables:
+    """For logits in steps of `scale`; factor_mult: c of the rows' factors."""
+    mult, shift = exponent_step(op, scale)
+    return WeightTables(WEIGHTS.table, WEIGHTS.table_shift, RECIPROCAL, mult, shift, UNIT,
+                        factor_mult)

@@ -1,7 +1,8 @@
 """Scaled dot-product attention of all heads, as passes/fuse_attention.py finds it.
 
-Operands: projections [.., rows, heads * depth] and a mask [.., 1 or rows, keys]; result: contexts side by side. Logits
-and probabilities keep the roundings that the graph gives them, and never leave the chip.
+Operands: projections [.., rows, heads * depth] and a mask [.., 1 or rows, keys]; result: contexts side by
+side. Logits are rounded as the graph says, weights and their sums as docs/nonlinear.md does; none of
+them leaves the chip.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets._linear import scaled
-from jacquard.compiler.codelets.attention._softmax import softmax_tables
+from jacquard.compiler.codelets.attention._softmax import product_factor, weight_tables
 from jacquard.compiler.codelets.base import Array, Case, Codelet, bounds
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Op, QTensor
@@ -35,7 +36,10 @@ def lower(op: Op, low: Lowering) -> None:
     attrs = op.attrs
     query, key, value = (low.tensor(name) for name in op.inputs[:3])
     y = low.tensor(op.outputs[0])
-    logits, probabilities = attrs["logits"], attrs["probabilities"]
+    logits = attrs["logits"]
+    factor_mult, shift = product_factor(attrs["context"], value, y)
+    lo, hi = bounds(attrs["context"], y.grid)
+    context = Requantize(1, shift, y.grid.zero_point, lo, hi, dtype_of(y))
     heads, depth, block = attrs["heads"], attrs["depth"], low.arch.rows
 
     def source(index: int, tensor: QTensor) -> Source:
@@ -47,8 +51,7 @@ def lower(op: Op, low: Lowering) -> None:
         query=source(0, query), key=source(1, key), value=source(2, value),
         mask=low.stored(op.inputs[3]) if len(op.inputs) > 3 else None,
         logits=_requantize(attrs["product"], query, key, logits),
-        softmax=softmax_tables(attrs["softmax"], logits.grid.scale, probabilities.grid),
-        context=_requantize(attrs["context"], probabilities, value, y),
+        weights=weight_tables(attrs["softmax"], logits.grid.scale, factor_mult), context=context,
         out=low.stored(op.outputs[0]),
     )
     key_tiles = -(-problem.keys // block)
@@ -77,7 +80,7 @@ def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
 
 
 def cases() -> Sequence[Case]:
-    return []  # no node: passes/fuse_attention_test.py compiles whole graphs
+    return []  # no node: benchmarks/conformance/attention_test.py compiles whole graphs
 
 
 # The pass makes these; parse is never called.
