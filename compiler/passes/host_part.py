@@ -60,7 +60,6 @@ class HostBuilder:
         self._bounds: dict[str, Bound] = {}
         self._used = {name for node in self._nodes for name in (*node.input, *node.output)}
 
-
     def typed(self, name: str) -> base.Host:
         """One of `values`, or of what was added, with shape and type. UserError if unknown."""
         if name not in self._known:
@@ -78,6 +77,14 @@ class HostBuilder:
             dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
             self._known[name] = base.Host(name, shape, str(dtype))
         return self._known[name]
+
+    def sources(self, name: str) -> str:
+        """The graph inputs that one of `values` is made of, to be named in a message."""
+        needed = {name}
+        for node in reversed(self._nodes):
+            if needed & set(node.output):
+                needed.update(node.input)
+        return ", ".join(name for name in self._inputs if name in needed)
 
     # --- nodes beside the graph's -----------------------------------------------------------------
 

@@ -192,7 +192,8 @@ class _Importer:
         if isinstance(value, base.Host):
             raise UserError(
                 f"node {name} (QuantizeLinear): must not read what the host computes, got "
-                f"{value.name}, made of inputs that nothing quantizes; quantize those inputs"
+                f"{value.name}, made of {self.host.sources(value.name)} alone; leave a mask in float "
+                "up to its Softmax (keep its nodes out of quantization), quantize data at its input"
             )
         if not isinstance(value, Real):
             raise UserError(
@@ -235,8 +236,9 @@ class _Importer:
         value = self.values.get(name)
         if name in self.host.values:
             raise UserError(
-                f"output {name}: must come from the device, got what the host computes of inputs "
-                "that nothing quantizes; compute it outside of the model"
+                f"output {name}: must come from the device, got what the host computes of "
+                f"{self.host.sources(name)}, which no QuantizeLinear reads; quantize the operators "
+                "behind it, or compute the output outside of the model"
             )
         if isinstance(value, QTensor):
             return value.name

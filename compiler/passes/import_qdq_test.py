@@ -455,9 +455,10 @@ def test_elements_at_constant_indices_are_a_move() -> None:
                 "reals"),
         ("where", "node node (Where): must not mix activations with what the host computes, got "
                   "keep"),
-        ("output", "output reals: must come from the device, got what the host computes"),
+        ("output", "output reals: must come from the device, got what the host computes of m, which no "
+                   "QuantizeLinear reads; "),
         ("quantized", "node reals.q (QuantizeLinear): must not read what the host computes, got "
-                      "reals"),
+                      "reals, made of m alone; leave a mask in float up to its Softmax"),
         ("conv", "node node (MatMul): must not mix activations with what the host computes, got "
                  "plain"),
         ("unknown", "node node (Sin): operator is not supported by the compiler"),
