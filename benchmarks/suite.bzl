@@ -3,6 +3,7 @@
 npu_model(name)             float and quantized ONNX of benchmarks/models/<name>, and <name>_sqnr: a
                             table (.md, .json) of where the quantized model leaves the float model
 npu_program(model, config)  compiled program
+npu_generation(model, ...)  tokens of <model>_prefill and <model>_decode: per run a report and its test
 npu_benchmark(model, runs)  all of these, and per run <model>_<config>_<backend>_report (JSON) and the
                             test of that name without _report, which judges the report
 npu_accuracy(model, ...)    test of the simulated outputs against float, beside a yardstick
@@ -10,21 +11,28 @@ npu_accuracy(model, ...)    test of the simulated outputs against float, beside 
 
 load("//bazel:python.bzl", "jq_py_test")
 
-def npu_model(name, visibility = None):
-    """<name>.float.onnx and <name>.qdq.onnx, from the committed graph, a seed and calibration data."""
+def npu_model(name, like = None, visibility = None):
+    """<name>.float.onnx and <name>.qdq.onnx, from the committed graph, a seed and calibration data.
+
+    like: a model whose weights and grids this one takes where they share them: a decode step's prefill.
+    """
+    graphs = ["//benchmarks/models:graphs/%s.textproto" % n for n in [name, like] if n]
     native.genrule(
         name = name + "_float",
-        srcs = ["//benchmarks/models:graphs/%s.textproto" % name],
+        srcs = graphs,
         outs = [name + ".float.onnx"],
-        cmd = "$(execpath //benchmarks/models:fill_main) --graph $< --output $@",
+        cmd = "$(execpath //benchmarks/models:fill_main) --output $@ --graph " +
+              " --like ".join(["$(execpath %s)" % graph for graph in graphs]),
         tools = ["//benchmarks/models:fill_main"],
         visibility = visibility,
     )
+    models = [name + ".float.onnx"] + ([like + ".qdq.onnx"] if like else [])
     native.genrule(
         name = name + "_qdq",
-        srcs = [name + ".float.onnx"],
+        srcs = models,
         outs = [name + ".qdq.onnx"],
-        cmd = "$(execpath //benchmarks/models:quantize_main) --model $< --output $@",
+        cmd = "$(execpath //benchmarks/models:quantize_main) --output $@ --model " +
+              " --like ".join(["$(execpath %s)" % model for model in models]),
         tools = ["//benchmarks/models:quantize_main"],
         visibility = visibility,
     )
@@ -81,6 +89,47 @@ def _npu_run(model, config, backend):
     )
     return name
 
+def npu_generation(model, prompt_ids, runs):
+    """<model>_generate_<config>_<backend>: tokens equal the integer reference's, logits bit for bit.
+
+    runs: "<config>_<backend>" -> how many tokens.
+    """
+    graphs = ["%s_%s.qdq.onnx" % (model, kind) for kind in ["prefill", "decode"]]
+    for run, tokens in runs.items():
+        config, backend = run.split("_")
+        name = "%s_generate_%s" % (model, run)
+        simulator = "//sim/rtl:npu_sim_%s" % config
+        command = ("$(execpath //runtime/cli:generate) --prefill $(execpath {p}) --decode $(execpath {d})" +
+                   " --config {c} --backend {b} --prompt_ids {ids} --tokens {t} --check" +
+                   " --report $@ --report_failure").format(
+            p = graphs[0],
+            d = graphs[1],
+            c = config,
+            b = backend,
+            ids = ",".join([str(token) for token in prompt_ids]),
+            t = tokens,
+        )
+        tools = ["//runtime/cli:generate"]
+        if backend == "rtl":
+            command += " --simulator $(execpath %s)" % simulator
+            tools.append(simulator)
+        native.genrule(
+            name = name + "_report",
+            srcs = graphs,
+            outs = [name + "_report.json"],
+            cmd = command + " > $(RULEDIR)/{n}.log 2>&1 || {{ cat $(RULEDIR)/{n}.log; exit 1; }}".format(n = name),
+            tools = tools,
+        )
+        jq_py_test(
+            name = name,
+            src = "generation_report_test.py",
+            data = [name + "_report"],
+            env = {
+                "REPORT": "$(rootpath %s_report)" % name,
+                "TOKENS": str(tokens),
+            },
+        )
+
 def npu_benchmark(model, runs, limits = {}, visibility = None):
     """Models, programs, reports and tests of a model.
 
@@ -89,7 +138,7 @@ def npu_benchmark(model, runs, limits = {}, visibility = None):
       dot, a quotient of two with " / " between; for exact figures such as cycles, which only change
       when something changed.
     """
-    npu_model(model, visibility)
+    npu_model(model, visibility = visibility)
     for config, backends in runs.items():
         npu_program(model, config)
         for backend in backends:

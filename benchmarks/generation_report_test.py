@@ -1,0 +1,36 @@
+"""Judges a report of `generate`: all tokens came, and all logits are the integer reference's."""
+
+import json
+import os
+import pathlib
+
+import pytest
+
+REPORT = json.loads(pathlib.Path(os.environ["REPORT"]).read_text())
+TOKENS = int(os.environ["TOKENS"])
+STEPS = [step for step in REPORT["steps"] if step["stage"] == "decode"]
+
+
+def test_run_ended_without_error():
+    assert REPORT["error"] == ""
+    assert len(REPORT["tokens"]) == TOKENS
+
+
+def test_tokens_and_logits_equal_the_integer_reference():
+    assert REPORT["checked"] is True
+    assert REPORT["bit_exact"] is True
+
+
+def test_each_step_is_a_position_further():
+    assert [step["stage"] for step in REPORT["steps"][1:]] == ["decode"] * len(STEPS)
+    ran = [step["position"] for step in REPORT["steps"]]
+    assert ran == list(range(ran[0], ran[0] + len(ran)))
+    assert [step["token"] for step in REPORT["steps"] if step["gave_token"]] == REPORT["tokens"]
+
+
+@pytest.mark.skipif(REPORT["backend"] != "rtl", reason="only RTL has cycles")
+def test_a_step_takes_the_same_cycles_wherever_its_row_lies():
+    """One program serves every position; what it does depends on none."""
+    cycles = [step["cycles"] for step in STEPS]
+    assert 0 < max(cycles) <= 1.001 * min(cycles)
+    assert min(cycles) <= REPORT["decode_cycles_per_token"] <= max(cycles)
