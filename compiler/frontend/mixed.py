@@ -29,10 +29,12 @@ from jacquard.compiler.frontend.mixed_plan import (
     Plan,
     wants_mixed,
 )
+from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import raise_if_any
 
-# 16 bits have room for what calibration has not seen; logits are exponents and need fine steps.
+# 16 bits have room for what calibration has not seen; logits are exponents and need fine steps,
+# but clipping them is worse than coarse ones.
 _HEADROOM = 1.25
 LARGEST_LOGIT_SCALE = 0.01
 _LARGEST = 3e10  # what a scale of 1e6 reaches in 16 bits
@@ -244,15 +246,25 @@ class _Writer:
             elif width == NARROW:
                 scale, zero_point = _asymmetric(found.lo, found.hi)
             else:
-                bound = max(abs(found.lowest), abs(found.highest)) * _HEADROOM
-                if root in self._plan.probabilities:
-                    bound = 1.0  # calibration may have seen flat rows alone
-                scale = bound / 32767 or 1.0
-                if root in self._logits:
-                    scale = min(scale, LARGEST_LOGIT_SCALE)
+                scale = self._reach(root, found) / 32767 or 1.0
                 zero_point = np.zeros((), np.int16)
             self._parameters[key] = self._store(f"{root}{suffix}", np.float32(scale), zero_point)
         return self._parameters[key]
+
+    def _reach(self, root: str, found: _Range) -> float:
+        """The largest number that a tensor of 16 bits can hold."""
+        if root in self._plan.probabilities:
+            return 1.0  # calibration may have seen flat rows alone
+        lowest = found.lowest
+        if root in self._logits and lowest <= MASKING:  # a mask that came with data
+            lowest = max(lowest, -LARGEST_LOGIT_SCALE * 32767 / _HEADROOM)
+        depth = self._plan.flat_below(root)
+        if depth is not None:
+            floor = min(found.highest, 0.0) - depth
+            # Only where it takes steps from the rest.
+            if lowest < 2 * min(floor, -found.highest):
+                lowest = floor
+        return max(abs(lowest), abs(found.highest)) * _HEADROOM
 
     def _store(
         self, name: str, scale: npt.ArrayLike, zero_point: npt.NDArray[np.generic],

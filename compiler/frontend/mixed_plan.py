@@ -14,7 +14,7 @@ import onnx
 
 from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.movement import MOVEMENTS
-from jacquard.compiler.frontend.patterns.view import View
+from jacquard.compiler.frontend.patterns.view import View, attributes_of
 
 PRODUCTS = ("MatMul", "Gemm", "Conv")
 # Of one activation operand, whose values they do not change.
@@ -28,6 +28,8 @@ _PLANNED = frozenset({
     "Cast", "Expand", "Gather", "ReduceMax", "ReduceMin", "ReduceSum", "Softmax", "Where",
     *_COMPARISONS,
 })
+# Functions that are constant there, or as good as: exp(-16) is 1e-7.
+_DEPTHS = {"Exp": 16.0, "Gelu": 6.0, "HardSwish": 3.0, "Swish": 16.0}
 NARROW, WIDE = 8, 16
 Bits = int
 
@@ -171,6 +173,19 @@ class Plan:
     def carries(self, node: onnx.NodeProto) -> bool:
         moves = node.op_type in _CARRIES or node.op_type == "MaxPool"
         return moves and self.is_activation(node.input[0])
+
+    def flat_below(self, name: str) -> float | None:
+        """How far below 0, and below the largest input, the functions that alone read `name` still
+        differ from a constant; None where others read it."""
+        readers = self.view.readers(name)
+        depths = [_DEPTHS.get(node.op_type) for node in readers]
+        if name in self.view.outputs or not readers or None in depths:
+            return None
+        slopes = [float(attributes_of(n).get("alpha", 1.0)) for n in readers if n.op_type == "Swish"]
+        steepness = min([1.0, *slopes])
+        if steepness <= 0:
+            return None
+        return max(depth for depth in depths if depth is not None) / steepness
 
     def compared(self) -> list[tuple[str, str]]:
         """Pairs of tensors that a comparison reads."""

@@ -240,11 +240,41 @@ def test_a_bias_of_positions_is_data() -> None:
     assert read.dtype("a") == np.int16 and read.constants["m_quantized"].dtype == np.int16
 
 
-def test_logits_have_fine_steps() -> None:
+def test_large_logits_are_not_clipped() -> None:
     text = """(float[1,8,16] x) => (float[1,8,8] y) {
       t = Transpose<perm = [0, 2, 1]>(x)  s = MatMul(x, t)  k = Mul(s, big)  y = Softmax(k) }"""
-    read = Reading(quantized(parsed(text, big=np.array(1000, np.float32))))
-    assert read.scale("k") == np.float32(LARGEST_LOGIT_SCALE)
+    model = parsed(text, big=np.array(100, np.float32))
+    inputs = [seeded_inputs(model, seed) for seed in range(4)]
+    result = quantize_model(model, inputs)
+    largest = max(np.abs(100 * each["x"][0] @ each["x"][0].T).max() for each in inputs)
+    assert 327 < largest < Reading(result).scale("k") * 32767
+    assert distance(model, result) > 50
+
+
+def test_a_mask_among_data_leaves_logits_fine_steps() -> None:
+    """(1 - m) * -1e4 of a float m that nothing tells from data."""
+    text = """(float[1,8,16] x, float[1,1,8] m) => (float[1,8,8] y) {
+      t = Transpose<perm = [0, 2, 1]>(x)  s = MatMul(x, t)
+      i = Sub(one, m)  n = Mul(i, low)  a = Add(s, n)  y = Softmax(a) }"""
+    model = parsed(text, one=np.array(1, np.float32), low=np.array(-1e4, np.float32))
+    result = quantize_model(model, [
+        {"x": normal(1, 8, 16), "m": np.array([[[1, 1, 0, 1, 1, 0, 1, 1]]], np.float32)}])
+    assert Reading(result).scale("a") == np.float32(LARGEST_LOGIT_SCALE)
+
+
+FLAT = {"Gelu": "y = Gelu(a)", "HardSwish": "y = HardSwish(a)", "Exp": "y = Exp(a)",
+        "Swish": "s = Sigmoid(a)  y = Mul(a, s)"}
+
+
+@pytest.mark.parametrize("function", FLAT)
+def test_what_a_function_is_flat_for_takes_no_steps(function: str) -> None:
+    """Of Gelu(-300) nothing is left but that it is 0."""
+    text = f"""(float[1,8,16] x) => (float[1,8,16] y) {{
+      n = LayerNormalization(x, g)  a = Add(n, far)  {FLAT[function]} }}"""
+    model = parsed(text, g=np.ones(16, np.float32), far=np.array([0] * 15 + [-300], np.float32))
+    result = quantized(model)
+    assert Reading(result).scale("a") * 32767 < 25
+    assert distance(model, result) > 60
 
 
 def test_a_scale_behind_the_product_is_one_group_with_it() -> None:
