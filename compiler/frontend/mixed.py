@@ -264,7 +264,9 @@ class _Writer:
             # Only where it takes steps from the rest.
             if lowest < 2 * min(floor, -found.highest):
                 lowest = floor
-        return max(abs(lowest), abs(found.highest)) * _HEADROOM
+        reach = max(abs(lowest), abs(found.highest)) * _HEADROOM
+        limit = self._plan.flat_beyond(root)
+        return reach if limit is None or reach < 2 * limit else limit
 
     def _store(
         self, name: str, scale: npt.ArrayLike, zero_point: npt.NDArray[np.generic],

@@ -30,6 +30,7 @@ _PLANNED = frozenset({
 })
 # Functions that are constant there, or as good as: exp(-16) is 1e-7.
 _DEPTHS = {"Exp": 16.0, "Gelu": 6.0, "HardSwish": 3.0, "Swish": 16.0}
+_SATURATED = {"Erf": 4.0, "Sigmoid": 16.0, "Tanh": 9.0}  # on both sides
 NARROW, WIDE = 8, 16
 Bits = int
 
@@ -186,6 +187,14 @@ class Plan:
         if steepness <= 0:
             return None
         return max(depth for depth in depths if depth is not None) / steepness
+
+    def flat_beyond(self, name: str) -> float | None:
+        """The same of functions that are constant on both sides."""
+        readers = self.view.readers(name)
+        depths = [_SATURATED.get(node.op_type) for node in readers]
+        if name in self.view.outputs or not readers or None in depths:
+            return None
+        return max(depth for depth in depths if depth is not None)
 
     def compared(self) -> list[tuple[str, str]]:
         """Pairs of tensors that a comparison reads."""

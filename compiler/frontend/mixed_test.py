@@ -263,6 +263,7 @@ def test_a_mask_among_data_leaves_logits_fine_steps() -> None:
 
 
 FLAT = {"Gelu": "y = Gelu(a)", "HardSwish": "y = HardSwish(a)", "Exp": "y = Exp(a)",
+        "Tanh": "y = Tanh(a)", "Erf": "y = Erf(a)", "Sigmoid": "y = Sigmoid(a)",
         "Swish": "s = Sigmoid(a)  y = Mul(a, s)"}
 
 
