@@ -21,6 +21,7 @@ from jacquard.compiler.frontend.patterns import (
     movement,
     normalization,
     rotary,
+    rotary_rows,
 )
 from jacquard.compiler.frontend.patterns.view import View
 from jacquard.proto.lib.errors import UserError
@@ -49,6 +50,7 @@ RULES: tuple[tuple[Rule, str], ...] = (
     (mask.share, "after the mask has one form: once for all layers"),
     (attention.drop_nan_guards, "shows the Softmax to whom it feeds"),
     (linear.split_layers, "gives Q a layer of its own for the next"),
+    (rotary_rows.rotate_rows, "in front of the split of heads; its factors are constants or rows"),
     (attention.merge_scales, "after the movements, through which it looks"),
     (gelu.fold_gelu, "before fold_gated: both begin with a Mul"),
     (gelu.fold_gated, "of what no Gelu has taken"),
