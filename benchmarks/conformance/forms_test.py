@@ -40,7 +40,7 @@ CONSTANTS: dict[str, Any] = {
     "w": normal(16, 8), "b": normal(8, seed=3),
     "b48": normal(48, seed=6), "half": np.float32(0.5), "ends": np.array([-1]),
     "mixing": normal(6, 6, seed=8) / 2, "three": np.float32(3),
-    "second": np.array([1]),
+    "second": np.array([1]), "three_ids": np.array(3), "axis": np.array(1),
     "slopes": np.where(SEEN, -np.arange(6) / 8, -np.inf).astype(np.float32),
     "w3": normal(16, 3, 3, 3, seed=7) / 4,
 }
@@ -83,6 +83,10 @@ FORMS: dict[str, tuple[str, str]] = {
         (float[1,6,16] y) {
         a = Gather(words, ids)  c = Gather(types, kinds)  d = Gather(places, order)
         e = Add(a, c)  f = Add(e, d)  y = LayerNormalization<axis = -1>(f, g, h) }"""),
+    "positions_of_ids": (OF_PARTS, """(int64[1,6] ids) => (float[1,6,16] y) {
+        a = Equal(ids, three_ids)  n = Not(a)  c = Cast<to = 7>(n)  s = CumSum(c, axis)
+        k = Mul(s, c)  d = Gather(places, k)  e = Gather(words, ids)  f = Add(e, d)
+        y = LayerNormalization<axis = -1>(f, g, h) }"""),
     "last_token": (OF_PARTS, """(float[1,6,16] x) => (float[1,8] y) {
         p = MatMul(x, w)  q = Gather<axis = 1>(p, last)  r = Add(q, b)  y = Tanh(r) }"""),
     "factor_and_bias": (OF_PARTS, """(float[1,6,16] x) => (float[1,6,8] y) {
@@ -143,6 +147,7 @@ def quantized(name: str) -> onnx.ModelProto:
 def inputs_of(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     given = {"padding": KEEP.astype(np.int32), "length": np.array([5], np.int32),
              "short": SEEN[:, :5], "m": KEEP, "bool_m": SEEN,
+             "ids": np.array([[7, 3, 0, 41, 3, 2]]),
              "float_m": CONSTANTS["hidden"][None, None],
              "kinds": np.array([[0, 1, 1, 0, 1, 1]]), "order": np.array([[7, 0, 3, 3, 1, 2]])}
     return {name: given.get(name, value) for name, value in seeded_inputs(model, 7).items()}

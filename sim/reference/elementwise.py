@@ -138,6 +138,10 @@ def _clamped(operand: Operand, lo: float, hi: float) -> Operand:
     if isinstance(operand, Pending):
         return operand.clamped(lo, hi)
     if not isinstance(operand, Value):
+        if operand.dtype.kind in "iu":  # ids
+            limits = np.iinfo(operand.dtype)
+            whole = (int(min(max(bound, limits.min), limits.max)) for bound in (lo, hi))
+            return np.asarray(np.clip(operand, *whole), operand.dtype)
         return np.asarray(np.clip(operand, np.float32(lo), np.float32(hi)))
     new_lo = min(max(operand.lo, lo), hi)
     new_hi = min(max(operand.hi, lo), hi)

@@ -23,6 +23,7 @@ from jacquard.sim.reference import (
     shape,
     weights,
 )
+from jacquard.sim.reference.host import evaluate, host_values
 from jacquard.sim.reference.node import Node, parse
 from jacquard.sim.reference.nonlinear import normalization, unary
 from jacquard.sim.reference.nonlinear.functions import FUNCTIONS
@@ -216,11 +217,12 @@ def steps(
     opset = max((i.version for i in model.opset_import if i.domain in ("", "ai.onnx")), default=0)
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     nodes = [parse(node, opset) for node in graph.node]
+    hosted = host_values(graph)
     raise_if_any(
         f"{node.place}: operator must be known to the reference, got {node.op}; one of "
         f"{', '.join(sorted(OPERATORS))}"
         for node in nodes
-        if node.op not in OPERATORS
+        if node.op not in OPERATORS and not hosted.intersection(node.outputs)
     )
     environment: dict[str, Operand] = dict(constants)
     environment.update(_checked_inputs(graph, constants, inputs))
@@ -242,7 +244,10 @@ def steps(
             rows.update(node.outputs if special else ())
         elif rule.products.get(node.outputs[0]) in rows:
             special = linear.weighted_product(node, operands)
-        results = special or OPERATORS[node.op](node, operands)
+        if node.op in OPERATORS:
+            results = special or OPERATORS[node.op](node, operands)
+        else:
+            results = evaluate(graph.node[i], operands, model)
         is_constant = all(name in constant for name in node.inputs if name)
         if is_constant:
             constant.update(node.outputs)
