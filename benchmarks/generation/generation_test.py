@@ -1,5 +1,5 @@
-"""Generation on the cut of GPT-2: logits and tokens of the functional simulator are the integer
-reference's, with one cache and across two."""
+"""Generation on the cuts of GPT-2 and of a Llama-style decoder: logits and tokens of the functional
+simulator are the integer reference's, with one cache and across two."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ def test_greedy_tokens_are_the_integer_references(config: str, in_place: bool) -
     assert len(wanted) == TOKENS
     made = generator(config, 32, in_place=in_place)
     same(generated(made, PROMPT, TOKENS, Greedy()), wanted)
+
+
+@pytest.mark.parametrize("config", ["nano4", "edge16"])
+def test_rotary_embeddings_and_shared_key_heads(config: str) -> None:
+    """The Llama-style cut: keys are rotated before they are stored, 2 heads for 4 of queries."""
+    prefill, decode = quantized_pair("llama")
+    wanted = list(reference_tokens(prefill, [decode], PROMPT, TOKENS, Greedy()))
+    assert len({token for token, _ in wanted}) > 4
+    arch = load_config(config)
+    device = FuncDevice(arch)
+    programs = [
+        compile_model(prefill, arch), compile_model(decode, arch, CompileOptions(kv_cache=True))]
+    assert all("Attention" in [layer.op for layer in program.layers] for program in programs)
+    first, second = (Stage(program, Session(program, device, arch)) for program in programs)
+    same(generated(Generator(first, [second]), PROMPT, TOKENS, Greedy()), wanted)
 
 
 @pytest.mark.parametrize("length", [1, 3])

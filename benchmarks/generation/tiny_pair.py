@@ -1,4 +1,5 @@
-"""The GPT-2 cut as `generate` takes it: a prefill and decode steps, quantized on the same grids.
+"""The cuts of GPT-2 and of a Llama-style decoder as `generate` takes them: a prefill and decode
+steps, quantized on the same grids.
 
 For tests; made in seconds.
 """
@@ -22,15 +23,15 @@ ROWS = 32  # of the prefill and of the decode graph's cache
 
 
 @functools.cache
-def quantized_pair() -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Prefill and decode; treat them as constants."""
-    filled = fill(_graph("prefill"), 1)
+def quantized_pair(family: str = "gpt2") -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Prefill and decode of `gpt2` or `llama`; treat them as constants."""
+    filled = fill(_graph(family, "prefill"), 1)
     prefill = _quantized(filled)
-    return prefill, _quantized(fill(_graph("decode"), 1, filled), prefill)
+    return prefill, _quantized(fill(_graph(family, "decode"), 1, filled), prefill)
 
 
-def _graph(kind: str) -> onnx.ModelProto:
-    return load_graph(repo_file(f"benchmarks/models/graphs/gpt2_tiny2_{kind}.textproto"))
+def _graph(family: str, kind: str) -> onnx.ModelProto:
+    return load_graph(repo_file(f"benchmarks/models/graphs/{family}_tiny2_{kind}.textproto"))
 
 
 def _quantized(model: onnx.ModelProto, like: onnx.ModelProto | None = None) -> onnx.ModelProto:
