@@ -8,6 +8,7 @@ import pytest
 
 REPORT = json.loads(pathlib.Path(os.environ["REPORT"]).read_text())
 TOKENS = int(os.environ["TOKENS"])
+LIMITS = json.loads(os.environ["LIMITS"])
 STEPS = [step for step in REPORT["steps"] if step["stage"] == "decode"]
 
 
@@ -34,3 +35,8 @@ def test_a_step_takes_the_same_cycles_wherever_its_row_lies():
     cycles = [step["cycles"] for step in STEPS]
     assert 0 < max(cycles) <= 1.001 * min(cycles)
     assert min(cycles) <= REPORT["decode_cycles_per_token"] <= max(cycles)
+
+
+@pytest.mark.parametrize("name,limit", sorted(LIMITS.items()))
+def test_figure_is_within_its_limit(name, limit):
+    assert 0 < REPORT[name] <= limit

@@ -11,10 +11,11 @@ npu_accuracy(model, ...)    test of the simulated outputs against float, beside 
 
 load("//bazel:python.bzl", "jq_py_test")
 
-def npu_model(name, like = None, visibility = None):
+def npu_model(name, like = None, sqnr = True, visibility = None):
     """<name>.float.onnx and <name>.qdq.onnx, from the committed graph, a seed and calibration data.
 
     like: a model whose weights and grids this one takes where they share them: a decode step's prefill.
+    sqnr: whether there is a table of accuracy; it takes gigabytes of a model whose layers are large.
     """
     graphs = ["//benchmarks/models:graphs/%s.textproto" % n for n in [name, like] if n]
     native.genrule(
@@ -36,6 +37,8 @@ def npu_model(name, like = None, visibility = None):
         tools = ["//benchmarks/models:quantize_main"],
         visibility = visibility,
     )
+    if not sqnr:
+        return
     native.genrule(
         name = name + "_sqnr",
         srcs = [name + ".float.onnx", name + ".qdq.onnx"],
@@ -89,10 +92,11 @@ def _npu_run(model, config, backend):
     )
     return name
 
-def npu_generation(model, prompt_ids, runs):
+def npu_generation(model, prompt_ids, runs, limits = {}):
     """<model>_generate_<config>_<backend>: tokens equal the integer reference's, logits bit for bit.
 
     runs: "<config>_<backend>" -> how many tokens.
+    limits: "<config>_<backend>" -> {report field: largest value allowed}.
     """
     graphs = ["%s_%s.qdq.onnx" % (model, kind) for kind in ["prefill", "decode"]]
     for run, tokens in runs.items():
@@ -125,6 +129,7 @@ def npu_generation(model, prompt_ids, runs):
             src = "generation_report_test.py",
             data = [name + "_report"],
             env = {
+                "LIMITS": json.encode(limits.get(run, {})),
                 "REPORT": "$(rootpath %s_report)" % name,
                 "TOKENS": str(tokens),
             },
