@@ -52,7 +52,7 @@ def test_one_row_of_the_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(4):
         inputs = seeded_inputs(model, seed)
         for left, right in zip(run(whole, inputs), run(cut, inputs), strict=True):
-            # Float sums of one row or of six may differ in their last bits, and so one step in many.
+            # Float sums of one row or of six may differ in their last bits: one step in many.
             assert (left == right).mean() > 0.98
             np.testing.assert_allclose(left, right, atol=np.ptp(left) / 100)
 
