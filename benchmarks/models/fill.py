@@ -36,7 +36,7 @@ def fill(
     """A copy of `model` whose empty initializers hold seeded values.
 
     Those that `like`, a filled model, has too hold its values: a decode step has the weights of
-    its prefill. `X.T` is X transposed and `X.rows` the first rows of X, in one model or between two.
+    its prefill. `X.T` is X transposed, `X.rows` the first rows of X, in one model or between two.
 
     Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
     batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads

@@ -247,9 +247,12 @@ def test_decoders_are_quantized_as_the_reference_computes(name: str) -> None:
     model = import_model(filled(name).SerializeToString())
     quantized = quantize_model(model, calibration_batches(model, 0, 8))
     types = {t.name: t.data_type for t in quantized.graph.initializer}
-    for node in quantized.graph.node:
-        if node.op_type == "DequantizeLinear" and node.output[0].startswith("present."):
-            assert types[node.input[2]] == onnx.TensorProto.UINT8
+    caches = {v.name for v in quantized.graph.output} - {"logits"}
+    made = {name: node for node in quantized.graph.node for name in node.output}
+    assert len(caches) == 4
+    for cache in caches:
+        assert made[cache].op_type == "DequantizeLinear"
+        assert types[made[cache].input[2]] == onnx.TensorProto.UINT8
     inputs = [seeded_inputs(model, seed) for seed in range(4)]
     for sample in inputs[:2]:
         found = compare(quantized, sample)
