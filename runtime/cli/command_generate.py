@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import re
 import sys
@@ -206,8 +207,13 @@ def graph_paths(values: flags.FlagValues) -> tuple[pathlib.Path, list[pathlib.Pa
 
 
 def built_in(name: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
-    """NAME_prefill.qdq.onnx and NAME_decode.qdq.onnx, NAME_decode_ROWS.qdq.onnx. UserError."""
+    """NAME_prefill.qdq.onnx and NAME_decode.qdq.onnx, NAME_decode_ROWS.qdq.onnx. UserError.
+
+    They are where the build leaves them; the command itself builds none, it takes minutes.
+    """
     folders = [pathlib.Path(root) / "benchmarks" for root in jacquard.__path__]
+    if workspace := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):  # set by `bazel run`
+        folders.append(pathlib.Path(workspace) / "bazel-bin" / "benchmarks")
     found = {path.name: path for folder in folders for path in folder.glob("*.qdq.onnx")}
     names = re.compile(r"(\w+?)_(prefill|decode)(_\d+)?\.qdq\.onnx")
     prefills, decodes = {}, {}
@@ -218,8 +224,9 @@ def built_in(name: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
     known = sorted(set(prefills) & set(decodes))
     if name not in known:
         raise UserError(
-            f"--model {name}: must be a built-in model with a prefill and a decode graph, "
-            f"{', '.join(known) or 'none in this build'}; or give --prefill and --decode"
+            f"--model {name}: must be a model with a prefill and a decode graph that is built, got "
+            f"only {', '.join(known) or 'none'}; build //benchmarks:{name}_prefill_qdq and "
+            f"//benchmarks:{name}_decode_qdq first, or give --prefill and --decode"
         )
     return prefills[name][0], decodes[name]
 

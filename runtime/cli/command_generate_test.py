@@ -66,5 +66,5 @@ def test_built_in_models_are_pairs(
     prefill, decodes = command_generate.built_in("a")
     assert prefill == folder / "a_prefill.qdq.onnx"
     assert decodes == [folder / "a_decode.qdq.onnx", folder / "a_decode_256.qdq.onnx"]
-    with pytest.raises(UserError, match="--model b: must be a built-in .* graph, a, tiny2_c; or"):
+    with pytest.raises(UserError, match="--model b: must be a .* built, got only a, tiny2_c; build"):
         command_generate.built_in("b")
