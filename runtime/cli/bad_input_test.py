@@ -191,7 +191,7 @@ def test_unknown_flag_and_command(tmp_path, capsys):
     assert run(tmp_path, capsys, "run", "--colour=red")[0] == 2
     status, error, _ = run(tmp_path, capsys, "fly")
     assert status == 2
-    assert "run, compile" in error
+    assert "run, generate, compile" in error
 
 
 @pytest.mark.parametrize(
