@@ -220,7 +220,7 @@ class Codelet:
         "last", "same" (any, but one for all of them), "move" (each tensor its own).
       absorb: what becomes of the operator with a node behind it that reads its result (a Result
         among the operands) and constants; None where the result must be quantized first.
-      masked: takes an additive mask as one operand more: int32, 0 or graph.host.MASKED, of a shape
+      masked: takes an additive mask as one operand more: int32, 0 or MASKED, of a shape
         that broadcasts against the first operand.
       host: the operands that may come from the host.
       table: for functions of one operand: the look-up that computes the op from a 16-bit operand's

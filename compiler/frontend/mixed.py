@@ -29,9 +29,9 @@ from jacquard.compiler.frontend.mixed_plan import (
     Plan,
     wants_mixed,
 )
-from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import raise_if_any
+from jacquard.proto.lib.masks import LEAST_MASK
 
 # 16 bits have room for what calibration has not seen; logits are exponents and need fine steps,
 # but clipping them is worse than coarse ones.
@@ -256,7 +256,7 @@ class _Writer:
         if root in self._plan.probabilities:
             return 1.0  # calibration may have seen flat rows alone
         lowest = found.lowest
-        if root in self._logits and lowest <= MASKING:  # a mask that came with data
+        if root in self._logits and lowest <= LEAST_MASK:  # a mask that came with data
             lowest = max(lowest, -LARGEST_LOGIT_SCALE * 32767 / _HEADROOM)
         depth = self._plan.flat_below(root)
         if depth is not None:

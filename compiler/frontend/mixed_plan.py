@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 import onnx
 
-from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.movement import MOVEMENTS
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
+from jacquard.proto.lib.masks import LEAST_MASK
 
 PRODUCTS = ("MatMul", "Gemm", "Conv")
 # Of one activation operand, whose values they do not change.
@@ -262,7 +262,7 @@ class Plan:
         """Made from integers or constants alone, an input as it is, or a constant that masks."""
         values = self.view.constant(name)
         if values is not None:
-            return bool(values.min() <= MASKING)
+            return bool(values.min() <= LEAST_MASK)
         node = self.view.producer(name, *MOVEMENTS)
         source = name if node is None else node.input[0]
         return name in self._hosted or source in self.view.inputs

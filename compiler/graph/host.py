@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-MASKED = -(1 << 30)  # what a device mask adds where an element is masked out
-LEAST_MASK = -1e4  # a float mask at or below this leaves nothing of an element
 
 
 @dataclasses.dataclass(frozen=True)

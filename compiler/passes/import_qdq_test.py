@@ -9,10 +9,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from jacquard.compiler.graph.host import MASKED, Bound
+from jacquard.compiler.graph.host import Bound
 from jacquard.compiler.graph.ir import Graph, Op
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.masks import MASKED
 
 LOW = np.finfo(np.float32).min
 SX, SW = np.float32(0.02), np.float32(0.003)

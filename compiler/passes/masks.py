@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets import base
-from jacquard.compiler.graph.host import LEAST_MASK, MASKED
 from jacquard.compiler.graph.ir import Grid, QTensor
 from jacquard.compiler.passes.host_part import HostBuilder
 from jacquard.compiler.passes.values import Masked, NanTest, Real, Value
 from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.masks import LEAST_MASK, MASKED
 
 
 class Masks:

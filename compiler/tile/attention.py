@@ -20,6 +20,7 @@ from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.ir import CONSTANT_ARG
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.memory import Piece
+from jacquard.compiler.tile.rows import balanced
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 
@@ -65,21 +66,6 @@ class WeightTables:
     shift: int
     unit: int
     factor_mult: int
-
-
-@dataclasses.dataclass(frozen=True)
-class SoftmaxTables:
-    """The softmax's constants: int16[256, 2] tables, multipliers and shifts (docs/nonlinear.md).
-
-    mult, shift: m and sh of the exponent; factor_mult: c of F; `result`: the way to probabilities.
-    """
-
-    exponential: npt.NDArray[np.int16]
-    reciprocal: npt.NDArray[np.int16]
-    mult: int
-    shift: int
-    factor_mult: int
-    result: Requantize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +143,7 @@ def unit_rows(arch: Arch, rows: int, keys: int, depth_tiles: int, mask_rows: int
     halves = min(arch.obuf_half_rows // key_tiles, arch.obuf_half_rows // depth_tiles)
     if fits < 1 or halves < 1 or weights > arch.wbuf_rows or key_tiles > arch.param_rows:
         return 0
-    return -(-rows // -(-rows // fits))
+    return balanced(rows, fits)
 
 
 def emit_attention(low: Lowering, problem: Attention) -> None:
@@ -184,8 +170,7 @@ class _Emission:
         if problem.mask_rows > 1:  # heads share a mask's rows: load them once
             self.units.sort(key=lambda unit: unit.first)
         self.ibuf = low.ibuf.take(2 * self.block * (problem.depth_tiles + self.key_tiles))
-        self.mask_row = self.key_tiles * lanes * 4
-        mask_bytes = self.mask_row * min(problem.mask_rows, self.block)
+        mask_bytes = self.key_tiles * lanes * 4 * min(problem.mask_rows, self.block)
         self.vmem = low.vmem.take(
             self.block * (self.logit_row + lanes * (STAT_BYTES + problem.depth_tiles)) + mask_bytes
         )
@@ -257,14 +242,14 @@ class _Emission:
             self.key_head = head
             self._load_keys(head)
 
-    def _weights(self, head: int, part: int) -> int:
+    def _wbuf(self, head: int, part: int) -> int:
         """First WBUF row of a key head's keys (0) or values (1)."""
         return self.wbuf.base + (head % 2 * 2 + part) * self.weight_rows
 
     def _load_keys(self, head: int) -> None:
         """[key tile][channel tile][key][channel]: the passes of a logits tile follow each other."""
         key, block, depth = self.problem.key, self.arch.rows, self.problem.depth_tiles
-        base = self._weights(head, 0) * block
+        base = self._wbuf(head, 0) * block
         tile, place = block * block, key.place
         dram = place.offset + (key.first_tile + head * depth) * place.plane_bytes
         whole, rest = divmod(self.problem.keys, block)
@@ -288,7 +273,7 @@ class _Emission:
         value, block, depth = self.problem.value, self.arch.rows, self.problem.depth_tiles
         place, size = value.place, self.key_tiles * block * block
         self.low.emit(isa.Load(
-            buffer=WBUF, arg=place.arg, dst=self._weights(head, 1) * block,
+            buffer=WBUF, arg=place.arg, dst=self._wbuf(head, 1) * block,
             dram=place.offset + (value.first_tile + head * depth) * place.plane_bytes,
             n0=size, n1=depth, n2=1, n3=1, d1=size, s1=place.plane_bytes,
             after0=size - self.problem.keys * block, fill=value.zero_point & 0xFF,
@@ -329,9 +314,8 @@ class _Emission:
         """Q K^T in halves of OBUF, each requantized into VMEM, and the row maxima."""
         problem, unit = self.problem, self.units[index]
         depth, block, lanes = problem.depth_tiles, self.arch.rows, self.arch.lanes
-        keys = self._weights(unit.head // problem.group, 0)
-        step = min(unit.rows, self.arch.obuf_half_rows // self.key_tiles)
-        step = -(-unit.rows // -(-unit.rows // step))
+        keys = self._wbuf(unit.head // problem.group, 0)
+        step = balanced(unit.rows, self.arch.obuf_half_rows // self.key_tiles)
         query, key = problem.query, problem.key
         for first in range(0, unit.rows, step):
             rows = min(step, unit.rows - first)
@@ -456,9 +440,8 @@ class _Emission:
         """W V of a unit; returns the drains, to be emitted when MATRIX is likely done."""
         problem, unit = self.problem, self.units[index]
         head, depth, block = unit.head // problem.group, problem.depth_tiles, self.arch.rows
-        values, lanes = self._weights(head, 1), self.arch.lanes
-        step = min(unit.rows, self.arch.obuf_half_rows // depth)
-        step = -(-unit.rows // -(-unit.rows // step))
+        values, lanes = self._wbuf(head, 1), self.arch.lanes
+        step = balanced(unit.rows, self.arch.obuf_half_rows // depth)
         drains = []
         for first in range(0, unit.rows, step):
             rows = min(step, unit.rows - first)

@@ -12,11 +12,10 @@ import numpy as np
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.proto.lib.masks import LEAST_MASK, MASKED
 from jacquard.runtime.api import layout
 from jacquard.runtime.api.host import HostModel
 
-MASKED = -(1 << 30)  # as program.proto has it
-LEAST_MASK = -1e4  # a float mask at or below this leaves nothing of an element
 
 
 class ModelInputs:

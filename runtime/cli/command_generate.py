@@ -63,7 +63,6 @@ def define_flags() -> flags.FlagValues:
         "configuration: a name, or a .textproto file (without RTL)",
         flag_values=values,
     )
-    flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
     flags.DEFINE_string("prompt_ids", None, "token ids, e.g. 464,3290", flag_values=values)
     flags.DEFINE_integer("tokens", 16, "how many are generated", flag_values=values)
     flags.DEFINE_integer(
@@ -83,16 +82,7 @@ def define_flags() -> flags.FlagValues:
         "compare tokens and logits with the integer reference's, bit for bit",
         flag_values=values,
     )
-    flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
-    flags.DEFINE_string(
-        "simulator", None, "RTL simulator; default: the configuration's own", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "report_failure",
-        False,
-        "exit 0 and let the report tell a failed run (for build actions)",
-        flag_values=values,
-    )
+    options.add_device_flags(values)
     return values
 
 
@@ -176,9 +166,7 @@ def check_flags(values: flags.FlagValues, prompt: Sequence[int]) -> None:
     """What can be refused before any work. Raises UserError."""
     check_counts(prompt, values["tokens"].value)
     chosen(values)
-    options.check_writable(values["report"].value, "report")
-    if values["simulator"].value and values["backend"].value != "rtl":
-        raise UserError("--simulator: must come with --backend=rtl, which runs it")
+    options.check_device_flags(values)
     paths = [values["prefill"].value or "", *values["decode"].value]
     compiled = [path for path in paths if path.endswith(PROGRAM)]
     if values["check"].value and compiled:

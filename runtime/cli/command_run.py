@@ -30,7 +30,6 @@ from jacquard.sim.reference.interpreter import run_reference
 def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
     options.add_model_flags(values)
-    flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
     flags.DEFINE_multi_string(
         "input",
         [],
@@ -38,7 +37,6 @@ def define_flags() -> flags.FlagValues:
         flag_values=values,
     )
     flags.DEFINE_string("output_dir", None, "folder for the outputs as .npy", flag_values=values)
-    flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
     flags.DEFINE_bool(
         "check_layers",
         False,
@@ -53,15 +51,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "compile_times", None, "JSON of `compile --times`, for the report", flag_values=values
     )
-    flags.DEFINE_string(
-        "simulator", None, "RTL simulator; default: the configuration's own", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "report_failure",
-        False,
-        "exit 0 and let the report tell a failed run (for build actions)",
-        flag_values=values,
-    )
+    options.add_device_flags(values)
     return values
 
 
@@ -141,14 +131,12 @@ def main(argv: list[str]) -> int:
 
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
-    options.check_writable(values["report"].value, "report")
+    options.check_device_flags(values)
     options.check_folder(values["output_dir"].value, "output-dir")
     if values["program"].value and (values["override"].value or not values["fuse"].value):
         raise UserError(
             "--override, --nofuse: must be given to `compile` when --program is; it is fixed"
         )
-    if values["simulator"].value and values["backend"].value != "rtl":
-        raise UserError("--simulator: must come with --backend=rtl, which runs it")
     options.check_file(values["float_model"].value, "float-model")
 
 

@@ -12,8 +12,8 @@ import onnx
 
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import Int64Array, quantize_constant
+from jacquard.proto.lib.masks import LEAST_MASK
 from jacquard.sim.reference.node import Node
-from jacquard.sim.reference.nonlinear.softmax import MASKED
 from jacquard.sim.reference.pending import Pending, Target
 from jacquard.sim.reference.quantization import rounded
 from jacquard.sim.reference.value import (
@@ -120,7 +120,7 @@ def where(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     term = single(value, node.place)
     fixed = np.asarray(constant, np.float64)
     shape = np.broadcast_shapes(term.q.shape, chosen.shape, fixed.shape)
-    if (fixed <= MASKED).all():
+    if (fixed <= LEAST_MASK).all():
         offset = np.where(chosen, fixed, 0.0)
         return [Value((replace(term, q=np.broadcast_to(term.q, shape)),),
                       np.broadcast_to(offset, shape))]

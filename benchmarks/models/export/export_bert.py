@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from jacquard.benchmarks.models.export.stripped import strip
+from jacquard.benchmarks.models.export.committed import apply_names, strip
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
 INPUTS = ("input_ids", "attention_mask")
@@ -106,11 +106,7 @@ def rename(graph: onnx.GraphProto) -> None:
             add.name = names[add.output[0]] = f"{module}.bias"
             names[node.output[0]] = f"{module}.product"
     assert len(set(names.values())) == len(names)
-    for node in graph.node:
-        for field in (node.input, node.output):
-            field[:] = [names.get(name, name) for name in field]
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
+    apply_names(graph, names)
 
 
 def main(argv: list[str]) -> None:

@@ -30,7 +30,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from jacquard.benchmarks.models.export.stripped import strip
+from jacquard.benchmarks.models.export.committed import apply_names, strip
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
 _ONLY = flags.DEFINE_list("only", None, "names of graphs; all by default")
@@ -158,7 +158,7 @@ def name_weights(graph: onnx.GraphProto, reference: nn.Module) -> set[str]:
                 if form.shape == values.shape and (form == values).all():
                     names.setdefault(tensor.name, name + suffix)
     assert len(set(names.values())) == len(names)
-    _rename(graph, names)
+    apply_names(graph, names)
     return set(names.values())
 
 
@@ -166,7 +166,7 @@ def name_layers(graph: onnx.GraphProto, learned: set[str]) -> None:
     """Layers, and their results carry their module's name."""
     turned = {node.output[0]: f"{node.input[0]}.T" for node in graph.node
               if node.op_type == "Transpose" and node.input[0] in learned}
-    _rename(graph, turned)
+    apply_names(graph, turned)
     learned = learned | set(turned.values())
     names: dict[str, str] = {}
     results = {output.name for output in graph.output}
@@ -176,15 +176,7 @@ def name_layers(graph: onnx.GraphProto, learned: set[str]) -> None:
             node.name = module
             if node.output[0] not in results:
                 names[node.output[0]] = module
-    _rename(graph, names)
-
-
-def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    for node in graph.node:
-        for field in (node.input, node.output):
-            field[:] = [names.get(name, name) for name in field]
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
+    apply_names(graph, names)
 
 
 def main(argv: list[str]) -> None:

@@ -17,6 +17,8 @@ from absl import app, flags
 from google.protobuf import text_format
 from torch import nn
 
+from jacquard.benchmarks.models.export.committed import apply_names
+
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
 
 
@@ -164,9 +166,7 @@ def rename(graph: onnx.GraphProto) -> None:
             node.name = node.input[1].removesuffix(".weight")
             if node.output[0] not in results:
                 names[node.output[0]] = node.name
-    for node in graph.node:
-        for field in (node.input, node.output):
-            field[:] = [names.get(name, name) for name in field]
+    apply_names(graph, names)
 
 
 def main(argv: list[str]) -> None:

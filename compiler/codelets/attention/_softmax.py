@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from jacquard.compiler.codelets._linear import scaled
 from jacquard.compiler.codelets.base import bounds
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
-from jacquard.compiler.tile.attention import Requantize, SoftmaxTables, WeightTables
+from jacquard.compiler.tile.attention import Requantize, WeightTables
 from jacquard.compiler.tile.lowering import dtype_of
 from jacquard.compiler.tile.table import (
     NARROW_BITS,
@@ -26,6 +28,21 @@ MIDDLE = 32768
 LARGEST = 32767
 WEIGHT = 255  # the largest weight of a row
 UNIT = 256  # weights count so much in a sum, which keeps it above 2**15
+
+
+@dataclasses.dataclass(frozen=True)
+class SoftmaxTables:
+    """The softmax's constants: int16[256, 2] tables, multipliers and shifts (docs/nonlinear.md).
+
+    mult, shift: m and sh of the exponent; factor_mult: c of F; `result`: the way to probabilities.
+    """
+
+    exponential: npt.NDArray[np.int16]
+    reciprocal: npt.NDArray[np.int16]
+    mult: int
+    shift: int
+    factor_mult: int
+    result: Requantize
 
 
 def _exponential(t: np.ndarray) -> np.ndarray:

@@ -173,10 +173,7 @@ class _Softmax:
 
     def _long(self, chunks: list[Chunk]) -> None:
         """A block of rows in chunks: three sweeps."""
-        for chunk in chunks:
-            self._load(chunk, None)
-            self._hide(chunk)
-            self._largest(chunk)
+        self._sweep_largest(chunks)
         for chunk in chunks:
             self._load(chunk, None)
             self._exponentials(chunk)
@@ -186,6 +183,13 @@ class _Softmax:
             self._load(chunk, None)
             self._exponentials(chunk)
             self._results(chunk)
+
+    def _sweep_largest(self, chunks: list[Chunk]) -> None:
+        """The maxima of rows in chunks."""
+        for chunk in chunks:
+            self._load(chunk, None)
+            self._hide(chunk)
+            self._largest(chunk)
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -294,10 +298,7 @@ class _Weights(_Softmax):
 
     def _long(self, chunks: list[Chunk]) -> None:
         """Two sweeps: the results are there before the sum."""
-        for chunk in chunks:
-            self._load(chunk, None)
-            self._hide(chunk)
-            self._largest(chunk)
+        self._sweep_largest(chunks)
         for chunk in chunks:
             self._load(chunk, None)
             self._exponentials(chunk)

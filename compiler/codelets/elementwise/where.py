@@ -27,13 +27,13 @@ from jacquard.compiler.codelets.elementwise._broadcast import (
 )
 from jacquard.compiler.codelets.elementwise._compare import BOOLEAN
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers, output_fields
-from jacquard.compiler.graph.host import LEAST_MASK
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.pointwise import OUT, Pass, emit_passes
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import quantize_constant, requantization_scale
+from jacquard.proto.lib.masks import LEAST_MASK
 
 
 def parse(node: Node) -> Parsed:

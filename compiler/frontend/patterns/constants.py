@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 
 from jacquard.compiler.frontend.patterns.view import View
+from jacquard.proto.lib.masks import LEAST_MASK
 
 _COMMUTATIVE = ("Add", "Mul")
-MASKING = -1e4  # and below: no bias of scores, but a mask
 
 
 def constants_second(view: View) -> bool:
@@ -46,7 +46,7 @@ def merge_added_constants(view: View) -> bool:
         second = None if inner is None else _added(view, inner)
         if inner is None or first is None or second is None or not view.read_once(inner.output[0]):
             continue
-        if (second <= MASKING).any() != (first <= MASKING).any():
+        if (second <= LEAST_MASK).any() != (first <= LEAST_MASK).any():
             continue  # a bias is data, a mask is none
         total = np.add(second, first)
         wide = np.broadcast_shapes(total.shape, view.shapes.get(inner.input[0], ()))

@@ -15,11 +15,11 @@ from onnx import helper, numpy_helper, shape_inference
 from jacquard.compiler.frontend.fold import shapes_of, without_weights
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import raise_if_any
+from jacquard.proto.lib.masks import LEAST_MASK
 
 _MICROSOFT = "com.microsoft"
 _RMS_NORMS = ("SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization")
 _BOOL, _INT64 = onnx.TensorProto.BOOL, onnx.TensorProto.INT64
-_FILTER = -1e4  # what the machine takes for a mask at least
 OPSET_OF_RMS_NORM = 23
 OPSET_OF_GELU = 20
 
@@ -153,7 +153,7 @@ def _kept_to_mask(parts: _Parts, padding: str) -> str:
     padding: 0 where a key [n, keys] is hidden, or hidden from a query [n, queries, keys], or how
     many keys [n] are kept; empty for none.
     """
-    low = min(float(parts.given.get("mask_filter_value", _FILTER)), _FILTER)
+    low = min(float(parts.given.get("mask_filter_value", LEAST_MASK)), LEAST_MASK)
     keys = parts.add("Shape", [parts.operand(1)], start=1, end=2)
     kept = ""
     if padding:

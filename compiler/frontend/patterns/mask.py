@@ -10,9 +10,9 @@ from collections.abc import Hashable
 import numpy as np
 import onnx
 
-from jacquard.compiler.frontend.patterns.constants import MASKING
 from jacquard.compiler.frontend.patterns.movement import VIEWS, reshape
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
+from jacquard.proto.lib.masks import LEAST_MASK
 
 _BROADCASTING = ("Add", "Sub", "Mul", "Div", "And", "Or", "Where", "Equal", "Min", "Max")
 _SHARED = ("And", "Cast", "Equal", "Expand", "Less", "Greater", "Not", "Or", "Reshape", "Where")
@@ -119,7 +119,7 @@ def split_biases(view: View) -> bool:
         values = view.constant(node.input[1]) if node.op_type == "Add" else None
         if values is None or values.dtype.kind != "f" or not _feeds_softmax(view, node.output[0]):
             continue
-        hidden = values <= MASKING
+        hidden = values <= LEAST_MASK
         if not hidden.any() or not values[~hidden].any():
             continue
         inner = f"{node.output[0]}.biased"

@@ -11,13 +11,13 @@ from jacquard.proto.lib.fixed_point import (
     requantization_scale,
     rounding_shift,
 )
+from jacquard.proto.lib.masks import LEAST_MASK
 from jacquard.sim.reference.node import Node
 from jacquard.sim.reference.nonlinear.rows import exponent, held, norm, product
 from jacquard.sim.reference.nonlinear.table import T_MAX, T_MIN, interpolated
 from jacquard.sim.reference.pending import WEIGHT, Pending, Target
 from jacquard.sim.reference.value import Operand, Term, Value, single
 
-MASKED = -1e4  # an additive mask at or below this leaves nothing of an element
 LONGEST_ROW = 32768
 STEPS = 4096  # of the exponent's argument, per unit
 TOP = 65535  # the largest e; e - 32768 is what an int16 holds
@@ -40,10 +40,10 @@ def _operands(
     if not isinstance(operand, Value) or operand.offset is None or len(operand.terms) != 1:
         return single(operand, node.place), None, None
     offset = np.broadcast_to(operand.offset, operand.shape)
-    bad = (offset != 0) & ~(offset <= MASKED)
+    bad = (offset != 0) & ~(offset <= LEAST_MASK)
     if bad.any():
         raise UserError(
-            f"{node.place}: an additive mask must be 0 or at most {MASKED:g}, got "
+            f"{node.place}: an additive mask must be 0 or at most {LEAST_MASK:g}, got "
             f"{offset[bad].flat[0]:g}; quantize the sum before it instead"
         )
     return operand.terms[0], offset != 0, offset

@@ -1,6 +1,6 @@
-"""What of an exported graph is not committed."""
+"""From an exported graph to the one that is committed: without weights, with names of its own."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import onnx
 
@@ -17,3 +17,12 @@ def strip(model: onnx.ModelProto, kept: Collection[str] = ()) -> None:
         if weights and tensor.name not in kept:
             for field in ("raw_data", "float_data", "external_data", "data_location"):
                 tensor.ClearField(field)
+
+
+def apply_names(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Renames tensors wherever they stand; those that `names` does not have stay."""
+    for node in graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(name, name) for name in field]
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
