@@ -16,7 +16,6 @@ CONSTANT_ARG = 1  # of the constants' segment
 SCRATCH_ARG = 2  # of the activations' segment
 CACHE_ARG = 3  # of the segment that outlives a run
 POSITION_ARG = 4  # the first that a run sets
-LAST_ARG = 7
 
 _HEAD_BYTES = 4
 _POP, _PUSH = (next(f for f in isa.Load.FIELDS if f.name == name) for name in ("pop", "push"))

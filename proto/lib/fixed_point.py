@@ -133,20 +133,6 @@ def requantize(
     return requantize_sum([(acc, mult)], shift, zero_point, lo, hi)
 
 
-def requantize2(
-    a: npt.ArrayLike,
-    mult_a: npt.ArrayLike,
-    b: npt.ArrayLike,
-    mult_b: npt.ArrayLike,
-    shift: int,
-    zero_point: int,
-    lo: npt.ArrayLike,
-    hi: npt.ArrayLike,
-) -> Int64Array:
-    """Like `requantize` for two operands: the products are summed exactly, then rounded once."""
-    return requantize_sum([(a, mult_a), (b, mult_b)], shift, zero_point, lo, hi)
-
-
 def requantization_scale(
     numerators: Sequence[npt.ArrayLike], output_scale: npt.ArrayLike, divisor: npt.ArrayLike = 1
 ) -> Float64Array:

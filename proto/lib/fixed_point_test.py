@@ -46,9 +46,9 @@ def test_requantize(acc: int, mult: int, shift: int, zero_point: int) -> None:
 
 
 @given(a=INT32, mult_a=MULTIPLIER, b=INT32, mult_b=MULTIPLIER, shift=SHIFT)
-def test_requantize2_rounds_once(a: int, mult_a: int, b: int, mult_b: int, shift: int) -> None:
+def test_requantize_sum_rounds_once(a: int, mult_a: int, b: int, mult_b: int, shift: int) -> None:
     wide = (-(2**63), 2**63 - 1)
-    got = fixed_point.requantize2(a, mult_a, b, mult_b, shift, 3, *wide)
+    got = fixed_point.requantize_sum([(a, mult_a), (b, mult_b)], shift, 3, *wide)
     assert int(got) == exact(
         (a, mult_a), (b, mult_b), shift=shift, zero_point=3, lo=wide[0], hi=wide[1]
     )

@@ -104,44 +104,11 @@ def index_beats(instr: isa.Load, arch: Arch) -> int:
     return words_touched(instr.index_dram, 4 * instr.n1, arch.bytes_per_cycle)
 
 
-def load_beats(instr: isa.Load, arch: Arch) -> int:
-    """DRAM beats that a LOAD reads, its argument registers holding multiples of a beat.
-
-    A gather's rows count as if its indices were 0, 1, 2, ...: exact where its stride is a multiple
-    of a beat.
-    """
-    run = instr.n0 - instr.before0 - instr.after0
-    runs = instr.n1 - instr.before1 - instr.after1
-    if run <= 0 or runs <= 0:
-        return 0
-    return index_beats(instr, arch) + run_words(
-        instr.dram,
-        run,
-        (runs, instr.n2, instr.n3),
-        (instr.s1, instr.s2, instr.s3),
-        arch.bytes_per_cycle,
-    )
-
-
 def load_words(instr: isa.Load, arch: Arch) -> int:
     """Writes into its memory, padding included: words as wide as a DRAM beat, each run apart."""
     counts = (instr.n1, instr.n2, instr.n3)
     strides = (instr.d1, instr.d2, instr.d3)
     return run_words(instr.dst, instr.n0, counts, strides, arch.bytes_per_cycle)
-
-
-def store_beats(instr: isa.Store, arch: Arch) -> int:
-    """DRAM beats that a STORE writes, its argument register holding a multiple of a beat."""
-    counts = (instr.n1, instr.n2, instr.n3)
-    strides = (instr.s1, instr.s2, instr.s3)
-    return run_words(instr.dram, instr.n0, counts, strides, arch.bytes_per_cycle)
-
-
-def store_words(instr: isa.Store, arch: Arch) -> int:
-    """Reads of its memory, each run apart."""
-    counts = (instr.n1, instr.n2, instr.n3)
-    strides = (instr.l1, instr.l2, instr.l3)
-    return run_words(instr.src, instr.n0, counts, strides, arch.bytes_per_cycle)
 
 
 def dma_cycles(instr: isa.Load | isa.Store, arch: Arch) -> int:
