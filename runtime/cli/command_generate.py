@@ -29,7 +29,7 @@ from jacquard.runtime.api.reference_generation import reference_tokens
 from jacquard.runtime.api.report import peak_rss_bytes, write_report
 from jacquard.runtime.api.sampling import Sampler, sampler
 from jacquard.runtime.api.session import DeviceError, Session
-from jacquard.runtime.cli import options, screen
+from jacquard.runtime.cli import device_flags, options, screen
 from jacquard.runtime.cli.command_run import check_device, load_program
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.device import open_device
@@ -82,7 +82,7 @@ def define_flags() -> flags.FlagValues:
         "compare tokens and logits with the integer reference's, bit for bit",
         flag_values=values,
     )
-    options.add_device_flags(values)
+    device_flags.add_flags(values)
     return values
 
 
@@ -166,7 +166,7 @@ def check_flags(values: flags.FlagValues, prompt: Sequence[int]) -> None:
     """What can be refused before any work. Raises UserError."""
     check_counts(prompt, values["tokens"].value)
     chosen(values)
-    options.check_device_flags(values)
+    device_flags.check_flags(values)
     paths = [values["prefill"].value or "", *values["decode"].value]
     compiled = [path for path in paths if path.endswith(PROGRAM)]
     if values["check"].value and compiled:

@@ -19,7 +19,7 @@ from jacquard.runtime.api import program as programs
 from jacquard.runtime.api import verify
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
-from jacquard.runtime.cli import options, screen
+from jacquard.runtime.cli import device_flags, options, screen
 from jacquard.runtime.cli.arrays import load_inputs
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.device import open_device
@@ -51,7 +51,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "compile_times", None, "JSON of `compile --times`, for the report", flag_values=values
     )
-    options.add_device_flags(values)
+    device_flags.add_flags(values)
     return values
 
 
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> int:
 
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
-    options.check_device_flags(values)
+    device_flags.check_flags(values)
     options.check_folder(values["output_dir"].value, "output-dir")
     if values["program"].value and (values["override"].value or not values["fuse"].value):
         raise UserError(

@@ -18,7 +18,6 @@ from jacquard.compiler.passes.device_part import DROPPED
 from jacquard.proto.lib.arch import Arch, load_arch, load_config
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.cli import data
-from jacquard.runtime.device import open_device
 
 SUPPORTED = frozenset({*codelets(), *DROPPED})
 
@@ -104,28 +103,6 @@ def compile_options(values: flags.FlagValues) -> CompileOptions:
     return CompileOptions(
         model_name=model_name(values), overrides=overrides, fuse=values["fuse"].value
     )
-
-
-def add_device_flags(values: flags.FlagValues) -> None:
-    """What commands that run programs share: the device and the report."""
-    flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
-    flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
-    flags.DEFINE_string(
-        "simulator", None, "RTL simulator; default: the configuration's own", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "report_failure",
-        False,
-        "exit 0 and let the report tell a failed run (for build actions)",
-        flag_values=values,
-    )
-
-
-def check_device_flags(values: flags.FlagValues) -> None:
-    """What can be refused of them before any work. Raises UserError."""
-    check_writable(values["report"].value, "report")
-    if values["simulator"].value and values["backend"].value != "rtl":
-        raise UserError("--simulator: must come with --backend=rtl, which runs it")
 
 
 def check_writable(path: str | None, flag: str) -> None:
