@@ -2,5 +2,7 @@
 
 CONFIGS = [
     "edge16",
+    "mobile32",
     "nano4",
+    "server64",
 ]

@@ -99,13 +99,18 @@ def _dram_fields(rng: random.Random, space: Space, address: int) -> dict[str, in
     return rng.choice(choices)
 
 
+def _longest_run(space: Space) -> int:
+    """Bytes: 75 beats, so that wide buses see long bursts too."""
+    return max(1200, 75 * space.arch.bytes_per_cycle)
+
+
 def load(rng: random.Random, space: Space) -> Draft:
     """LOAD into any memory: any alignment, gaps, padding, overlapping sources; or a gather."""
     if rng.random() < 0.25 and (draft := _gather(rng, space)) is not None:
         return draft
     buffer = rng.choice((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
     window = space.windows[buffer]
-    most = min(window.size, 1200)
+    most = min(window.size, _longest_run(space))
     while True:
         n0 = log_uniform(rng, most)
         if rng.random() < 0.3:  # whole words of the DRAM or of a row
@@ -180,7 +185,7 @@ def _gather(rng: random.Random, space: Space) -> Draft | None:
     buffer = rng.choice((_B.IBUF, _B.WBUF, _B.VMEM, _B.PARAM, _B.TABLE))
     window = space.windows[buffer]
     while True:
-        n0 = log_uniform(rng, min(window.size, 1200))
+        n0 = log_uniform(rng, min(window.size, _longest_run(space)))
         n1 = log_uniform(rng, min(64, window.size // n0))
         target = strides_apart(rng, [n1], n0, window.size, 1)
         if target is not None:
@@ -229,7 +234,7 @@ def store(rng: random.Random, space: Space) -> Draft:
     """STORE from VMEM or IBUF: any alignment, sources that overlap, targets that do not."""
     buffer = rng.choice((_B.IBUF, _B.VMEM))
     window = space.windows[buffer]
-    most = min(window.size, 1200)
+    most = min(window.size, _longest_run(space))
     while True:
         n0 = log_uniform(rng, most)
         if rng.random() < 0.3:

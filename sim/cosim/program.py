@@ -23,21 +23,57 @@ from jacquard.sim.cosim.place import Window
 from jacquard.sim.cosim.tokens import Synchroniser
 
 _B = isa.Buffer
-DRAM_BYTES = 0x13000
-_DATA = Window(0, 0x8000)  # what random instructions read and write
-_RANDOM = 0x8000  # uniform bytes that nobody writes: weights of the sums that show WBUF
-_DUMP = 0x9000
-_RAMP = 0xE600  # int16: the last argument of each of the 256 pieces of a table
-_CODE = 0xE800
-_LISTS = Window(0x12000, DRAM_BYTES)  # indices of gathers, behind the code
 FAULT_RATE = 0.12
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What lies where in a program's DRAM; what holds rows grows with their width."""
+
+    arch: Arch
+
+    @property
+    def _wide(self) -> int:
+        return max(1, self.arch.rows // 16, self.arch.cols // 16)
+
+    @property
+    def data(self) -> Window:
+        """What random instructions read and write."""
+        return Window(0, 0x8000 * self._wide)
+
+    @property
+    def random(self) -> Window:
+        """Uniform bytes that nobody writes: activations of the sums that show WBUF."""
+        return Window(self.data.end, self.data.end + 0x1000 * self._wide)
+
+    @property
+    def dump(self) -> Window:
+        return Window(self.random.end, self.random.end + 0x5600 * self._wide)
+
+    @property
+    def ramp(self) -> Window:
+        """int16: the last argument of each of the 256 pieces of a table."""
+        return Window(self.dump.end, self.dump.end + 0x200)
+
+    @property
+    def code(self) -> Window:
+        return Window(self.ramp.end, self.ramp.end + 0x3800)
+
+    @property
+    def lists(self) -> Window:
+        """Indices of gathers."""
+        return Window(self.code.end, self.code.end + 0x1000)
+
+    @property
+    def size_bytes(self) -> int:
+        return self.lists.end
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomProgram:
     """A program with its DRAM. fault: what was broken on purpose, empty if nothing.
 
-    dram: uint8[DRAM_BYTES], code included; a run changes a copy of it.
+    dram: uint8[Layout.size_bytes], code included; a run changes a copy of it.
     """
 
     config: str
@@ -55,36 +91,38 @@ class Generator:
     def __init__(self, arch: Arch, fault_rate: float = FAULT_RATE) -> None:
         self.arch = arch
         self.fault_rate = fault_rate
-        self._synchroniser = Synchroniser(arch, DRAM_BYTES)
+        self.layout = Layout(arch)
+        self._synchroniser = Synchroniser(arch, self.layout.size_bytes)
 
     def program(self, seed: int) -> RandomProgram:
         rng = random.Random(f"{self.arch.name} {seed}")
-        arch = self.arch
+        arch, layout = self.arch, self.layout
         args = (
             0,
             0,
             rng.randrange(4096),
             rng.randrange(2**39),
             2**64 - rng.randrange(1, 2**20),
-            _DATA.end // 2,
+            layout.data.end // 2,
             2**40 + rng.randrange(999),
             2**64 - 2**39,
         )
-        space = Space(arch, _windows(rng, arch), _DATA, DRAM_BYTES, args, Lists(_LISTS))
+        windows = _windows(rng, arch)
+        space = Space(arch, windows, layout.data, layout.size_bytes, args, Lists(layout.lists))
         drafts = _fill(rng, space)
         first = len(drafts)
         drafts += sequence(rng, space, rng.randint(6, 32))
         last = len(drafts)
-        drafts += _dump(space)
+        drafts += _dump(space, layout)
 
         engines = [int(draft.kind.ENGINE or 0) for draft in drafts]
         accesses = [footprint(d.kind, d.f, arch, args, d.indices) for d in drafts]
         superfluous = rng.choice((0, 0, 0.05, 0.5))
         pops, pushes = self._synchroniser.tokens(engines, accesses, rng, superfluous)
-        dram = _contents(rng)
+        dram = _contents(rng, layout)
         words = np.array(space.lists.words, "<u4").view(np.uint8)
-        dram[_LISTS.start : _LISTS.start + words.size] = words
-        address = _CODE + 16 * rng.randrange(64)
+        dram[layout.lists.start : layout.lists.start + words.size] = words
+        address = layout.code.start + 16 * rng.randrange(64)
         finished = [d.finish(*t) for d, *t in zip(drafts, pops, pushes, strict=True)]
         finished.append(isa.End())
         fault, code = "", None
@@ -96,7 +134,7 @@ class Generator:
             fault, finished, code = faults.break_one(rng, space, finished, at)
         if code is None:
             code = isa.encode_program(finished)
-        if address + len(code) > _LISTS.start:
+        if address + len(code) > layout.code.end:
             raise AssertionError(f"seed {seed}: code of {len(code)} bytes does not fit")
         dram[address : address + len(code)] = np.frombuffer(code, np.uint8)
         return RandomProgram(arch.name, seed, tuple(finished), args, address, dram, fault)
@@ -126,17 +164,17 @@ def _windows(rng: random.Random, arch: Arch) -> dict[int, Window]:
     return windows
 
 
-def _contents(rng: random.Random) -> npt.NDArray[np.uint8]:
+def _contents(rng: random.Random, layout: Layout) -> npt.NDArray[np.uint8]:
     """Random bytes in stripes: uniform, sparse, small, and extremes."""
     numbers = np.random.default_rng(rng.getrandbits(64))
-    dram = numbers.integers(0, 256, DRAM_BYTES, dtype=np.uint8)
-    stripes = dram[: _DATA.end].reshape(-1, 512)
+    dram = numbers.integers(0, 256, layout.size_bytes, dtype=np.uint8)
+    stripes = dram[: layout.data.end].reshape(-1, 512)
     kinds = numbers.integers(0, 6, len(stripes))
     stripes[kinds == 0] *= stripes[kinds == 0] & 1  # half of them zero
     stripes[kinds == 1] &= 3
     stripes[kinds == 2] = np.array((0, 255, 128, 127), np.uint8)[stripes[kinds == 2] & 3]
     ramp = np.arange(-32768, 32768, 256, dtype="<i2") + np.int16(255)
-    dram[_RAMP : _RAMP + 512] = ramp.view(np.uint8)
+    dram[layout.ramp.start : layout.ramp.end] = ramp.view(np.uint8)
     return dram
 
 
@@ -187,11 +225,11 @@ def _plain(name: str, buffer: int, base: int, stride: int) -> dict[str, int]:
     }
 
 
-def _dump(space: Space) -> list[Draft]:
+def _dump(space: Space, layout: Layout) -> list[Draft]:
     arch = space.arch
     drafts: list[Draft] = []
     some = {"n1": 1, "n2": 1, "n3": 1}
-    top = _DUMP
+    top = layout.dump.start
 
     def store(buffer: int, start: int, size: int) -> None:
         nonlocal top
@@ -199,7 +237,7 @@ def _dump(space: Space) -> list[Draft]:
             Draft.make(isa.Store, buffer=int(buffer), src=start, dram=top, n0=size, **some)
         )
         top += size
-        if top > _RAMP:
+        if top > layout.dump.end:
             raise AssertionError("the windows do not fit the dump area")
 
     vmem, ibuf = space.windows[_B.VMEM], space.windows[_B.IBUF]
@@ -256,7 +294,7 @@ def _dump(space: Space) -> list[Draft]:
                     isa.Load,
                     buffer=int(_B.VMEM),
                     dst=vmem.start,
-                    dram=_RAMP + 2 * piece,
+                    dram=layout.ramp.start + 2 * piece,
                     n0=2 * pieces,
                     **some,
                 )
@@ -271,7 +309,7 @@ def _dump(space: Space) -> list[Draft]:
     positions, passes = 4, wbuf.size // arch.rows
     drafts.append(
         Draft.make(
-            isa.Load, buffer=int(_B.IBUF), dst=ibuf.start, dram=_RANDOM, n0=ibuf.size, **some
+            isa.Load, buffer=int(_B.IBUF), dst=ibuf.start, dram=layout.random.start, n0=ibuf.size, **some
         )
     )
     drafts.append(

@@ -10,10 +10,10 @@ import pytest
 
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import load_config
-from jacquard.sim.cosim.program import DRAM_BYTES, Generator, RandomProgram
+from jacquard.sim.cosim.program import Generator, RandomProgram
 from jacquard.sim.func.machine import Machine
 
-_CONFIGS = ("nano4", "edge16")
+_CONFIGS = ("nano4", "edge16", "server64")
 
 
 def _another_order(program: RandomProgram, rng: random.Random) -> list[isa.Instruction]:
@@ -75,7 +75,7 @@ def test_a_byte_of_any_memory_changed_before_the_dump_shows_in_dram(config: str)
             for i, instr in enumerate(program.instructions)
             if isinstance(instr, isa.Store)
         ]
-        first = next(i for i, instr in stores if instr.dram == 0x9000)
+        first = next(i for i, instr in stores if instr.dram == generator.layout.dump.start)
         body, dump = program.instructions[:first], program.instructions[first:-1]
         bare = [isa.by_name(i.NAME)(**_without_tokens(i)) for i in dump] + [isa.End()]
         rng = random.Random(seed)
@@ -111,7 +111,7 @@ def test_every_value_of_every_enumeration_occurs(config: str) -> None:
     seen: dict[str, set[int]] = collections.defaultdict(set)
     for seed in range(150):
         program = generator.program(seed)
-        assert program.dram.size == DRAM_BYTES
+        assert program.dram.size == generator.layout.size_bytes
         for instr in program.instructions:
             for field in instr.FIELDS[2:]:
                 value = int(getattr(instr, field.name))

@@ -14,10 +14,10 @@ import numpy as np
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.cosim.compare import Outcome, difference, expect, listing
-from jacquard.sim.cosim.program import DRAM_BYTES, FAULT_RATE, Generator, RandomProgram
+from jacquard.sim.cosim.program import FAULT_RATE, Generator, RandomProgram
 from jacquard.sim.rtl import harness
 
-_BATCH = 500  # programs per process: bounds the image file to some 32 MiB
+_BATCH_BYTES = 40 << 20  # of DRAM images in one process's file
 _HANG_CYCLES = 100_000  # on top of the watchdog's
 
 
@@ -52,8 +52,8 @@ def _job(
     return harness.Job(
         name=str(program.seed),
         image_path=images,
-        image_bytes=DRAM_BYTES,
-        image_offset=place * DRAM_BYTES,
+        image_bytes=program.dram.size,
+        image_offset=place * program.dram.size,
         program=program.address,
         args=program.args[1:],
         max_cycles=arch.watchdog_cycles + _HANG_CYCLES,
@@ -76,7 +76,7 @@ def _run(
             out.write(program.dram.tobytes())
     trace_path = folder / "trace" if trace else None
     jobs = [_job(arch, p, images, n, trace_path) for n, p in enumerate(programs)]
-    memory = np.memmap(images, np.uint8, "r", shape=(len(programs), DRAM_BYTES))
+    memory = np.memmap(images, np.uint8, "r", shape=(len(programs), programs[0].dram.size))
     for number, result in enumerate(harness.stream_jobs(binary, jobs)):
         done = None
         if trace_path is not None:
@@ -132,8 +132,9 @@ def compare(
     """
     generator = Generator(arch, fault_rate)
     summary = Summary()
-    for first in range(0, len(seeds), _BATCH):
-        programs = [generator.program(seed) for seed in seeds[first : first + _BATCH]]
+    batch = _BATCH_BYTES // generator.layout.size_bytes
+    for first in range(0, len(seeds), batch):
+        programs = [generator.program(seed) for seed in seeds[first : first + batch]]
         with tempfile.TemporaryDirectory(prefix="npu_cosim_") as folder:
             outcomes = _run(binary, arch, programs, Path(folder), trace=dump is not None)
             for program, (outcome, complaint) in zip(programs, outcomes, strict=True):
