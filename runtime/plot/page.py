@@ -1,0 +1,91 @@
+"""A page in one file: headings, charts, tables that a click sorts. It opens offline."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 14px/1.5 sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; }
+table { border-collapse: collapse; margin: 1em 0; }
+th, td { padding: 2px 10px; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
+th { cursor: pointer; position: sticky; top: 0; background: Canvas; }
+th[aria-sort=ascending]::after { content: " \\25b2"; }
+th[aria-sort=descending]::after { content: " \\25bc"; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+tr.mark td { font-weight: bold; }
+svg { max-width: 100%; height: auto; }
+"""
+# Numbers sort by their value, which stands in data-v, words by themselves.
+_SCRIPT = """
+for (const head of document.querySelectorAll("th")) head.addEventListener("click", () => {
+  const table = head.closest("table"), up = head.getAttribute("aria-sort") !== "ascending";
+  for (const other of table.querySelectorAll("th")) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", up ? "ascending" : "descending");
+  const key = (row) => {
+    const cell = row.cells[head.cellIndex];
+    return "v" in cell.dataset ? Number(cell.dataset.v) : cell.textContent;
+  };
+  const order = (a, b) => (typeof a === "number" && typeof b === "number")
+    ? a - b : String(a).localeCompare(String(b));
+  const rows = [...table.tBodies[0].rows];
+  rows.sort((a, b) => order(key(a), key(b)) * (up ? 1 : -1));
+  table.tBodies[0].append(...rows);
+});
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """A whole HTML document of parts that are HTML themselves."""
+    name = html.escape(title)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+        f'<meta name="viewport" content="width=device-width">'
+        f"<style>{_STYLE}</style></head><body><h1>{name}</h1>\n"
+        + "\n".join(parts)
+        + f"\n<script>{_SCRIPT}</script></body></html>\n"
+    )
+
+
+def heading(text: str) -> str:
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def paragraph(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
+
+
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str | int | float]],
+    marked: Sequence[bool] | None = None,
+) -> str:
+    """Rows of words and numbers; a click on a column's head sorts by it.
+
+    marked: rows in bold type.
+    """
+    numeric = [
+        bool(rows) and all(not isinstance(row[i], str) for row in rows)
+        for i in range(len(columns))
+    ]
+    head = "".join(
+        f"<th{_class('n' if number else '')}>{html.escape(name)}</th>"
+        for name, number in zip(columns, numeric, strict=True)
+    )
+    body = []
+    for row, mark in zip(rows, marked or [False] * len(rows), strict=True):
+        cells = "".join(_cell(value) for value in row)
+        body.append(f"<tr{_class('mark' if mark else '')}>{cells}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, str):
+        return f"<td>{html.escape(value)}</td>"
+    shown = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f'<td class="n" data-v="{value}">{shown}</td>'
+
+
+def _class(name: str) -> str:
+    return f' class="{name}"' if name else ""
