@@ -29,6 +29,11 @@ def test_each_step_is_a_position_further():
     assert [step["token"] for step in REPORT["steps"] if step["gave_token"]] == REPORT["tokens"]
 
 
+def test_tokens_differ_from_step_to_step():
+    """Greedy tokens of seeded weights: a machine that computed one step for all would be found."""
+    assert len(set(REPORT["tokens"])) >= TOKENS // 2
+
+
 @pytest.mark.skipif(REPORT["backend"] != "rtl", reason="only RTL has cycles")
 def test_a_step_takes_the_same_cycles_wherever_its_row_lies():
     """One program serves every position; what it does depends on none."""

@@ -20,6 +20,7 @@ from jacquard.benchmarks.models.seeded import SeededStream, seeded_inputs
 FloatArray = npt.NDArray[np.float32]
 LAYERS = ("Conv", "Gemm", "MatMul")
 _GAIN_BITS = 4
+_TABLE_STD = 0.02  # as GPT-2, BERT and Llama begin; of 1, a tied head repeats what it is given
 _WEIGHTS_SEED = 2_000_000  # apart from the seeds of inputs and calibration
 
 
@@ -41,8 +42,8 @@ def fill(
     Weights of Conv, Gemm and MatMul: He init, each output channel scaled by 0.5 to 1.5 as folded
     batch norms do, the layer rescaled to a standard deviation of 1 (1/sqrt(2) where an Add reads
     it; a bias between them does not count). Gammas and variances of norms: 0.5 to 1.5. Embeddings
-    and other added tables: normal. Everything else that is empty: normal with a standard deviation
-    of 0.1.
+    and other added tables: normal with a standard deviation of 0.02. Everything else that is empty:
+    normal with one of 0.1.
     """
     filled = onnx.ModelProto()
     filled.CopyFrom(model)
@@ -104,7 +105,7 @@ def _seeded(
     if (node.op_type == "LayerNormalization" and position == 1) or node.op_type == "Mul":
         return stream.uniform(shape, 0.5, 1.5)
     if node.op_type == "Gather" or (node.op_type == "Add" and len(shape) > 1):
-        return stream.normal(shape)
+        return stream.normal(shape) * np.float32(_TABLE_STD)
     return stream.normal(shape) * np.float32(0.1)
 
 

@@ -263,7 +263,7 @@ def test_decoders_are_quantized_as_the_reference_computes(name: str) -> None:
         for other in (quantized, theirs)
     )
     print(name, ours_db, theirs_db)
-    assert ours_db > theirs_db - 1.0 and ours_db > 16
+    assert ours_db > theirs_db - 1.0 and ours_db > 14
 
 
 @pytest.mark.parametrize("name", ["bert_tiny2", "bert_tiny2_torchscript"])
