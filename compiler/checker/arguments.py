@@ -14,6 +14,9 @@ from jacquard.proto import program_pb2
 _REGISTERS = range(1, 8)
 
 
+_CONSTANT = (program_pb2.Segment.CONSTANT, program_pb2.Segment.WEIGHTS)
+
+
 class Segment(NamedTuple):
     """What DRAM accesses are checked against."""
 
@@ -33,7 +36,7 @@ class Walk(NamedTuple):
 def segments(program: program_pb2.Program) -> dict[int, Segment]:
     """Segments by their registers."""
     return {
-        s.arg: Segment(s.name, s.size_bytes, s.kind == program_pb2.Segment.CONSTANT)
+        s.arg: Segment(s.name, s.size_bytes, s.kind in _CONSTANT)
         for s in program.segments
     }
 
@@ -73,7 +76,7 @@ def _registers(program: program_pb2.Program) -> Iterator[str]:
 
 def _segments(program: program_pb2.Program) -> Iterator[str]:
     for s in program.segments:
-        if s.kind == program_pb2.Segment.CONSTANT and len(s.data) != s.size_bytes:
+        if s.kind in _CONSTANT and len(s.data) != s.size_bytes:
             yield (
                 f"segment {s.name}: data must have size_bytes = {s.size_bytes} bytes, got "
                 f"{len(s.data)}; compile it again"

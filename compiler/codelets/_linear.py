@@ -172,7 +172,7 @@ def lower_constant(
         constant_bytes=len(raw) + out.tiles * arch.param_row_bytes,
     )
     operand = ConstantWeights(
-        low.constant(raw), spans, starts, arch.rows * arch.cols, activation.taps_y,
+        low.weights(raw), spans, starts, arch.rows * arch.cols, activation.taps_y,
         activation.taps_x,
     )
     inner = dataclasses.replace(op, lo=op.attrs.get("own_lo", op.lo),

@@ -15,10 +15,12 @@ class Bound:
     Attributes:
       role: "index": rows of a table, in ONNX order; "mask": 0 or MASKED, added to logits.
       limit: of an index: the first one that is too large.
+      sources: of an index: the model's inputs that it is made of.
     """
 
     role: Literal["index", "mask"]
     limit: int = 0
+    sources: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -126,7 +126,8 @@ class HostBuilder:
     def bind_index(self, tensor: QTensor, limit: int) -> None:
         """An input of indices below `limit` (of several tables: below the smallest limit)."""
         known = self._bounds.get(tensor.name)
-        self._bounds[tensor.name] = Bound("index", min(limit, known.limit) if known else limit)
+        limit = min(limit, known.limit) if known else limit
+        self._bounds[tensor.name] = Bound("index", limit, self.sources(tensor.name))
 
     def bind_mask(self, host: base.Host) -> QTensor:
         """A float mask as the device reads it."""

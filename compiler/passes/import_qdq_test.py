@@ -389,7 +389,7 @@ def test_ids_are_bound_below_the_smallest_table() -> None:
     assert [op.inputs for op in graph.ops] == [("ids",), ("ids",)]
     assert graph.tensors[graph.ops[0].outputs[0]].shape == (1, 5, 8)
     assert graph.inputs == {"ids": "ids"}
-    assert graph.host is not None and graph.host.inputs == {"ids": Bound("index", 20)}
+    assert graph.host is not None and graph.host.inputs == {"ids": Bound("index", 20, "ids")}
     assert graph.host.model == b""
 
 
@@ -400,7 +400,7 @@ def test_computed_ids_come_from_the_host() -> None:
     y = model.add("Gather", [table(model, "a", 30), shifted], "ga")
     graph = model.imported(model.pair(y, "int16", float(SW)))
     assert graph.inputs == {"shifted": "shifted"}
-    assert graph.host is not None and graph.host.inputs == {"shifted": Bound("index", 30)}
+    assert graph.host is not None and graph.host.inputs == {"shifted": Bound("index", 30, "ids")}
     np.testing.assert_array_equal(host_result(graph, ids=np.arange(5)[None]), [[2, 3, 4, 5, 6]])
 
 

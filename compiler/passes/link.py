@@ -7,8 +7,10 @@ import math
 
 from jacquard.compiler.graph.host import HostPart
 from jacquard.compiler.graph.ir import Graph
-from jacquard.compiler.passes.storage import CACHE, CONSTANTS, SCRATCH
-from jacquard.compiler.tile.ir import CACHE_ARG, CONSTANT_ARG, SCRATCH_ARG, TileProgram
+from jacquard.compiler.passes.storage import CACHE, CONSTANTS, SCRATCH, WEIGHTS
+from jacquard.compiler.tile.ir import (
+    CACHE_ARG, CONSTANT_ARG, SCRATCH_ARG, WEIGHT_ARG, TileProgram,
+)
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -28,6 +30,11 @@ def link(
                          size_bytes=len(program.constants), data=program.constants)
     message.segments.add(name=SCRATCH, kind=pb.Segment.SCRATCH, arg=SCRATCH_ARG,
                          size_bytes=program.scratch_bytes)
+    if program.weights:
+        weights = message.segments.add(name=WEIGHTS, kind=pb.Segment.WEIGHTS, arg=WEIGHT_ARG,
+                                       size_bytes=len(program.weights), data=program.weights)
+        for part in program.weight_parts:
+            weights.parts.add(layer=part.layer, offset_bytes=part.offset, size_bytes=part.size)
     if program.cache_bytes:
         message.segments.add(name=CACHE, kind=pb.Segment.STATE, arg=CACHE_ARG,
                              size_bytes=program.cache_bytes)

@@ -48,9 +48,10 @@ def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProg
             low.need(name)
         problems += _unused(overrides, low.tiled | refused, graph)
     raise_if_any(problems)
+    steps, weights, parts = low.finished()
     return TileProgram(
-        tuple(low.steps), tuple(low.layers), low.constants(), storage.scratch_bytes,
-        storage.tensors, storage.plan, storage.cache_bytes, storage.arguments,
+        steps, tuple(low.layers), low.constants(), storage.scratch_bytes, storage.tensors,
+        storage.plan, storage.cache_bytes, storage.arguments, weights, parts,
     )
 
 

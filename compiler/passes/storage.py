@@ -17,6 +17,7 @@ from jacquard.proto.lib.arch import Arch
 RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 SCRATCH = "scratch"  # name of the activations' segment
 CONSTANTS = "constants"
+WEIGHTS = "weights"
 CACHE = "cache"
 ALIGNMENT = 64  # of tensors, in bytes
 PROTO_DTYPES = {

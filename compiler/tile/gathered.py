@@ -1,6 +1,6 @@
 """Rows of a table by indices in DRAM: LOAD picks them, VECTOR puts their channel tiles in order.
 
-The table lies in the constants row by row, each padded to whole channel tiles.
+The table lies in the weights row by row, each padded to whole channel tiles.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from jacquard.compiler.tile.ir import CONSTANT_ARG
+from jacquard.compiler.tile.ir import WEIGHT_ARG
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.operand import Rect
 from jacquard.compiler.tile.stream import Block, store_block
@@ -25,6 +25,7 @@ def emit_gathered(
     name: str,
     table: npt.NDArray[np.integer],
     indices: Stored,
+    index: str,
     out: Stored,
     fields: Mapping[str, int],
     dtype: isa.Dtype,
@@ -33,7 +34,7 @@ def emit_gathered(
 
     Args:
       table: [rows, features], in the machine's type `dtype`.
-      indices: int32 in DRAM, one for each position.
+      indices: int32 in DRAM, one for each position. index: what the host makes them of.
       fields: VECTOR's, for one operand.
     """
     rows, features = table.shape
@@ -41,7 +42,7 @@ def emit_gathered(
     padded = np.zeros((rows, out.tiles * block), table.dtype)
     padded[:, :features] = table
     size, stride = block * table.itemsize, padded.shape[1] * table.itemsize
-    base = low.constant(padded)
+    base = low.weights(padded.tobytes(), index)
     out = out.flat()
     half, position = low.arch.vmem_bytes // 2, size + out.position_bytes
     if position > half:
@@ -60,7 +61,7 @@ def emit_gathered(
             picked = low.vmem.take(width * run)
             result = low.vmem.take(width * (end - first) * out.position_bytes)
             low.emit(isa.Load(
-                buffer=isa.Buffer.VMEM, arg=CONSTANT_ARG, dst=picked.base,
+                buffer=isa.Buffer.VMEM, arg=WEIGHT_ARG, dst=picked.base,
                 dram=base + first * size, n0=run, n1=width, n2=1, n3=1, d1=run, s1=stride,
                 gather=1, index_arg=indices.arg, index_dram=indices.offset + 4 * x,
                 index_limit=rows,

@@ -15,7 +15,8 @@ from jacquard.proto import program_pb2 as pb
 CONSTANT_ARG = 1  # of the constants' segment
 SCRATCH_ARG = 2  # of the activations' segment
 CACHE_ARG = 3  # of the segment that outlives a run
-POSITION_ARG = 4  # the first that a run sets
+WEIGHT_ARG = 4  # of the weights' segment
+POSITION_ARG = 5  # the first that a run sets
 
 _HEAD_BYTES = 4
 _POP, _PUSH = (next(f for f in isa.Load.FIELDS if f.name == name) for name in ("pop", "push"))
@@ -69,6 +70,15 @@ class LayerInfo:
 
 
 @dataclasses.dataclass(frozen=True)
+class WeightPart:
+    """Bytes [offset, offset + size) of the weights' segment, which `layer` reads."""
+
+    layer: str
+    offset: int
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
 class TileProgram:
     """A whole network as instructions, before linking."""
 
@@ -80,6 +90,8 @@ class TileProgram:
     plan: pb.MemoryPlan
     cache_bytes: int = 0  # of the segment that outlives a run
     arguments: tuple[Argument, ...] = ()
+    weights: bytes = b""
+    weight_parts: tuple[WeightPart, ...] = ()
 
     def text(self) -> str:
         """One line per instruction: layer, mnemonic, the fields that are not zero."""

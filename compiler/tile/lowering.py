@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
-from jacquard.compiler.tile.ir import CONSTANT_ARG, Instruction, LayerInfo, Step
+from jacquard.compiler.tile.ir import (
+    CONSTANT_ARG, Instruction, LayerInfo, Step, WeightPart,
+)
 from jacquard.compiler.tile.memory import NextFit, Piece, TwoEnds
+from jacquard.compiler.tile.weights import Weights
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.timing.bounds import layer_floor
@@ -133,6 +136,7 @@ class Lowering:
         self.layers: list[LayerInfo] = []
         self._constants: list[bytes] = []
         self._constant_bytes = 0
+        self._weights = Weights()
         self.ibuf = TwoEnds("IBUF", arch.ibuf_rows)
         self.wbuf = NextFit("WBUF", arch.wbuf_rows)
         self.vmem = NextFit("VMEM", arch.vmem_bytes, arch.vmem_row_bytes)
@@ -147,6 +151,11 @@ class Lowering:
 
     def tensor(self, name: str) -> QTensor:
         return self.graph.tensors[name]
+
+    def index_sources(self, name: str) -> str:
+        """The model's inputs that a tensor of indices is made of."""
+        host = self.graph.host
+        return "" if host is None else host.inputs[name].sources
 
     def stored(self, name: str) -> Stored:
         """Where a blocked tensor lies, all of it made; constants are packed on first use."""
@@ -208,6 +217,13 @@ class Lowering:
         self._constant_bytes += len(raw) + padding
         return offset
 
+    def weights(self, data: bytes, index: str = "") -> int:
+        """Adds a matrix, or a table whose rows the inputs `index` name, to the weights' segment.
+
+        Returns an offset from WEIGHT_ARG that holds until the steps are finished.
+        """
+        return self._weights.add(self.layers[self._layer].name, data, index)
+
     def constant_tensor(self, data: npt.NDArray[np.generic], tensor: QTensor) -> Stored:
         """Packs a constant like an activation of its shape."""
         view, block = tensor.view, self.arch.rows
@@ -228,6 +244,11 @@ class Lowering:
 
     def constants(self) -> bytes:
         return b"".join(self._constants)
+
+    def finished(self) -> tuple[tuple[Step, ...], bytes, tuple[WeightPart, ...]]:
+        """All steps, the weights' segment that they read, and its parts."""
+        segment, parts, offsets = self._weights.segment()
+        return self._weights.moved(self.steps, offsets), segment, parts
 
     # --- emission ---------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from jacquard.compiler.tile.ir import CONSTANT_ARG
+from jacquard.compiler.tile.ir import WEIGHT_ARG
 from jacquard.compiler.tile.lowering import Packed, Stored
 from jacquard.proto import npu_isa as isa
 
@@ -286,7 +286,7 @@ class WeightOperand(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ConstantWeights:
-    """Packed into the constants in the order in which the array eats them."""
+    """Packed into the weights in the order in which the array eats them."""
 
     offset: int
     spans: tuple[tuple[int, int], ...]
@@ -306,7 +306,7 @@ class ConstantWeights:
         assert end - first == 1 or (ky, ky_end) == (0, self.taps_y)
         size = ((end - first) * self.taps_y if end - first > 1 else ky_end - ky) * line
         return isa.Load(
-            buffer=isa.Buffer.WBUF, arg=CONSTANT_ARG, dst=base,
+            buffer=isa.Buffer.WBUF, arg=WEIGHT_ARG, dst=base,
             dram=self.offset + self.starts[output_tile] + skip * line,
             n0=size, n1=1, n2=1, n3=1,
         )

@@ -24,7 +24,7 @@ import numpy as np
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError, raise_if_any
-from jacquard.runtime.api import decoder
+from jacquard.runtime.api import decoder, weights
 from jacquard.runtime.api.cache import Cache, Rows, Stage, open_cache, prefill_parts
 from jacquard.runtime.api.decoder import DECODE, IDS, LOGITS, MASK, POSITIONS, PREFILL
 from jacquard.runtime.api.sampling import Sampler
@@ -57,9 +57,12 @@ class Generator:
         """decodes: a stage for each bucket, at least one, in any order.
 
         Raises UserError: Programs of different configurations, graphs that are no prefill and
-        decode steps, or whose caches do not match.
+        decode steps, or whose weights or caches do not match.
         """
         decoder.check_fingerprints(prefill.program, [stage.program for stage in decodes])
+        for stage in decodes:
+            place = f"decode {stage.program.model}"
+            weights.check(prefill.program, stage.program, place, "the prefill")
         raise_if_any(decoder.interface(PREFILL, prefill))
         raise_if_any(line for stage in decodes for line in decoder.interface(DECODE, stage))
         self._prefill = prefill

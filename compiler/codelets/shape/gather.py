@@ -98,8 +98,8 @@ def lower(op: Op, low: Lowering) -> None:
         fields, mult = rescale(op, grid, y.grid)
         fields["mult1"] = mult
     fields |= {"op": int(isa.VectorOp.MOVE), "dst_dtype": int(dtype_of(y))}
-    emit_gathered(low, op.name, table, low.stored(op.inputs[0]), low.stored(op.outputs[0]), fields,
-                  DTYPES[grid.dtype])
+    emit_gathered(low, op.name, table, low.stored(op.inputs[0]), low.index_sources(op.inputs[0]),
+                  low.stored(op.outputs[0]), fields, DTYPES[grid.dtype])
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

@@ -1,0 +1,57 @@
+"""One image of the weights: a prefill and its decode steps must have the same.
+
+In: Programs. A segment of weights follows from the matrices and tables alone (`program.proto`), so the
+images of one model are equal, or one is the beginning of the other (a table of positions that one graph
+does not read).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib.errors import UserError
+
+NAMED = 3  # layers in a message
+
+
+def segment(program: pb.Program) -> pb.Segment:
+    """The program's weights; an empty segment where it has none."""
+    found = (s for s in program.segments if s.kind == pb.Segment.WEIGHTS)
+    return next(found, pb.Segment(kind=pb.Segment.WEIGHTS))
+
+
+def alike(a: bytes, b: bytes) -> bool:
+    """Whether one image serves both."""
+    return a.startswith(b) or b.startswith(a)
+
+
+def check(first: pb.Program, other: pb.Program, place: str, wanted: str) -> None:
+    """Raises UserError unless both programs have one image.
+
+    place, wanted: what `other` and `first` are, for the message.
+    """
+    theirs, ours = segment(first), segment(other)
+    if alike(theirs.data, ours.data):
+        return
+    a, b = _parts(theirs), _parts(ours)
+    layers = list(dict.fromkeys(a[part] for part in a if part not in b))
+    layers += [b[part] for part in b if part not in a and b[part] not in layers]
+    more = f" and {len(layers) - NAMED} more" if len(layers) > NAMED else ""
+    raise UserError(
+        f"{place}: weights must be {wanted}'s bit for bit ({_digest(theirs)}), got {_digest(ours)}, "
+        f"which differ in {', '.join(layers[:NAMED])}{more}; export both graphs of one model and "
+        "quantize their weights alike"
+    )
+
+
+def _parts(weights: pb.Segment) -> dict[bytes, str]:
+    """Bytes of each part -> its layer."""
+    return {
+        weights.data[part.offset_bytes : part.offset_bytes + part.size_bytes]: part.layer
+        for part in weights.parts
+    }
+
+
+def _digest(weights: pb.Segment) -> str:
+    return f"sha256 {hashlib.sha256(weights.data).hexdigest()[:16]}"
