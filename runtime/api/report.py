@@ -17,6 +17,7 @@ from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.npu_isa import Bucket, Engine
 from jacquard.runtime.device.base import DeviceResult
+from jacquard.sim.timing import layers
 from jacquard.sim.timing.bounds import roofline_cycles
 
 
@@ -36,16 +37,10 @@ def program_roofline_cycles(program: pb.Program, arch: Arch) -> int:
 
 
 def layer_cycles(program: pb.Program, result: DeviceResult) -> list[int]:
-    """Cycles per layer: from the end of the layer before to the end of this one. Adds up to the
-    last layer's end; 0 where the backend has no time."""
+    """Cycles per layer (sim/timing/layers.py); 0 where the backend has no time."""
     if result.done_cycles is None:
         return [0] * len(program.layers)
-    cycles, end = [], 0
-    for layer in program.layers:
-        done = int(result.done_cycles[layer.first_instruction : layer.end_instruction].max())
-        cycles.append(max(done - end, 0))
-        end = max(end, done)
-    return cycles
+    return layers.layer_cycles(program.layers, result.done_cycles)
 
 
 def build_report(

@@ -40,6 +40,7 @@ class DeviceResult:
     start_cycles: np.ndarray | None
     snapshots: list[np.ndarray]  # uint8[size] per checkpoint
     seconds: float
+    has_data: bool = True  # False: times alone; DRAM is as before, and there are no snapshots
 
 
 class Device(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jacquard.proto.lib.arch import Arch
 from jacquard.runtime.device.base import Device
 
-BACKENDS = ("func", "rtl")
+BACKENDS = ("func", "perf", "rtl")
 
 
 def open_device(name: str, arch: Arch, simulator: str | None = None) -> Device:
@@ -14,6 +14,10 @@ def open_device(name: str, arch: Arch, simulator: str | None = None) -> Device:
         from jacquard.runtime.device.func import FuncDevice
 
         return FuncDevice(arch)
+    if name == "perf":
+        from jacquard.runtime.device.perf import PerfDevice
+
+        return PerfDevice(arch)
     if name == "rtl":
         from jacquard.runtime.device.rtl import RtlDevice
 

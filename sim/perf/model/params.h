@@ -1,0 +1,30 @@
+// The numbers of a machine that its timing depends on. Filled by sim/perf/machine.py, in this order.
+#pragma once
+
+#include <cstdint>
+
+namespace jacquard::perf {
+
+using Cycle = int64_t;
+inline constexpr Cycle kNever = INT64_MAX;
+
+struct Params {
+  int64_t rows;
+  int64_t lanes;
+  int64_t obuf_row_bytes;
+  int64_t obuf_half_rows;
+  int64_t beat_bytes;
+  int64_t latency;
+  int64_t queue_depth;
+  int64_t max_tokens;
+  int64_t fetch_buffer_bytes;
+  int64_t watchdog_cycles;
+  int64_t load_slots;
+  int64_t load_bursts;
+  int64_t load_buffer_bytes;
+  int64_t store_slots;
+  int64_t store_bursts;
+  int64_t store_buffer_bytes;
+};
+
+}  // namespace jacquard::perf
