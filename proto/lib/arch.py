@@ -176,12 +176,12 @@ def config_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in CONFIG_DIR.glob("*.textproto")))
 
 
-def find_config(name: str) -> pathlib.Path:
-    """Path of the configuration of that name; UserError if there is none."""
+def find_config(name: str, flag: str = "config") -> pathlib.Path:
+    """Path of the configuration of that name; UserError, naming the flag, if there is none."""
     path = CONFIG_DIR / f"{name}.textproto"
     if name not in config_names():
         raise errors.UserError(
-            f"--config: must name a configuration, got {name!r}; "
+            f"--{flag}: must name a configuration, got {name!r}; "
             f"choose one of {', '.join(config_names())}"
         )
     return path
@@ -198,21 +198,31 @@ def load_arch(path: str | pathlib.Path, isa: isa_lib.Isa | None = None) -> Arch:
     `isa`: capacities are checked against its field widths; the repository's own if not given.
     """
     path = pathlib.Path(path)
-    place = "/".join(path.parts[-2:])
+    message = read_message(path)
+    found = arch_rules.check(message, path.name.removesuffix(".textproto"), isa or _default_isa())
+    errors.raise_if_any(f"{_place(path)}: {line}" for line in found)
+    return from_message(message)
+
+
+def read_message(path: str | pathlib.Path) -> arch_pb2.Arch:
+    """Reads without validating; UserError where it is no Arch textproto."""
+    path = pathlib.Path(path)
     message = arch_pb2.Arch()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), message)
     except OSError as error:
         raise errors.UserError(
-            f"{place}: cannot be read, {error.strerror}; check the path"
+            f"{_place(path)}: cannot be read, {error.strerror}; check the path"
         ) from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise errors.UserError(
-            f"{place}: must be an Arch textproto, got {error}; see proto/arch.proto"
+            f"{_place(path)}: must be an Arch textproto, got {error}; see proto/arch.proto"
         ) from None
-    found = arch_rules.check(message, path.name.removesuffix(".textproto"), isa or _default_isa())
-    errors.raise_if_any(f"{place}: {line}" for line in found)
-    return _from_message(message)
+    return message
+
+
+def _place(path: pathlib.Path) -> str:
+    return "/".join(path.parts[-2:])
 
 
 def fingerprint(isa: isa_lib.Isa, arch: Arch) -> int:
@@ -221,9 +231,18 @@ def fingerprint(isa: isa_lib.Isa, arch: Arch) -> int:
     First 8 bytes, big-endian, of sha256 over both in canonical JSON. Texts meant for readers
     (docs, units, summary, tier) are left out, so that editing them keeps Programs valid.
     """
-    form = {"isa": dataclasses.asdict(isa), "arch": dataclasses.asdict(arch)}
-    canonical = json.dumps(_without(form, {"doc", "unit", "summary", "tier"}), sort_keys=True)
+    arch_form = _canonical(dataclasses.asdict(arch))
+    canonical = f'{{"arch": {arch_form}, "isa": {_isa_form(isa)}}}'
     return int.from_bytes(hashlib.sha256(canonical.encode()).digest()[:8], "big")
+
+
+@functools.cache  # the same for every configuration
+def _isa_form(isa: isa_lib.Isa) -> str:
+    return _canonical(dataclasses.asdict(isa))
+
+
+def _canonical(form: object) -> str:
+    return json.dumps(_without(form, {"doc", "unit", "summary", "tier"}), sort_keys=True)
 
 
 def _without(value: object, names: set[str]) -> object:
@@ -243,7 +262,8 @@ def _dma(message: arch_pb2.Dma) -> Dma:
     return Dma(message.instructions_in_flight, message.outstanding_bursts, message.buffer_bytes)
 
 
-def _from_message(message: arch_pb2.Arch) -> Arch:
+def from_message(message: arch_pb2.Arch) -> Arch:
+    """The configuration of a message in which `arch_rules.check` finds nothing."""
     return Arch(
         name=message.name,
         tier=arch_pb2.Arch.Tier.Name(message.tier).lower(),

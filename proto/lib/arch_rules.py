@@ -134,12 +134,17 @@ def _frontend(message: arch_pb2.Arch, isa: isa_lib.Isa) -> Iterator[str]:
     )
 
 
+def bytes_in_flight(dram: arch_pb2.Dram) -> int:
+    """What LOAD and STORE must each hold so that latency costs no bandwidth."""
+    return 2 * dram.latency_cycles * dram.bytes_per_cycle
+
+
 def _dma(name: str, dma: arch_pb2.Dma, dram: arch_pb2.Dram) -> Iterator[str]:
     # Slots addressed by pointers with a wrap bit; the dispatcher follows at most 15 per engine.
     yield from _power_of_two(f"{name}.instructions_in_flight", dma.instructions_in_flight, 2, 8)
     yield from _in_range(f"{name}.outstanding_bursts", dma.outstanding_bursts, 1, 256)
     yield from _power_of_two(f"{name}.buffer_bytes", dma.buffer_bytes, 64, 1 << 20)
-    needed = 2 * dram.latency_cycles * dram.bytes_per_cycle
+    needed = bytes_in_flight(dram)
     if dma.buffer_bytes < needed:
         yield (
             f"{name}.buffer_bytes must hold 2 x dram.latency_cycles x dram.bytes_per_cycle = "
