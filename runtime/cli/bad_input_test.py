@@ -10,10 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.compiler.main import LayerOverride
-from jacquard.proto import program_pb2 as pb
-from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api import program as programs
 from jacquard.runtime.cli import command_run, main, options
 from jacquard.runtime.cli.entry import guarded
 
@@ -253,17 +250,24 @@ def test_program_of_another_model_is_refused(tmp_path, capsys):
     assert "m.npu: must be compiled from this very model (quantized: " in error
 
 
-def test_program_with_states_is_refused(tmp_path, capsys):
-    path = tmp_path / "m.npu"
-    fingerprint = load_config("edge16").fingerprint
-    program = pb.Program(model="m", config="edge16", fingerprint=fingerprint, code=b"code")
-    program.states.add(name="past.0.key")
-    programs.save(program, path)
+@pytest.mark.parametrize(
+    "argv,message",
+    [
+        (["--argument=position=3"], "--argument: must come with --kv-cache, or a --program that"),
+        (["--state=past.0.key=k.npy"], "--state: must come with --kv-cache, or a --program that"),
+        (["--kv-cache", "--argument=position=x"], "position must be an integer, got x; e.g. pos"),
+        (["--kv-cache", "--argument=position"], "--argument: must be NAME=VALUE, got position"),
+        (["--kv-cache"], "must append a row to past keys and values (Concat of an input and one"),
+        (["--kv-cache", "--program=m.npu"], "--kv-cache: must be given to `compile` when"),
+    ],
+)
+def test_states_of_a_model_that_keeps_nothing(argv, message, tmp_path, capsys):
     (tmp_path / "m.onnx").write_bytes(GOOD)
-    argv = ["run", f"--model={tmp_path}/m.onnx", f"--program={path}"]
-    status, error, _ = run(tmp_path, capsys, *argv)
-    assert status == 1
-    assert "m.npu: must keep nothing from run to run, got state past.0.key; run it with" in error
+    argv = ["run", f"--model={tmp_path}/m.onnx", f"--report={tmp_path}/r.json", *argv]
+    status, error, written = run(tmp_path, capsys, *argv)
+    assert (status, written) == (1, [])
+    lines = [line for line in error.splitlines() if not line.startswith("warning")]
+    assert len(lines) == 1 and message in lines[0]
 
 
 def test_overrides_of_one_layer_add_up(tmp_path):

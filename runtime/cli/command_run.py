@@ -8,17 +8,20 @@ import sys
 import time
 
 import numpy as np
+import onnx
 from absl import flags
 
 from jacquard.compiler.main import compile_model, model_digest
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
-from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.api import program as programs
-from jacquard.runtime.api import verify
+from jacquard.runtime.api import states, verify
+from jacquard.runtime.api.cache import POSITION
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
+from jacquard.runtime.api.stateful import Stateful, pasts, step_inputs
 from jacquard.runtime.cli import device_flags, options, screen
 from jacquard.runtime.cli.arrays import load_inputs
 from jacquard.runtime.cli.entry import start
@@ -35,6 +38,15 @@ def define_flags() -> flags.FlagValues:
         [],
         "NAME=FILE, a .npy or a .npz with an array NAME; random where not given",
         flag_values=values,
+    )
+    flags.DEFINE_multi_string(
+        "state",
+        [],
+        "NAME=FILE, what the program has kept from runs before, as --input; random where not given",
+        flag_values=values,
+    )
+    flags.DEFINE_multi_string(
+        "argument", [], "NAME=NUMBER, e.g. position=5 of a decode step", flag_values=values
     )
     flags.DEFINE_string("output_dir", None, "folder for the outputs as .npy", flag_values=values)
     flags.DEFINE_bool(
@@ -63,16 +75,19 @@ def main(argv: list[str]) -> int:
     wanted = options.compile_options(values)
     # What can be wrong with the arguments is found before calibration, which takes long.
     check_flags(values)
+    numbers = numbers_of(values)
     seconds_told = compile_times(values["compile_times"].value)
     device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
     check_device(device, arch)
     given = load_program(values["program"].value, arch)
     model = options.load_model(values)
+    check_states(values, model, given)
     exact = None
     if values["float_model"].value:
         exact = options.load_float(values["float_model"].value, model)
         verify.onnxruntime_session(exact)
-    inputs = load_inputs(model, values["input"].value, values["seed"].value)
+    pairs = values["input"].value + values["state"].value
+    inputs = load_inputs(model, pairs, values["seed"].value)
     qdq, float_model = options.quantized(model, values)
     float_model = exact or float_model
     started = time.monotonic()
@@ -83,11 +98,17 @@ def main(argv: list[str]) -> int:
         with screen.status("compiling"):
             program = compile_model(qdq, arch, wanted)
     compile_seconds = time.monotonic() - started if seconds_told is None else seconds_told
+    numbers = states.numbers(program, numbers)
     session = Session(program, device, arch)
+    stateful = Stateful(program, session, qdq, numbers)
+    if POSITION in numbers:
+        inputs |= missing(step_inputs(qdq, numbers[POSITION]), values["input"].value)
+    inputs = stateful.graph_inputs(inputs)
+    stateful.write(inputs)
     try:
         with screen.RunProgress(program, values["backend"].value) as progress:
             read = {name: inputs[name] for name in session.input_shapes if name in inputs}
-            outputs = session.run(read, keep_layers=True, progress=progress)
+            outputs = session.run(read, keep_layers=True, progress=progress, arguments=numbers)
     except DeviceError as error:
         if values["report"].value:
             failed = report_pb2.Report(
@@ -102,9 +123,11 @@ def main(argv: list[str]) -> int:
         raise
     report = session.report()
     report.compile_seconds = compile_seconds
+    report.arguments.update(numbers)
     with screen.status("integer reference"):
-        reference = run_reference(qdq, inputs)
+        reference = stateful.expected(run_reference(qdq, inputs))
     verify.compare_bits(report, program, session.last, reference)
+    wrong_states = stateful.compare(report)
     with screen.status("onnxruntime"):
         accuracy = verify.accuracy(qdq, float_model, program, inputs, outputs)
     accuracy.fill(report)
@@ -112,7 +135,7 @@ def main(argv: list[str]) -> int:
     if values["output_dir"].value:
         save_outputs(
             pathlib.Path(values["output_dir"].value),
-            outputs,
+            {**outputs, **stateful.read()},
             session,
             values["check_layers"].value,
             program,
@@ -120,7 +143,10 @@ def main(argv: list[str]) -> int:
     screen.print_layers(report)
     if not report.bit_exact:
         report.error = "outputs differ from the integer reference"
-        for line in verify.describe_mismatch(program, session.last, reference):
+        for line in [
+            *verify.describe_mismatch(program, session.last, reference),
+            *wrong_states,
+        ]:
             screen.print_line(line)
         print(f"error: {program.model}: {report.error}", file=sys.stderr)
     if values["report"].value:
@@ -133,9 +159,11 @@ def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
     device_flags.check_flags(values)
     options.check_folder(values["output_dir"].value, "output-dir")
-    if values["program"].value and (values["override"].value or not values["fuse"].value):
+    changed = values["override"].value or not values["fuse"].value or values["kv_cache"].value
+    if values["program"].value and changed:
         raise UserError(
-            "--override, --nofuse: must be given to `compile` when --program is; it is fixed"
+            "--override, --nofuse, --kv-cache: must be given to `compile` when --program is; it is "
+            "fixed"
         )
     options.check_file(values["float_model"].value, "float-model")
 
@@ -169,12 +197,52 @@ def load_program(path: str | None, arch: Arch) -> pb.Program | None:
         return None
     program = programs.load(pathlib.Path(path))
     programs.check_fingerprint(program, arch.fingerprint, arch.name)
-    if program.states:  # the reference knows of no run before this one
-        raise UserError(
-            f"--program {path}: must keep nothing from run to run, got state "
-            f"{program.states[0].name}; run it with `generate`"
-        )
     return program
+
+
+def numbers_of(values: flags.FlagValues) -> dict[str, int]:
+    """--argument values. Raises UserError for every one that is no number."""
+    numbers, problems = {}, []
+    for name, text in options.split_pairs(values["argument"].value, "argument").items():
+        try:
+            numbers[name] = int(text)
+        except ValueError:
+            problems.append(f"--argument: {name} must be an integer, got {text}; e.g. {name}=5")
+    raise_if_any(problems)
+    return numbers
+
+
+def check_states(
+    values: flags.FlagValues, model: onnx.ModelProto, given: pb.Program | None
+) -> None:
+    """Refuses states where there are none, and inputs given as such. Raises UserError."""
+    keeps = values["kv_cache"].value if given is None else bool(given.states)
+    raise_if_any(
+        f"--{flag}: must come with --kv-cache, or a --program that was compiled with it, got "
+        f"{values[flag].value[0]}"
+        for flag in ("state", "argument")
+        if values[flag].value and not keeps
+    )
+    if not keeps:
+        return
+    names = list(pasts(model))
+    inputs, states = (options.split_pairs(values[flag].value, flag) for flag in ("input", "state"))
+    problems = [
+        f"--state: {name} must be a state of the program; it has {', '.join(names) or 'none'}"
+        for name in states
+        if name not in names
+    ]
+    problems += [
+        f"--input: {name} must be given as --state {name}=FILE, the program keeps it"
+        for name in inputs
+        if name in names
+    ]
+    raise_if_any(problems)
+
+
+def missing(made: dict[str, np.ndarray], pairs: list[str]) -> dict[str, np.ndarray]:
+    """Of `made`, what no --input gives."""
+    return {name: made[name] for name in set(made) - set(options.split_pairs(pairs, "input"))}
 
 
 def save_outputs(
@@ -184,7 +252,7 @@ def save_outputs(
     layers: bool,
     program: object,
 ) -> None:
-    """NAME.npy per output (float32); layers/NNN_name.npy per layer (integers) if asked."""
+    """NAME.npy per output and state (float32); layers/NNN_name.npy per layer (integers) if asked."""
 
     def safe(name: str) -> str:
         return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)

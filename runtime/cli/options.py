@@ -48,7 +48,8 @@ def _underscored(arg: str) -> str:
 
 
 def add_model_flags(values: flags.FlagValues) -> None:
-    """--model, --config, --calibration and its method, --shape, --seed, --override, --fuse."""
+    """--model, --config, --calibration and its method, --shape, --seed, --override, --fuse,
+    --kv_cache."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
     flags.DEFINE_string(
         "config",
@@ -85,6 +86,12 @@ def add_model_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "fuse", True, "--nofuse keeps every operator a layer of its own", flag_values=values
     )
+    flags.DEFINE_bool(
+        "kv_cache",
+        False,
+        "keys and values of a decode graph stay in the device from run to run",
+        flag_values=values,
+    )
 
 
 def compile_options(values: flags.FlagValues) -> CompileOptions:
@@ -101,7 +108,10 @@ def compile_options(values: flags.FlagValues) -> CompileOptions:
         overrides[layer] = dataclasses.replace(overrides.get(layer, LayerOverride()), **fixed)
     raise_if_any(problems)
     return CompileOptions(
-        model_name=model_name(values), overrides=overrides, fuse=values["fuse"].value
+        model_name=model_name(values),
+        overrides=overrides,
+        fuse=values["fuse"].value,
+        kv_cache=values["kv_cache"].value,
     )
 
 
