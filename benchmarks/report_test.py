@@ -46,6 +46,10 @@ def test_macs_of_layers_add_up():
 def test_cycles_add_up():
     for engine, buckets in REPORT["engines"].items():
         assert sum(buckets.values()) == REPORT["cycles"], engine
+        layers = [layer["engines"][engine] for layer in REPORT["layers"]]
+        assert any(layer["busy"] for layer in layers)
+        for name, cycles in buckets.items():
+            assert 0 <= sum(layer[name] for layer in layers) <= cycles, (engine, name)
     assert sum(layer["cycles"] for layer in REPORT["layers"]) <= REPORT["cycles"]
     assert REPORT["cycles"] >= REPORT["roofline_cycles"]
 

@@ -12,6 +12,7 @@ module npu_account
   input  logic [3:0]  flying_i,
   input  logic [3:0]  waiting_i,
   input  logic [3:0]  missing_i [NumEngines],
+  input  logic        beat_i,         // a beat moves on the DRAM bus, whoever's
   input  logic        read_i,         // the host looks at a counter
   input  logic [5:0]  read_index_i,   // engine * NumBuckets + bucket
   output logic [63:0] read_o
@@ -24,7 +25,8 @@ module npu_account
 
   for (genvar e = 0; e < NumEngines; e++) begin : g_engine
     localparam logic [5:0] First = 6'(e * NumBuckets);
-    logic [63:0] count_q [16];  // by bucket
+    // By bucket. Simulators read them whenever an instruction has finished.
+    logic [63:0] count_q [16] /*verilator public_flat_rd*/;
     // Indices below First wrap to large ones.
     assign read[e] = read_i && 6'(read_index_i - First) < 6'(NumBuckets)
                      ? count_q[4'(read_index_i - First)] : '0;
@@ -35,7 +37,8 @@ module npu_account
         count_q <= '{default: '0};
       end else if (running_i) begin
         if (busy_i[e]) bucket = BucketBusy;
-        else if (blocked_i[e] == BlockedDram) bucket = BucketDram;
+        else if (blocked_i[e] == BlockedDram && beat_i) bucket = BucketDramBandwidth;
+        else if (blocked_i[e] == BlockedDram) bucket = BucketDramLatency;
         else if (blocked_i[e] == BlockedPort) bucket = BucketPort;
         else if (flying_i[e]) bucket = BucketDrain;
         else if (!waiting_i[e]) bucket = BucketEmpty;

@@ -161,9 +161,13 @@ module npu_top
   );
   assign trace_start_index_o = instr_index;
 
+  logic beat;
+  assign beat = (m_axi_load_rvalid_i && m_axi_load_rready_o)
+      || (m_axi_store_wvalid_o && m_axi_store_wready_i)
+      || (m_axi_fetch_rvalid_i && m_axi_fetch_rready_o);
   npu_account u_account (
     .clk_i, .rst_ni, .clear_i(clear), .running_i(running), .busy_i(busy), .blocked_i(blocked),
-    .flying_i(flying), .waiting_i(waiting), .missing_i(missing),
+    .flying_i(flying), .waiting_i(waiting), .missing_i(missing), .beat_i(beat),
     .read_i(counter_read), .read_index_i(counter_index), .read_o(counter)
   );
 

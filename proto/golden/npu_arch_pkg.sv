@@ -38,7 +38,7 @@ package npu_arch_pkg;
   localparam int unsigned StoreInflight = 4;  // STORE instructions in flight
   localparam int unsigned StoreBursts = 256;  // outstanding write bursts
   localparam int unsigned StoreBufferBytes = 1024;  // write data in flight
-  localparam logic [63:0] Fingerprint = 64'ha36d20c9331759b0;
+  localparam logic [63:0] Fingerprint = 64'h54e8495edf901404;
 
   // Capacity of a memory (a npu_isa_pkg::buffer_e); 0 for values that name none.
   function automatic logic [31:0] buffer_bytes(input logic [2:0] buffer);

@@ -10,12 +10,14 @@ import json
 import pathlib
 import resource
 
+import numpy as np
 from google.protobuf import json_format
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
-from jacquard.proto.npu_isa import Bucket, Engine
+from jacquard.proto.npu_isa import INSTRUCTIONS, Bucket, Engine
+from jacquard.runtime.api.instructions import opcodes
 from jacquard.runtime.device.base import DeviceResult
 from jacquard.sim.timing import layers
 from jacquard.sim.timing.bounds import roofline_cycles
@@ -41,6 +43,30 @@ def layer_cycles(program: pb.Program, result: DeviceResult) -> list[int]:
     if result.done_cycles is None:
         return [0] * len(program.layers)
     return layers.layer_cycles(program.layers, result.done_cycles)
+
+
+def layer_buckets(program: pb.Program, result: DeviceResult) -> np.ndarray | None:
+    """int64[layers, engines, buckets], or None where the backend has no time.
+
+    Of each engine: since its last instruction before the layer had finished, until its own last one
+    of this layer had. What follows an engine's last instruction of the run is in no layer.
+    """
+    if result.instruction_buckets is None:
+        return None
+    codes = np.array(opcodes(program.code))
+    found = np.zeros((len(program.layers), len(Engine), len(Bucket)), np.int64)
+    for number, layer in enumerate(program.layers):
+        span = slice(layer.first_instruction, layer.end_instruction)
+        for kind in INSTRUCTIONS:
+            if kind.ENGINE is not None:
+                own = result.instruction_buckets[span][codes[span] == kind.OPCODE]
+                found[number, kind.ENGINE] += own.sum(axis=0)
+    return found
+
+
+def engine_cycles(buckets: np.ndarray) -> report_pb2.EngineCycles:
+    """int64[buckets] as a message."""
+    return report_pb2.EngineCycles(**{b.name.lower(): int(buckets[b]) for b in Bucket})
 
 
 def build_report(
@@ -71,10 +97,11 @@ def build_report(
         host_nodes=[f"{n.name}: {n.op}: {n.reason}" for n in program.host_nodes],
     )
     for engine in Engine:
-        buckets = {b.name.lower(): int(result.counters[engine, b]) for b in Bucket}
-        report.engines[engine.name].CopyFrom(report_pb2.EngineCycles(**buckets))
-    for layer, cycles in zip(program.layers, layer_cycles(program, result), strict=True):
-        report.layers.add(
+        report.engines[engine.name].CopyFrom(engine_cycles(result.counters[engine]))
+    buckets = layer_buckets(program, result)
+    for number, cycles in enumerate(layer_cycles(program, result)):
+        layer = program.layers[number]
+        made = report.layers.add(
             name=layer.name,
             op=layer.op,
             cycles=cycles,
@@ -84,6 +111,9 @@ def build_report(
             array_utilization=utilization(layer.macs, cycles),
             floor_cycles=layer.floor_cycles,
         )
+        if buckets is not None:
+            for engine in Engine:
+                made.engines[engine.name].CopyFrom(engine_cycles(buckets[number, engine]))
     return report
 
 

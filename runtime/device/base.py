@@ -33,7 +33,7 @@ class DeviceResult:
     status: int  # jacquard.proto.npu_isa.Error
     error_index: int
     cycles: int
-    counters: np.ndarray  # int64[4 engines, 9 buckets]
+    counters: np.ndarray  # int64[engines, buckets]
     dram_read_bytes: int
     dram_write_bytes: int
     done_cycles: np.ndarray | None  # int64[instruction_count], cycle at which each finished
@@ -41,6 +41,9 @@ class DeviceResult:
     snapshots: list[np.ndarray]  # uint8[size] per checkpoint
     seconds: float
     has_data: bool = True  # False: times alone; DRAM is as before, and there are no snapshots
+    # int64[instruction_count, buckets]: how the instruction's engine spent the cycles since the one
+    # before it (of the same engine) had finished. What follows an engine's last is in none of them.
+    instruction_buckets: np.ndarray | None = None
 
 
 class Device(Protocol):

@@ -19,7 +19,16 @@ from jacquard.sim.rtl import harness
 # A safety net only: the machine's own watchdog ends a run that makes no progress.
 MAX_CYCLES = 2_000_000_000
 PROGRESS_HZ = 5.0
-_TRACE = np.dtype([("engine", "<u4"), ("index", "<u4"), ("start", "<u8"), ("done", "<u8")])
+_BUCKETS = len(npu_isa.Bucket)
+_TRACE = np.dtype(
+    [
+        ("engine", "<u4"),
+        ("index", "<u4"),
+        ("start", "<u8"),
+        ("done", "<u8"),
+        ("buckets", "<u4", (_BUCKETS,)),
+    ]
+)
 
 
 class RtlDevice:
@@ -77,6 +86,8 @@ class RtlDevice:
         count = int(trace["index"].max()) + 2 if len(trace) else 1
         start, done = np.zeros(count, np.int64), np.zeros(count, np.int64)
         start[trace["index"]], done[trace["index"]] = trace["start"], trace["done"]
+        buckets = np.zeros((count, _BUCKETS), np.int64)
+        buckets[trace["index"]] = trace["buckets"]
         return DeviceResult(
             status=result.status,
             error_index=result.error_index,
@@ -88,6 +99,7 @@ class RtlDevice:
             start_cycles=start,
             snapshots=[dump[p.dump_offset : p.dump_offset + p.size_bytes] for p in points],
             seconds=result.wall_seconds,
+            instruction_buckets=buckets,
         )
 
     def _run(

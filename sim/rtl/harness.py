@@ -7,6 +7,7 @@ a caller writes weights and inputs before and reads outputs after.
 import dataclasses
 import json
 import os
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,9 @@ from pathlib import Path
 from jacquard.proto.lib.errors import UserError
 
 ENGINES = ("LOAD", "MATRIX", "VECTOR", "STORE")
-BUCKETS = ("BUSY", "WAIT_LOAD", "WAIT_MATRIX", "WAIT_VECTOR", "WAIT_STORE", "DRAM", "PORT", "DRAIN",
-           "EMPTY")
-_TRACE_RECORD_BYTES = 24
+BUCKETS = ("BUSY", "WAIT_LOAD", "WAIT_MATRIX", "WAIT_VECTOR", "WAIT_STORE", "DRAM_BANDWIDTH",
+           "DRAM_LATENCY", "PORT", "DRAIN", "EMPTY")
+_TRACE_RECORD = struct.Struct(f"<2I2Q{len(BUCKETS)}I")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +83,16 @@ class JobResult:
 
 @dataclasses.dataclass(frozen=True)
 class TraceEvent:
-    """One instruction: cycles since start when it left its queue and when it had finished."""
+    """One instruction: cycles since start when it left its queue and when it had finished.
+
+    `buckets`: how its engine spent the cycles since the instruction before it had finished.
+    """
 
     engine: int
     index: int
     start_cycle: int
     done_cycle: int
+    buckets: tuple[int, ...]
 
 
 Progress = Callable[[str, int, int], None]
@@ -136,12 +141,8 @@ def stream_jobs(binary: Path, jobs: Sequence[Job],
 
 def read_trace(path: Path) -> list[TraceEvent]:
     """The instructions of a run in the order in which they finished."""
-    data = path.read_bytes()
-    return [TraceEvent(int.from_bytes(data[at:at + 4], "little"),
-                       int.from_bytes(data[at + 4:at + 8], "little"),
-                       int.from_bytes(data[at + 8:at + 16], "little"),
-                       int.from_bytes(data[at + 16:at + 24], "little"))
-            for at in range(0, len(data), _TRACE_RECORD_BYTES)]
+    return [TraceEvent(*record[:4], record[4:])
+            for record in _TRACE_RECORD.iter_unpack(path.read_bytes())]
 
 
 def _job_text(number: int, job: Job) -> str:

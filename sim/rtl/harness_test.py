@@ -87,6 +87,45 @@ def test_a_product_goes_through_all_engines(
     # Each of the chain starts when the one before it has finished, and the run ends with the last.
     assert all(b.start_cycle > a.done_cycle for a, b in zip(trace[1:-1], trace[2:], strict=True))
     assert trace[-1].done_cycle <= result.cycles
+    # Each record tells its engine's cycles since its last one; what is left lies behind the last.
+    for engine, counters in enumerate(result.counters):
+        own = [event for event in trace if event.engine == engine]
+        left = np.array(counters) - np.sum([event.buckets for event in own], axis=0)
+        assert left.min() >= 0
+        assert abs(result.cycles - own[-1].done_cycle - left.sum()) <= 4
+        assert all(b.done_cycle - a.done_cycle == sum(b.buckets)
+                   for a, b in zip(own[:-1], own[1:], strict=True))
+
+
+def _bucket(result: harness.JobResult, engine: str, bucket: str) -> int:
+    return result.counters[harness.ENGINES.index(engine)][harness.BUCKETS.index(bucket)]
+
+
+@configs
+def test_a_load_by_itself_waits_for_latency(config: str, tmp_path: Path) -> None:
+    # Far longer than fetch takes to fill its buffer, whose beats are the only others.
+    job = _job(tmp_path, f"{_LOAD}\nend", latency_cycles=600)
+    near, far = _run(config, job, dataclasses.replace(job, latency_cycles=1000))
+    assert _bucket(far, "LOAD", "DRAM_BANDWIDTH") == _bucket(near, "LOAD", "DRAM_BANDWIDTH")
+    # Fetch waits 400 cycles longer too, with no instruction in LOAD.
+    assert _bucket(far, "LOAD", "DRAM_LATENCY") - _bucket(near, "LOAD", "DRAM_LATENCY") == 400
+    assert _bucket(far, "LOAD", "EMPTY") - _bucket(near, "LOAD", "EMPTY") == 400
+    assert _bucket(near, "LOAD", "BUSY") == _bucket(far, "LOAD", "BUSY") > 0
+
+
+@configs
+def test_load_and_store_at_once_wait_for_bandwidth(config: str, tmp_path: Path) -> None:
+    runs = "n0=1024 n1=16 n2=1 n3=1"
+    load = f"load buffer=IBUF arg=1 {runs} s1=1024"
+    store = f"store buffer=VMEM arg=2 {runs} s1=1024"
+    (alone,) = _run(config, _job(tmp_path, f"{store}\nend"))
+    (both,) = _run(config, _job(tmp_path, f"{load}\n{store}\nend"))
+    fetched = alone.fetch_bytes // arch.load_config(config).bytes_per_cycle
+    assert _bucket(alone, "STORE", "DRAM_BANDWIDTH") <= fetched
+    beats = 16 * 1024 // arch.load_config(config).bytes_per_cycle
+    waited = sum(_bucket(both, engine, "DRAM_BANDWIDTH") for engine in ("LOAD", "STORE"))
+    assert waited > beats // 2
+    assert both.cycles >= 2 * beats
 
 
 _LOAD = "load buffer=IBUF arg=1 n0=64 n1=1 n2=1 n3=1"

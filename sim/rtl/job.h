@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "npu_isa.h"
 #include "sim/rtl/dram.h"
 
 namespace jacquard {
@@ -40,7 +41,9 @@ struct TraceRecord {
   uint32_t index;
   uint64_t start_cycle;  // the instruction left its queue
   uint64_t done_cycle;   // it has finished
+  uint32_t buckets[kNumBuckets];  // cycles of its engine since the one before it had finished
 };
+static_assert(sizeof(TraceRecord) == 24 + 4 * kNumBuckets, "harness.py reads records without gaps");
 
 // Reads the next job; false at the end. Throws std::runtime_error with the line on a mistake.
 bool ReadJob(std::istream& in, Job* job);

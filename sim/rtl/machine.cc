@@ -101,6 +101,17 @@ class Machine {
     return low | static_cast<uint64_t>(Read(offset + 4)) << 32;
   }
 
+  // Cycles of `engine` so far by bucket, at least kNumBuckets.
+  const uint64_t* Buckets(uint32_t engine) const {
+    const Vnpu_top___024root& root = *top_->rootp;
+    switch (engine) {
+      case 0: return &root.npu_top__DOT__u_account__DOT__g_engine__BRA__0__KET____DOT__count_q[0];
+      case 1: return &root.npu_top__DOT__u_account__DOT__g_engine__BRA__1__KET____DOT__count_q[0];
+      case 2: return &root.npu_top__DOT__u_account__DOT__g_engine__BRA__2__KET____DOT__count_q[0];
+      default: return &root.npu_top__DOT__u_account__DOT__g_engine__BRA__3__KET____DOT__count_q[0];
+    }
+  }
+
   const Vnpu_top& top() const { return *top_; }
   const Dram& dram() const { return *dram_; }
   bool failed() const { return context_.gotError(); }
@@ -137,6 +148,7 @@ Result Simulator::Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* 
   // Starts of instructions in flight per engine, a ring; dispatch keeps at most 16.
   uint64_t starts[kNumEngines][64];
   uint32_t first[kNumEngines] = {}, last[kNumEngines] = {};
+  uint64_t counted[kNumEngines][kNumBuckets] = {};  // in the records of the trace
   uint32_t retired = 0;
   uint64_t cycle = 0;
   for (; !top.interrupt_o && cycle < job.max_cycles; cycle++) {
@@ -145,7 +157,15 @@ Result Simulator::Run(const Job& job, uint8_t* image, std::vector<TraceRecord>* 
         if (top.trace_start_o >> e & 1) starts[e][last[e]++ % 64] = cycle;
         if (!(top.trace_done_o >> e & 1)) continue;
         retired = top.trace_done_index_o[e];
-        if (trace) trace->push_back({e, retired, starts[e][first[e] % 64], cycle});
+        if (trace) {
+          TraceRecord record{e, retired, starts[e][first[e] % 64], cycle, {}};
+          const uint64_t* now = machine.Buckets(e);
+          for (uint32_t b = 0; b < kNumBuckets; b++) {
+            record.buckets[b] = static_cast<uint32_t>(now[b] - counted[e][b]);
+            counted[e][b] = now[b];
+          }
+          trace->push_back(record);
+        }
         first[e]++;
         auto point = std::lower_bound(
             job.checkpoints.begin(), job.checkpoints.end(), retired,
