@@ -48,4 +48,5 @@ class PerfDevice:
             snapshots=[],
             seconds=time.monotonic() - started,
             has_data=False,
+            instruction_buckets=result.instruction_buckets,
         )
