@@ -10,16 +10,20 @@ nothing that the engine has waited for already, itself or through others, implie
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from jacquard.compiler.tile.access import CACHE, DRAM, Access, AccessFinder, granules
+from jacquard.compiler.tile.access import (
+    CACHE, DRAM, Access, AccessFinder, Pattern, granules,
+)
 from jacquard.compiler.tile.ir import Step, TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 
 ENGINES = 4
+FEW = 32  # cells whose maximum Python finds before NumPy has begun
 Shadow = npt.NDArray[np.int32]
 
 
@@ -58,74 +62,114 @@ def _sizes(program: TileProgram, arch: Arch) -> dict[int, int]:
     }
 
 
+class _Shadow:
+    """Steps of one engine that last wrote, or read, each granule of a memory; -1 for none."""
+
+    __slots__ = ("cells", "newest", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size, self.newest = size, -1
+        self.cells = np.empty(0, np.int32)  # until there is one
+
+    def mark(self) -> Shadow:
+        """The cells, to be written."""
+        if not self.cells.size:
+            self.cells = np.full(self.size, -1, np.int32)
+        return self.cells
+
+
+class _Use(NamedTuple):
+    """An access of an engine: where to look for steps that conflict, and where to leave its own."""
+
+    access: Access
+    address: int
+    conflicts: tuple[tuple[int, _Shadow], ...]  # (engine, shadow)
+    own: _Shadow
+
+
 def dependencies(program: TileProgram, arch: Arch) -> Dependencies:
     """Conflicts between engines, reduced to those that need a token."""
     finder = AccessFinder(arch, program.arguments)
-    # (memory, engine) -> step that last wrote, last read each granule; absent until it did.
-    written: dict[tuple[int, int], Shadow] = {}
-    read: dict[tuple[int, int], Shadow] = {}
     sizes = _sizes(program, arch)
+    written = {(m, e): _Shadow(sizes[m]) for m, engines in WRITERS.items() for e in engines}
+    read = {(m, e): _Shadow(sizes[m]) for m, engines in READERS.items() for e in engines}
+
+    def use(pattern: Pattern, engine: int) -> _Use:
+        memory, write = pattern.access.memory, pattern.access.write
+        against = [(e, written[memory, e]) for e in WRITERS[memory] if e != engine]
+        if write:
+            against += [(e, read[memory, e]) for e in READERS[memory] if e != engine]
+        own = (written if write else read)[memory, engine]
+        return _Use(*pattern, tuple(against), own)
+
+    uses: dict[int, list[_Use]] = {}  # by the identity of the patterns, which the finder keeps
     needs = np.full((len(program.steps), ENGINES), -1, np.int32)
     known = [[-1] * ENGINES for _ in range(ENGINES)]  # [engine][other]: latest step waited for
     at_step: list[tuple[int, ...]] = []  # what the step's engine knew when it started
     for index, step in enumerate(program.steps):
         engine = int(step.instruction.ENGINE)  # type: ignore[arg-type]
-        found = finder.accesses(step.instruction)
-        latest = [-1] * ENGINES
-        for access in found:
-            memory = access.memory
-            for other in WRITERS[memory]:
-                if other != engine and (shadow := written.get((memory, other))) is not None:
-                    latest[other] = max(latest[other], _max(shadow, access))
-            if access.write:
-                for other in READERS[memory]:
-                    if other != engine and (shadow := read.get((memory, other))) is not None:
-                        latest[other] = max(latest[other], _max(shadow, access))
+        patterns, moved = finder.patterns(step.instruction)
+        found = uses.get(id(patterns))
+        if found is None:
+            found = uses[id(patterns)] = [use(pattern, engine) for pattern in patterns]
         mine = known[engine]
-        # The newest first: what it implies may spare the others.
-        for other in sorted(range(ENGINES), key=latest.__getitem__, reverse=True):
-            newest = latest[other]
-            if newest > mine[other]:
-                needs[index, other] = newest
-                mine[other] = newest
-                for third, implied in enumerate(at_step[newest]):
-                    if third != engine and implied > mine[third]:
-                        mine[third] = implied
+        latest = mine.copy()
+        for access, address, conflicts, _ in found:
+            base = access.base + moved[address]
+            for other, shadow in conflicts:
+                if shadow.newest > latest[other]:
+                    newest = _max(shadow.cells, base, access)
+                    if newest > latest[other]:
+                        latest[other] = newest
+        if latest != mine:
+            # The newest first: what it implies may spare the others.
+            for other in sorted(range(ENGINES), key=latest.__getitem__, reverse=True):
+                newest = latest[other]
+                if newest > mine[other]:
+                    needs[index, other] = newest
+                    mine[other] = newest
+                    for third, implied in enumerate(at_step[newest]):
+                        if third != engine and implied > mine[third]:
+                            mine[third] = implied
         at_step.append(tuple(mine))
-        for access in found:
-            shadows, key = written if access.write else read, (access.memory, engine)
-            shadow = shadows.get(key)
-            if shadow is None:
-                shadow = shadows[key] = np.full(sizes[access.memory], -1, np.int32)
+        for access, address, _, own in found:
+            base = access.base + moved[address]
+            own.newest = index
             if access.dims:
-                _view(shadow, access)[...] = index
+                _view(own.mark(), base, access)[...] = index
             else:
-                shadow[access.base : access.base + access.run] = index
+                own.mark()[base : base + access.run] = index
     return Dependencies(needs)
 
 
-def _view(shadow: Shadow, access: Access) -> Shadow:
-    """The granules of a strided access."""
+def _view(cells: Shadow, base: int, access: Access) -> Shadow:
+    """The granules of a strided access at another base than its own."""
     shape = (*(n for n, _ in access.dims), access.run)
     strides = (*(s * 4 for _, s in access.dims), 4)
-    return np.ndarray(shape, np.int32, shadow, access.base * 4, strides)
+    return np.ndarray(shape, np.int32, cells, base * 4, strides)
 
 
-def _max(shadow: Shadow, access: Access) -> int:
+def _max(cells: Shadow, base: int, access: Access) -> int:
     if access.dims:
-        return int(_view(shadow, access).max())
-    return int(np.maximum.reduce(shadow[access.base : access.base + access.run]))
+        return int(_view(cells, base, access).max())
+    if access.run <= FEW:
+        return max(cells[base : base + access.run].tolist())
+    return int(np.maximum.reduce(cells[base : base + access.run]))
 
 
 def insert(program: TileProgram, found: Dependencies) -> TileProgram:
     """Sets pop and push. At most one token per pair of engines and step, in order on both sides."""
     pops = [0] * len(program.steps)
     pushes = [0] * len(program.steps)
-    for index, other in zip(*np.nonzero(found.needs >= 0), strict=True):
-        pops[index] |= 1 << int(other)
+    waiting, others = np.nonzero(found.needs >= 0)
+    sources = found.needs[waiting, others]
+    for index, other, source in zip(
+        waiting.tolist(), others.tolist(), sources.tolist(), strict=True
+    ):
+        pops[index] |= 1 << other
         engine = program.steps[index].instruction.ENGINE
         assert engine is not None
-        pushes[int(found.needs[index, other])] |= 1 << int(engine)
+        pushes[source] |= 1 << int(engine)
     steps = tuple(
         Step(step.instruction, step.layer, pop, push)
         for step, pop, push in zip(program.steps, pops, pushes, strict=True)

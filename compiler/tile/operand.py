@@ -85,6 +85,10 @@ class ActivationOperand(Protocol):
         """MATRIX's s_x, s_y, s_kx, s_ky, s_c for a rectangle of that size."""
         ...
 
+    def anywhere(self) -> ActivationOperand:
+        """The same at offset 0: what the operands of equal layers have in common."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class BlockedOperand:
@@ -180,6 +184,9 @@ class BlockedOperand:
         s_y = columns if self._row_step > 1 else sy * columns
         return sx, s_y, dx, dy * columns, rows * columns
 
+    def anywhere(self) -> BlockedOperand:
+        return dataclasses.replace(self, place=dataclasses.replace(self.place, offset=0))
+
 
 @dataclasses.dataclass(frozen=True)
 class PackedOperand:
@@ -261,6 +268,9 @@ class PackedOperand:
         if self.whole:
             return self.tiles, line, 0, 0, 1
         return self.tiles, self.window.strides[0] * line, 0, line, 1
+
+    def anywhere(self) -> PackedOperand:
+        return dataclasses.replace(self, place=dataclasses.replace(self.place, offset=0))
 
     def weights(self, weights: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
         """Weights [M, C, ky, kx] as this operand's reduction sees them: [M, depth, taps_y, 1]."""

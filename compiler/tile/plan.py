@@ -54,11 +54,11 @@ class Shape:
             states = OUTPUT_SLOTS * self.element_bytes
         return states + 2 * self.residual_bytes
 
-    @property
+    @functools.cached_property
     def deepest(self) -> int:
         return max(end - first for first, end in self.spans)
 
-    @property
+    @functools.cached_property
     def passes(self) -> int:
         """Channel tiles summed over output tiles."""
         return sum(end - first for first, end in self.spans)
@@ -98,14 +98,26 @@ def choose(
     arch: Arch, name: str, activation: ActivationOperand, shape: Shape, override: object
 ) -> Plan:
     """The cheapest plan. UserError with the buffer and the shortage where none fits."""
-    weight_tiles, weight_rows = _weight_chunk(arch, name, activation, shape)
-    best: Plan | None = None
-    for candidate in _candidates(arch, activation, shape, override):
-        plan = _costed(arch, activation, shape, candidate, weight_tiles, weight_rows)
-        if plan is not None and (best is None or plan.cycles < best.cycles):
-            best = plan
+    chunk = _weight_chunk(arch, name, activation, shape)
+    best = _search(arch, activation.anywhere(), shape, override, chunk)
     if best is None:
         raise UserError(_too_large(arch, name, activation, override))
+    return best
+
+
+@functools.lru_cache(maxsize=1024)  # equal layers are searched once
+def _search(
+    arch: Arch,
+    activation: ActivationOperand,
+    shape: Shape,
+    override: object,
+    weight_chunk: tuple[int, int],
+) -> Plan | None:
+    best: Plan | None = None
+    for candidate in _candidates(arch, activation, shape, override):
+        plan = _costed(arch, activation, shape, candidate, *weight_chunk)
+        if plan is not None and (best is None or plan.cycles < best.cycles):
+            best = plan
     return best
 
 

@@ -23,7 +23,7 @@ class Pool:
     width: int  # of the convolution's result
     out: Stored  # the pooled tensor
     lowest: int  # of the convolution's type: padding never wins
-    fields: dict[str, int]
+    fields: dict[str, int] = dataclasses.field(hash=False)
 
     def pitch(self) -> int:
         """Positions of a padded row in VMEM: all that windows cover, and the whole result."""
