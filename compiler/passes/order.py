@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 
 from jacquard.compiler.passes.tokens import Dependencies
-from jacquard.compiler.tile.cost import duration
+from jacquard.compiler.tile.cost import Durations
 from jacquard.compiler.tile.ir import TileProgram
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
@@ -28,11 +28,14 @@ def order(
     done = [0.0] * len(program.steps)
     keys = []
     needs = found.needs.tolist()
+    duration = Durations(arch).duration
     for index, step in enumerate(program.steps):
         engine = int(step.instruction.ENGINE)  # type: ignore[arg-type]
-        ready = max((done[n] for n in needs[index] if n >= 0), default=0.0)
-        start = max(free[engine], ready)
-        busy, delay = duration(step.instruction, arch)
+        start = free[engine]
+        for need in needs[index]:
+            if need >= 0 and done[need] > start:
+                start = done[need]
+        busy, delay = duration(step.instruction)
         if engine in (isa.Engine.LOAD, isa.Engine.STORE):
             begin = max(start, bus - 4 * busy)  # the bus is shared, not handed over whole
             bus = max(bus, begin) + busy

@@ -7,6 +7,7 @@ business. An instruction is an instance of the generated npu_isa classes.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
@@ -35,8 +36,7 @@ class Argument:
     count: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One instruction of one layer (index into the program's layers), and its tokens.
 
     pop, push: masks of engines; they stand here, since the instruction's own are still 0.

@@ -335,8 +335,11 @@ def pack_weights(
     starts: tuple[int, ...]
     if groups == 1:
         deep = -(-depth // rows)
-        padded = np.full((tiles * cols, deep * rows, taps_y, taps_x), zero, weights.dtype)
-        padded[:filters, :depth] = weights
+        shape = (tiles * cols, deep * rows, taps_y, taps_x)
+        padded = weights
+        if shape != weights.shape:  # in the same order in memory, which is the one to walk in
+            padded = np.full_like(weights, zero, shape=shape)
+            padded[:filters, :depth] = weights
         packed = padded.reshape(tiles, cols, deep, rows, taps_y, taps_x).transpose(0, 2, 4, 5, 3, 1)
         size = deep * taps_y * taps_x * rows * cols * weights.itemsize
         starts = tuple(range(0, tiles * size, size))

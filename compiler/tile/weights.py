@@ -65,14 +65,17 @@ class Weights:
         return b"".join(chunks), tuple(parts), offsets
 
     def moved(self, steps: Iterable[Step], offsets: dict[int, int]) -> tuple[Step, ...]:
-        """Steps that read the segment where it is. Each reads one part."""
-        return tuple(
-            dataclasses.replace(step, instruction=self._read(step.instruction, offsets))
-            if isinstance(step.instruction, isa.Load) and step.instruction.arg == WEIGHT_ARG
-            else step
-            for step in steps
-        )
+        """Steps that read the segment where it is. Each reads one part.
 
-    def _read(self, load: isa.Load, offsets: dict[int, int]) -> isa.Load:
-        start = self._starts[bisect.bisect_right(self._starts, load.dram) - 1]
-        return dataclasses.replace(load, dram=load.dram - start + offsets[start])
+        Their instructions are changed in place, once and before anybody else has them: a program
+        has a hundred thousand.
+        """
+        found = tuple(steps)
+        loads = {
+            id(step.instruction): step.instruction for step in found
+            if isinstance(step.instruction, isa.Load) and step.instruction.arg == WEIGHT_ARG
+        }
+        for load in loads.values():
+            start = self._starts[bisect.bisect_right(self._starts, load.dram) - 1]
+            object.__setattr__(load, "dram", load.dram - start + offsets[start])
+        return found

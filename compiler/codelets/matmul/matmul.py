@@ -58,7 +58,7 @@ def parse(node: Node) -> Parsed:
             f"{node.place}: inner dimensions must agree, got {a.shape} x {q.shape}; "
             "correct the model"
         )
-    weights = Weights(np.ascontiguousarray(q.T)[:, :, None, None], np.asarray(scale), zero,
+    weights = Weights(q.T[:, :, None, None], np.asarray(scale), zero,
                       np.zeros(q.shape[1], np.int64), np.zeros(q.shape[1]))
     return Parsed((a,), {"weights": weights, "window": Window()}, ((*a.shape[:-1], q.shape[1]),))
 
