@@ -66,8 +66,7 @@ def table(
     marked: rows in bold type.
     """
     numeric = [
-        bool(rows) and all(not isinstance(row[i], str) for row in rows)
-        for i in range(len(columns))
+        bool(rows) and all(not isinstance(row[i], str) for row in rows) for i in range(len(columns))
     ]
     head = "".join(
         f"<th{_class('n' if number else '')}>{html.escape(name)}</th>"

@@ -1,0 +1,161 @@
+"""Evaluates jobs, a model on a configuration each, in processes beside this one.
+
+In: models and jobs. Out: results as they come, in any order. A process parses a model once and
+keeps it; it ends with the process that started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import hashlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Generator, Sequence
+
+import onnx
+
+import jacquard
+from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.explore.store import Result
+from jacquard.sim.perf.estimate import estimate
+
+# What decides a result beside model and machine.
+_SOURCES = ("compiler", "proto/lib", "sim/perf", "sim/timing")
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A quantized model.
+
+    Attributes:
+      qdq: the ModelProto, serialised.
+      kv_cache: its keys and values stay in the device (CompileOptions.kv_cache).
+    """
+
+    name: str
+    qdq: bytes
+    kv_cache: bool = False
+
+    @functools.cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.qdq + bytes([self.kv_cache])).hexdigest()[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    key: str
+    model: int  # index into the models
+    arch: Arch
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A job that ended in an exception: a defect, and not of the user's making."""
+
+    job: Job
+    error: BaseException
+
+
+def key_of(model: Model, arch: Arch, sources: str) -> str:
+    """Equal where the result must be."""
+    return f"{model.digest}-{arch.fingerprint:016x}-{sources}"
+
+
+@functools.cache
+def source_digest() -> str:
+    """Of all that compiles and times a model, so that results of other sources are made anew."""
+    digest = hashlib.sha256()
+    for root in jacquard.__path__:
+        folders = [pathlib.Path(root) / folder for folder in _SOURCES]
+        for path in sorted(path for folder in folders for path in folder.rglob("*")):
+            if path.suffix in (".py", ".so") and not path.name.endswith("_test.py"):
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def evaluate(
+    jobs: Sequence[Job], models: Sequence[Model], processes: int
+) -> Generator[Result | Failure]:
+    """Results in the order in which they come.
+
+    Raises UserError: a process was killed, most often for want of memory.
+    """
+    if not jobs:
+        return
+    others = set(multiprocessing.active_children())
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(processes, len(jobs)),
+        multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(tuple(models),),
+    )
+    try:
+        running = {pool.submit(_measure, job): job for job in jobs}
+        for future in concurrent.futures.as_completed(running):
+            error = future.exception()
+            if isinstance(error, concurrent.futures.BrokenExecutor):
+                raise UserError(
+                    "explore: its processes must be left to run, one was killed (out of memory?); "
+                    "the same command with fewer --jobs goes on"
+                )
+            yield future.result() if error is None else Failure(running[future], error)
+    except BaseException:
+        # What is running is not waited for: it will be done again.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    pool.shutdown()
+
+
+_models: tuple[Model, ...] = ()  # of this process, once it has started
+
+
+def _start(models: tuple[Model, ...]) -> None:
+    global _models
+    _models = models
+    # Ctrl-C reaches every process of a terminal: the one that started this one sees to it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+@functools.cache
+def _parsed(model: int) -> onnx.ModelProto:
+    return onnx.load_from_string(_models[model].qdq)
+
+
+def _measure(job: Job) -> Result:
+    model = _models[job.model]
+    options = CompileOptions(model_name=model.name, kv_cache=model.kv_cache)
+    started = time.monotonic()
+    try:
+        program = compile_model(_parsed(job.model), job.arch, options)
+    except UserError as error:
+        seconds = time.monotonic() - started
+        return Result(job.key, model.name, job.arch.name, None, error.lines, seconds, 0.0)
+    compiled = time.monotonic()
+    cycles = estimate(program, job.arch).cycles
+    return Result(
+        job.key,
+        model.name,
+        job.arch.name,
+        cycles,
+        (),
+        compiled - started,
+        time.monotonic() - compiled,
+    )
