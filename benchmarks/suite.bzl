@@ -79,8 +79,10 @@ def _npu_run(model, config, backend):
                " --report $@ --report_failure").format(m = model, p = program, c = config, b = backend)
     tools = ["//runtime/cli:run"]
     if backend == "rtl":
-        command += " --simulator $(execpath %s)" % simulator
+        built = simulator + "_build_time"
+        command += " --simulator $(execpath %s) --simulator_build $(execpath %s)" % (simulator, built)
         tools.append(simulator)
+        srcs.append(built)
     native.genrule(
         name = name,
         srcs = srcs,

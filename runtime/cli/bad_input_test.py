@@ -127,7 +127,7 @@ def test_bad_argument(argv, word, tmp_path, capsys):
         ("--input=z=x.npy", "z must be an input of the model"),
         ("--output-dir={}/m.onnx", "must be a folder that can be written, got file "),
         ("--output-dir={}/m.onnx/a/b", "must be a folder that can be written, got file "),
-        ("--compile-times={}/m.onnx", "m.onnx: must be a file of `compile --times`"),
+        ("--compile-times={}/m.onnx", "m.onnx: must be a JSON file with \"seconds\""),
         ("--program={}/m.onnx", "m.onnx: not a whole Jacquard program"),
         ("--float-model={}/other.onnx", "must have the outputs of the quantized model, y, got z"),
         ("--float-model={}/wide.onnx", "input x: must have shape [1, 5], got [1, 4]"),

@@ -63,6 +63,12 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "compile_times", None, "JSON of `compile --times`, for the report", flag_values=values
     )
+    flags.DEFINE_string(
+        "simulator_build",
+        None,
+        "JSON of //sim/rtl:npu_sim_<config>_build_time, for the report",
+        flag_values=values,
+    )
     device_flags.add_flags(values)
     return values
 
@@ -76,7 +82,8 @@ def main(argv: list[str]) -> int:
     # What can be wrong with the arguments is found before calibration, which takes long.
     check_flags(values)
     numbers = numbers_of(values)
-    seconds_told = compile_times(values["compile_times"].value)
+    seconds_told = seconds(values["compile_times"].value, "--compile-times")
+    build_seconds = seconds(values["simulator_build"].value, "--simulator-build")
     device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
     check_device(device, arch)
     given = load_program(values["program"].value, arch)
@@ -123,6 +130,7 @@ def main(argv: list[str]) -> int:
         raise
     report = session.report()
     report.compile_seconds = compile_seconds
+    report.simulator_build_seconds = build_seconds or 0.0
     report.arguments.update(numbers)
     with screen.status("integer reference"):
         reference = stateful.expected(run_reference(qdq, inputs))
@@ -168,16 +176,17 @@ def check_flags(values: flags.FlagValues) -> None:
     options.check_file(values["float_model"].value, "float-model")
 
 
-def compile_times(path: str | None) -> float | None:
-    """Seconds that `compile --times` wrote. Raises UserError."""
+def seconds(path: str | None, flag: str) -> float | None:
+    """Seconds that a build action wrote, as `compile --times` does. Raises UserError."""
     if path is None:
         return None
-    options.check_file(path, "compile-times")
+    options.check_file(path, flag.removeprefix("--"))
     try:
         return float(json.loads(pathlib.Path(path).read_text())["seconds"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"--compile-times {path}: must be a file of `compile --times`, got something else"
+            f'{flag} {path}: must be a JSON file with "seconds", got something else; give one that '
+            "the build has made"
         ) from error
 
 

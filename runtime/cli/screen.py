@@ -124,8 +124,10 @@ def print_summary(report: report_pb2.Report, judges_top1: bool, path: str | None
         )
         used = f"array used {100 * report.array_utilization:.1f} %"
         print_line(f"{report.cycles:,} cycles: {floors}; {used}")
+        built = report.simulator_build_seconds
         print_line(
             f"simulated at {report.simulated_hz / 1e3:,.0f} kHz in {report.wall_seconds:.1f} s"
+            + (f"; the simulator was built in {built:.1f} s" if built else "")
         )
     else:
         print_line(f"ran in {report.wall_seconds:.1f} s")

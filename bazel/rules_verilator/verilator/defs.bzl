@@ -9,11 +9,11 @@ load("@rules_verilog//verilog:defs.bzl", "VerilogInfo")
 
 # --x-*: no random initial values, which cost time and hide nothing that assertions do not show.
 # --assert costs 4 % and stays on. -Wall makes every warning an error.
-_VOPTS = ["-O3", "--no-timing", "--x-assign fast", "--x-initial fast", "--assert", "-Wall", "--quiet-stats"]
+VOPTS = ["-O3", "--no-timing", "--x-assign fast", "--x-initial fast", "--assert", "-Wall", "--quiet-stats"]
 
 # x86-64-v3 and not native: the binary is the same whichever machine builds it (native is 8 % faster).
 # The rest drops per-function hardening, of no use in a simulator.
-_COPTS = ["-O3", "-march=x86-64-v3", "-fno-stack-protector", "-fcf-protection=none", "-fno-plt", "-w"]
+COPTS = ["-O3", "-march=x86-64-v3", "-fno-stack-protector", "-fcf-protection=none", "-fno-plt", "-w"]
 
 def _verilate(ctx, top, trace):
     infos = ctx.attr.module[VerilogInfo].deps.to_list() + [ctx.attr.module[VerilogInfo]]
@@ -25,7 +25,7 @@ def _verilate(ctx, top, trace):
     args = ctx.actions.args()
     args.add_all([headers, sources], expand_directories = False)
     args.add_all(["--cc", "--top-module", top, "--prefix", ctx.attr.prefix or "V" + top])
-    for option in _VOPTS + ctx.attr.vopts + (["--trace"] if trace else []):
+    for option in VOPTS + ctx.attr.vopts + (["--trace"] if trace else []):
         args.add_all(option.split(" "))
     args.add_all(depset(transitive = [i.includes for i in infos]), format_each = "-I%s")
     args.add_all([s for s in srcs if s.extension == "vlt"])
@@ -76,7 +76,7 @@ def _verilator_cc_library_impl(ctx):
         additional_inputs = [ctx.file._version],
         includes = [headers.path],
         defines = ["VM_TRACE=" + ("1" if trace else "0"), "VM_TRACE_VCD=" + ("1" if trace else "0")],
-        user_compile_flags = _COPTS + ctx.attr.copts,
+        user_compile_flags = COPTS + ctx.attr.copts,
         compilation_contexts = [i.compilation_context for i in runtime],
         disallow_pic_outputs = True,  # one object per source; models are only linked statically
     )
