@@ -22,6 +22,7 @@ class Shape:
     """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, one row (host, constant) or all.
 
     rounded: probabilities are stored as int8, so that they are rounded instead of being weights of their rows.
+    by_head: keys and values have a scale per head.
     """
 
     rows: int
@@ -32,6 +33,7 @@ class Shape:
     mask: str = "none"
     asymmetric: bool = False
     rounded: bool = False
+    by_head: bool = False
 
     @property
     def mask_shape(self) -> list[int]:
@@ -49,18 +51,30 @@ def attention_model(shape: Shape) -> onnx.ModelProto:
     sizes = {"q": (shape.rows, shape.heads), "k": (shape.keys, shape.key_heads),
              "v": (shape.keys, shape.key_heads)}
     heads = {}
+
+    def moved(name: str, real: str, scales: np.ndarray, axis: int) -> str:
+        """Q and DQ behind a movement of a projection."""
+        if len(scales) > 1:
+            return b.stored(real, scales, zero, axis=axis)
+        return b.stored(real, 0, zero, name)
+
     for name, (rows, count) in sizes.items():
-        real = b.stored(name, 0.021 + 0.003 * len(heads), zero)
+        scales = np.array([0.021 + 0.003 * len(heads)])
+        if shape.by_head and name != "q":
+            scales = scales * (1 + 0.7 * np.arange(count))
+        whole = np.repeat(scales, shape.depth) if len(scales) > 1 else scales[0]
+        real = b.stored(name, whole, zero, axis=2)
         split = b.constant(f"{name}_split", np.array([1, rows, count, shape.depth], np.int64))
-        real = b.stored(b.node("Reshape", f"{name}_heads", real, split), 0, zero, name)
+        real = moved(name, b.node("Reshape", f"{name}_heads", real, split), scales, 2)
         if shape.key_heads < shape.heads and name != "q":
             group = shape.heads // shape.key_heads
             order = np.repeat(np.arange(count), group).astype(np.int64)
-            real = b.stored(
-                b.node("Gather", f"{name}_all", real, b.constant(f"{name}_order", order), axis=2),
-                0, zero, name)
+            scales = np.repeat(scales, group) if len(scales) > 1 else scales
+            all_heads = b.constant(f"{name}_order", order)
+            real = moved(
+                name, b.node("Gather", f"{name}_all", real, all_heads, axis=2), scales, 2)
         order = [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]
-        heads[name] = b.stored(b.node("Transpose", f"{name}_t", real, perm=order), 0, zero, name)
+        heads[name] = moved(name, b.node("Transpose", f"{name}_t", real, perm=order), scales, 1)
     logits = b.stored(b.node("MatMul", "logits", heads["q"], heads["k"]), 1.3e-3, np.int16(0))
     if shape.mask in ("host", "rows"):
         b.node("Cast", "kept", "mask", to=TensorProto.BOOL)
@@ -123,6 +137,9 @@ SHAPES = [
     Shape(1, 45, 2, 2, 16, "host"),
     Shape(9, 21, 2, 1, 16, "host", rounded=True),
     Shape(18, 33, 2, 2, 16, "causal", rounded=True),
+    Shape(20, 37, 3, 3, 16, "host", by_head=True),
+    Shape(24, 30, 4, 2, 16, "causal", asymmetric=True, by_head=True),
+    Shape(9, 21, 2, 2, 16, "rows", rounded=True, by_head=True),
 ]
 
 

@@ -19,9 +19,22 @@ ROWS, DEPTH = 20, 16
 ZERO = np.uint8(126)
 
 
-def decode_model(heads: int, key_heads: int, masked: bool = True) -> onnx.ModelProto:
-    """One attention over past rows and this step's own, which it appends."""
+def decode_model(
+    heads: int, key_heads: int, masked: bool = True, by_head: bool = False
+) -> onnx.ModelProto:
+    """One attention over past rows and this step's own, which it appends.
+
+    by_head: keys and values have a scale per head.
+    """
     b = Builder()
+
+    def kept(name: str, real: str, axis: int, repeats: int = 1) -> str:
+        """Q and DQ of a tensor of keys or values."""
+        if by_head:
+            scales = np.repeat(0.025 * (1 + 0.6 * np.arange(key_heads)), repeats)
+            return b.stored(real, scales, ZERO, axis=axis)
+        return b.stored(real, 0.025, ZERO, "" if real == name else name)
+
     inputs = [helper.make_tensor_value_info("q", TensorProto.FLOAT, [1, 1, heads * DEPTH])]
     q = b.stored("q", 0.02, ZERO)
     q = b.stored(b.node("Reshape", "q_heads", q, b.constant(
@@ -34,19 +47,21 @@ def decode_model(heads: int, key_heads: int, masked: bool = True) -> onnx.ModelP
             helper.make_tensor_value_info(f"past.{name}", TensorProto.FLOAT,
                                           [1, key_heads, ROWS, DEPTH]),
         ]
-        new = b.stored(name, 0.025, ZERO)
+        new = kept(name, name, 2, DEPTH)
         split = b.constant(f"{name}_split", np.array([1, 1, key_heads, DEPTH], np.int64))
-        new = b.stored(b.node("Reshape", f"{name}_heads", new, split), 0, ZERO, name)
-        new = b.stored(b.node("Transpose", f"{name}_t", new, perm=[0, 2, 1, 3]), 0, ZERO, name)
-        past = b.stored(f"past.{name}", 0, ZERO, name)
-        both = b.stored(b.node("Concat", f"present.{name}", past, new, axis=2), 0, ZERO, name)
+        new = kept(name, b.node("Reshape", f"{name}_heads", new, split), 2)
+        new = kept(name, b.node("Transpose", f"{name}_t", new, perm=[0, 2, 1, 3]), 1)
+        past = kept(name, f"past.{name}", 1)
+        both = kept(name, b.node("Concat", f"present.{name}", past, new, axis=2), 1)
         outputs.append(helper.make_tensor_value_info(
             both, TensorProto.FLOAT, [1, key_heads, ROWS + 1, DEPTH]))
         if heads > key_heads:
             order = b.constant(f"{name}_order", np.repeat(np.arange(key_heads), heads // key_heads))
-            both = b.stored(b.node("Gather", f"{name}_all", both, order, axis=1), 0, ZERO, name)
+            both = kept(name, b.node("Gather", f"{name}_all", both, order, axis=1), 1,
+                        heads // key_heads)
         whole[name] = both
-    k = b.stored(b.node("Transpose", "k_all_t", whole["k"], perm=[0, 1, 3, 2]), 0, ZERO, "k")
+    k = kept("k", b.node("Transpose", "k_all_t", whole["k"], perm=[0, 1, 3, 2]), 1,
+             heads // key_heads)
     logits = b.stored(b.node("MatMul", "logits", q, k), 1.1e-3, np.int16(0))
     if masked:
         inputs.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, 1, 1, ROWS + 1]))
@@ -63,10 +78,14 @@ def decode_model(heads: int, key_heads: int, masked: bool = True) -> onnx.ModelP
     return model
 
 
+@pytest.mark.parametrize("by_head", [False, True])
 @pytest.mark.parametrize("heads, key_heads", [(2, 2), (4, 2)])
 @pytest.mark.parametrize("config", ["nano4", "edge16"])
-def test_steps_equal_the_graph_that_appends(config: str, heads: int, key_heads: int) -> None:
-    model, arch = decode_model(heads, key_heads), load_config(config)
+def test_steps_equal_the_graph_that_appends(
+    config: str, heads: int, key_heads: int, by_head: bool
+) -> None:
+    model = decode_model(heads, key_heads, by_head=by_head)
+    arch = load_config(config)
     program = compile_model(model, arch, CompileOptions(kv_cache=True))
     assert [layer.op for layer in program.layers] == ["CacheAppend", "CacheAppend", "Attention"]
     session = Session(program, open_device("func", arch), arch)

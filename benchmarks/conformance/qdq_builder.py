@@ -22,11 +22,18 @@ class Builder:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
-    def stored(self, real: str, scale: float, zero: np.generic, grid: str = "") -> str:
-        """Q and DQ behind a real tensor; with `grid` the parameters of that tensor."""
+    def stored(
+        self, real: str, scale: float | np.ndarray, zero: np.generic, grid: str = "",
+        axis: int = 1,
+    ) -> str:
+        """Q and DQ behind a real tensor; with `grid` the parameters of that tensor.
+
+        scale: an array has one for each element of dimension `axis`.
+        """
         if not grid:
             self.constant(f"{real}_scale", np.array(scale, np.float32))
-            self.constant(f"{real}_zero", np.array(zero))
+            self.constant(f"{real}_zero", np.full(np.shape(scale), zero))
         parameters = (f"{grid or real}_scale", f"{grid or real}_zero")
-        self.node("QuantizeLinear", f"{real}_q", real, *parameters)
-        return self.node("DequantizeLinear", f"{real}_dq", f"{real}_q", *parameters)
+        attributes = {"axis": axis} if np.ndim(scale) else {}
+        self.node("QuantizeLinear", f"{real}_q", real, *parameters, **attributes)
+        return self.node("DequantizeLinear", f"{real}_dq", f"{real}_q", *parameters, **attributes)

@@ -247,12 +247,14 @@ def test_decoders_are_quantized_as_the_reference_computes(name: str) -> None:
     model = import_model(filled(name).SerializeToString())
     quantized = quantize_model(model, calibration_batches(model, 0, 8))
     types = {t.name: t.data_type for t in quantized.graph.initializer}
+    scales = {t.name: list(t.dims) for t in quantized.graph.initializer}
     caches = {v.name for v in quantized.graph.output} - {"logits"}
     made = {name: node for node in quantized.graph.node for name in node.output}
     assert len(caches) == 4
     for cache in caches:
         assert made[cache].op_type == "DequantizeLinear"
-        assert types[made[cache].input[2]] == onnx.TensorProto.UINT8
+        assert types[made[cache].input[2]] == onnx.TensorProto.INT8
+        assert scales[made[cache].input[1]] == [2]  # a scale per head
     inputs = [seeded_inputs(model, seed) for seed in range(4)]
     for sample in inputs[:2]:
         found = compare(quantized, sample)

@@ -103,6 +103,13 @@ def constant_weights(node: Node, index: int, axis: int) -> tuple[Array, Array, i
     return operand.q, scale, int(zeros[0])
 
 
+def entry_steps(b: QTensor) -> Array:
+    """The scales of a product's right operand: float64, 0-d or one for each entry of its batch."""
+    if not b.grid.scales:
+        return b.steps
+    return np.asarray(np.broadcast_to(b.steps, b.shape)[..., 0, 0].reshape(-1))
+
+
 def bias_steps(node: Node, index: int, step: Array, count: int) -> Array:
     """The bias in accumulator steps (sx * sw), int64[count]; zeros where absent."""
     operand = node.operand(index)
@@ -125,7 +132,7 @@ def requant(op: Op, x: QTensor, y: QTensor, weights: Weights) -> Requant:
 
 def requant_steps(op: Op, step: Array, y: QTensor, bias: Array) -> Requant:
     """The same for accumulators in steps of `step` (0-d or per channel)."""
-    factors = requantization_scale([step], np.float64(y.grid.scale))
+    factors = requantization_scale([step], y.steps.reshape(-1) if y.grid.scales else y.steps)
     try:
         mult, shift = quantize_multipliers(np.asarray(factors).reshape(-1))
     except UserError as error:

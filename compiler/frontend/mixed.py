@@ -3,11 +3,12 @@
 In transformers operands of matrix products have 8 bits; what else crosses between operators
 (residual stream, norms, logits, inputs of activation functions) has 16, symmetric. Elsewhere logits
 and results of a Softmax have 16, all else 8. Weights have 8 per output channel, biases 32 on the
-accumulator's grid, tables of embeddings 16. A mask is never quantized: it and the Softmax that
-reads it lie between one DequantizeLinear and one QuantizeLinear.
+accumulator's grid, tables of embeddings 16; keys and values are int8 with a scale per head. A mask
+is never quantized: it and the Softmax that reads it lie between one DequantizeLinear and one
+QuantizeLinear.
 
-Ranges come from onnxruntime.quantization's calibrators. Its QDQ quantizer is not used here: it
-turns biases behind MatMul into 8-bit activations, quantizes gammas, and puts the mask into a scale.
+onnxruntime's own QDQ quantizer is not used here: it turns biases behind MatMul into 8-bit
+activations, quantizes gammas, and puts the mask into a scale.
 """
 
 import pathlib
@@ -18,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
-from onnxruntime.quantization import calibrate
 
+from jacquard.compiler.frontend.mixed_heads import Heads, find_heads, rotated
 from jacquard.compiler.frontend.mixed_like import Grid, shared_grids
 from jacquard.compiler.frontend.mixed_plan import (
     NARROW,
@@ -29,20 +30,14 @@ from jacquard.compiler.frontend.mixed_plan import (
     Plan,
     wants_mixed,
 )
+from jacquard.compiler.frontend.mixed_ranges import Range, calibrate, head_of
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
-from jacquard.proto.lib.errors import raise_if_any
 from jacquard.proto.lib.masks import LEAST_MASK
 
 # 16 bits have room for what calibration has not seen; logits are exponents and need fine steps,
 # but clipping them is worse than coarse ones.
 _HEADROOM = 1.25
 LARGEST_LOGIT_SCALE = 0.01
-_LARGEST = 3e10  # what a scale of 1e6 reaches in 16 bits
-_CALIBRATORS = {
-    "minmax": calibrate.MinMaxCalibrater,
-    "entropy": calibrate.EntropyCalibrater,
-    "percentile": calibrate.PercentileCalibrater,
-}
 
 
 @dataclass(frozen=True)
@@ -60,6 +55,7 @@ def quantize_mixed(
     method: str,
     directory: pathlib.Path,
     like: onnx.ModelProto | None = None,
+    per_head: bool = True,
 ) -> onnx.ModelProto:
     """The mixed QDQ form of `model`.
 
@@ -70,13 +66,15 @@ def quantize_mixed(
       directory: for the calibrator's files; the caller's to delete.
       like: a quantized model whose grids are taken for outputs of the same names (a decode step's
         keys and values) and for the operands of layers of the same weights.
+      per_head: keys and values have a scale per head, symmetric.
     """
     quantized = onnx.ModelProto()
     quantized.CopyFrom(model)
     view = View(quantized.graph)
     plan = Plan(view, WIDE if wants_mixed(model) else NARROW)
-    ranges = _calibrate(model, plan, batches, method, directory)
-    writer = _Writer(plan, ranges, {} if like is None else shared_grids(like, plan))
+    heads = find_heads(plan) if per_head and plan.usual == WIDE else {}
+    ranges = calibrate(model, plan, heads, batches, method, directory)
+    writer = _Writer(plan, ranges, {} if like is None else shared_grids(like, plan), heads)
     writer.write()
     graph = quantized.graph
     read = {name for node in writer.nodes for name in node.input} | view.outputs
@@ -87,77 +85,12 @@ def quantize_mixed(
     return quantized
 
 
-@dataclass(frozen=True)
-class _Range:
-    """Of one tensor: as calibrated, and whole."""
-
-    lo: float
-    hi: float
-    lowest: float
-    highest: float
-
-    def with_(self, other: "_Range") -> "_Range":
-        return _Range(min(self.lo, other.lo), max(self.hi, other.hi),
-                      min(self.lowest, other.lowest), max(self.highest, other.highest))
-
-
-def _calibrate(
-    model: onnx.ModelProto,
-    plan: Plan,
-    batches: Iterable[Mapping[str, npt.NDArray[np.generic]]],
-    method: str,
-    directory: pathlib.Path,
-) -> dict[str, _Range]:
-    wanted = {
-        name
-        for node in plan.view.nodes
-        for name in (*node.output, *node.input)
-        if plan.is_activation(name) and name not in plan.kept
-    }
-    source = directory / "float.onnx"
-    source.write_bytes(model.SerializeToString())
-    calibrator = _CALIBRATORS[method](
-        source, augmented_model_path=str(directory / "augmented.onnx")
-    )
-    kinds = {v.name: v for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
-    calibrator.select_tensors_to_calibrate = lambda _: (wanted, kinds)
-    calibrator.augment_graph()
-    calibrator.create_inference_session()
-    # Ranges merge exactly, so memory for one sample is enough; histograms merge into others.
-    for group in ([batch] for batch in batches) if method == "minmax" else [list(batches)]:
-        calibrator.collect_data(_Samples(group))
-    found = {}
-    for name, data in calibrator.compute_data().items():
-        lo, hi = (float(np.asarray(bound).reshape(())) for bound in data.range_value)
-        edges = getattr(data, "hist_edges", None)
-        whole = (lo, hi) if edges is None else (float(edges[0]), float(edges[-1]))
-        found[name] = _Range(lo, hi, *whole)
-    raise_if_any(
-        f"tensor {name}: must be finite and below {_LARGEST:.0e} in calibration, got "
-        f"{at.lowest:g} .. {at.highest:g}; calibrate with data in its normal range, or keep a "
-        "mask's constant out of the quantized part"
-        for name, at in sorted(found.items())
-        if not max(abs(at.lowest), abs(at.highest)) < _LARGEST
-    )
-    return found
-
-
-class _Samples(calibrate.CalibrationDataReader):  # type: ignore[misc]
-    """Some samples, once."""
-
-    def __init__(self, samples: Iterable[Mapping[str, npt.NDArray[np.generic]]]) -> None:
-        self._samples = iter(samples)
-
-    def get_next(self) -> dict[str, npt.NDArray[np.generic]] | None:
-        sample = next(self._samples, None)
-        return None if sample is None else dict(sample)
-
-
 class _Writer:
     """Writes the nodes of a plan with QuantizeLinear and DequantizeLinear between them."""
 
     def __init__(
-        self, plan: Plan, ranges: Mapping[str, _Range], grids: Mapping[tuple[str, Bits], Grid]
+        self, plan: Plan, ranges: Mapping[str, Range], grids: Mapping[tuple[str, Bits], Grid],
+        heads: Mapping[str, Mapping[str, Heads]],
     ) -> None:
         self._plan, self._view, self._ranges = plan, plan.view, dict(ranges)
         self._grids = grids
@@ -165,10 +98,26 @@ class _Writer:
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
         self._parameters: dict[tuple[str, Bits], _Parameters] = {}
+        self._by_heads: dict[tuple[str, Heads], _Parameters] = {}
         self._root = plan.roots()
         self._dequantized: dict[tuple[str, Bits], str] = {}
         self._steps: dict[str, npt.NDArray[np.float64]] = {}
+        self._heads = {root: family for root, family in heads.items() if self._by_head(root, family)}
         self._join_compared()
+        self._join_rotated()
+
+    def _by_head(self, root: str, family: Mapping[str, Heads]) -> bool:
+        """Whether the model that grids are taken from has a scale per head too, or none."""
+        given = self._grids.get((root, NARROW))
+        return given is None or given.scale.shape == (family[root].count,)
+
+    def _join_rotated(self) -> None:
+        """One range for the operands of an Add that gives keys: the sum has a scale per channel,
+        and VECTOR one multiplier per channel."""
+        for family in self._heads.values():
+            for pair in filter(None, (rotated(self._plan, name) for name in family)):
+                a, b = map(self._plan.root, pair)
+                self._ranges[a] = self._ranges[b] = self._ranges[a].with_(self._ranges[b])
 
     def _join_compared(self) -> None:
         """One range, so one scale, for tensors that are compared; again where pairs share one."""
@@ -223,26 +172,32 @@ class _Writer:
 
     def _pair(self, name: str, source: str, at: _Parameters, target: str, base: str) -> None:
         middle = f"{base}_QuantizeLinear_Output"
-        self.nodes.append(helper.make_node(
-            "QuantizeLinear", [source, at.scale, at.zero_point], [middle],
-            name=f"{name}_QuantizeLinear"))
-        self.nodes.append(helper.make_node(
-            "DequantizeLinear", [middle, at.scale, at.zero_point], [target],
-            name=f"{name}_DequantizeLinear"))
+        nodes = (
+            helper.make_node("QuantizeLinear", [source, at.scale, at.zero_point], [middle],
+                             name=f"{name}_QuantizeLinear"),
+            helper.make_node("DequantizeLinear", [middle, at.scale, at.zero_point], [target],
+                             name=f"{name}_DequantizeLinear"),
+        )
+        for node in nodes:
+            if at.axis is not None:
+                node.attribute.append(helper.make_attribute("axis", at.axis))
+        self.nodes += nodes
 
     def _of(self, name: str, width: Bits) -> _Parameters:
         """Scale and zero point of `name` in a width; movements share those of what they move."""
         root = self._root.get(name, name)
         if root in self._view.tensors and width == NARROW:
             root = name  # a table has 16 bits alone
+        if root in self._heads:
+            return self._of_heads(root, self._heads[root][name])
         key = (root, width)
         if key not in self._parameters:
             found = self._ranges[root]
             both = width == NARROW and WIDE in self._plan.needs.get(root, set())
             suffix = ".narrow" if both else ""
             given = self._grids.get(key)
-            if given is not None:
-                scale, zero_point = given.scale, given.zero_point
+            if given is not None and given.scale.ndim == 0:
+                scale, zero_point = float(given.scale), given.zero_point
             elif width == NARROW:
                 scale, zero_point = _asymmetric(found.lo, found.hi)
             else:
@@ -251,7 +206,22 @@ class _Writer:
             self._parameters[key] = self._store(f"{root}{suffix}", np.float32(scale), zero_point)
         return self._parameters[key]
 
-    def _reach(self, root: str, found: _Range) -> float:
+    def _of_heads(self, root: str, at: Heads) -> _Parameters:
+        """The same of keys and values: a scale for each element of the dimension of heads."""
+        key = (root, at)
+        if key not in self._by_heads:
+            given = self._grids.get((root, NARROW))
+            if given is None:
+                ranges = [self._ranges[head_of(root, index)] for index in range(at.count)]
+                scale = np.asarray([_symmetric(found.lo, found.hi) for found in ranges])
+            else:
+                scale = given.scale
+            scale = scale[list(at.parts)]
+            zeros = np.zeros(scale.shape, np.int8)
+            self._by_heads[key] = self._store(root, scale, zeros, at.axis)
+        return self._by_heads[key]
+
+    def _reach(self, root: str, found: Range) -> float:
         """The largest number that a tensor of 16 bits can hold."""
         if root in self._plan.probabilities:
             return 1.0  # calibration may have seen flat rows alone
@@ -369,3 +339,8 @@ def _asymmetric(lo: float, hi: float) -> tuple[float, npt.NDArray[np.uint8]]:
     lo, hi = min(lo, 0.0), max(hi, 0.0)
     scale = float(np.float32((hi - lo) / 255)) or 1.0
     return scale, np.asarray(np.rint(-lo / scale).clip(0, 255), np.uint8)
+
+
+def _symmetric(lo: float, hi: float) -> float:
+    """The scale of an int8 for a range."""
+    return max(hi / 127, -lo / 128, 0.0) or 1.0

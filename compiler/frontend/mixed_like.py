@@ -16,9 +16,9 @@ from jacquard.compiler.frontend.mixed_plan import NARROW, PRODUCTS, WIDE, Bits, 
 
 @dataclass(frozen=True)
 class Grid:
-    """Of a tensor: real = scale * (integer - zero point)."""
+    """Of a tensor: real = scale * (integer - zero point). scale: float32, 0-d or [heads]."""
 
-    scale: float
+    scale: npt.NDArray[np.float32]
     zero_point: npt.NDArray[np.generic]
 
     @property
@@ -41,7 +41,7 @@ def shared_grids(like: onnx.ModelProto, plan: Plan) -> dict[tuple[str, Bits], Gr
         if node is None or any(parameter not in tensors for parameter in node.input[1:3]):
             return None
         scale, zero_point = (numpy_helper.to_array(tensors[p]) for p in node.input[1:3])
-        return Grid(float(scale), zero_point) if scale.ndim == 0 else None
+        return Grid(scale, zero_point)
 
     layers = {}
     for node in like.graph.node:

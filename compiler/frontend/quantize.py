@@ -31,6 +31,7 @@ from jacquard.compiler.frontend.mixed import quantize_mixed
 from jacquard.compiler.frontend.mixed_plan import wants_plan
 from jacquard.compiler.frontend.patterns.pipeline import raised
 from jacquard.compiler.frontend.patterns.unread import without_unread
+from jacquard.compiler.frontend.smooth import factors_of, smoothed, store, with_factors
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
 METHODS = {
@@ -94,6 +95,8 @@ def quantize_model(
     calibration: Iterable[Mapping[str, np.ndarray]],
     method: str = "minmax",
     like: onnx.ModelProto | None = None,
+    per_head: bool = True,
+    smooth_quant: float | None = None,
 ) -> onnx.ModelProto:
     """The QDQ form of `model`; a model that has one already is returned after a check.
 
@@ -103,6 +106,9 @@ def quantize_model(
       method: a name in `METHODS`.
       like: a quantized model that shares weights with this one, such as the prefill of a decode
         step; what they share has its grids (mixed precision alone).
+      per_head: of transformers, keys and values of a cache have a scale per head.
+      smooth_quant: of transformers, how much of the activations' outliers goes into weights, 0 to
+        1 (smooth.py); with `like` it is that model's factors, whatever is given here.
 
     Raises:
       UserError: an unknown method, no calibration data, arrays that do not fit the inputs, or
@@ -118,7 +124,16 @@ def quantize_model(
     batches = [dict(batch) for batch in calibration]
     _check_batches(model, batches)
     if wants_plan(model):
-        return _mixed(model, batches, method, like)
+        if like is not None:
+            model = with_factors(model, factors_of(like))
+        elif smooth_quant is not None:
+            model = smoothed(model, batches, smooth_quant)
+        return _mixed(model, batches, method, like, per_head)
+    if smooth_quant is not None:
+        raise UserError(
+            "smooth_quant: must be asked for of a transformer (a norm, or products of two "
+            "activations), got none; quantize the model without"
+        )
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules():
         source = pathlib.Path(directory) / "float.onnx"
         target = pathlib.Path(directory) / "qdq.onnx"
@@ -150,18 +165,21 @@ def quantize_model(
 
 def _mixed(
     model: onnx.ModelProto, batches: list[dict[str, np.ndarray]], method: str,
-    like: onnx.ModelProto | None,
+    like: onnx.ModelProto | None, per_head: bool,
 ) -> onnx.ModelProto:
+    factors = factors_of(model)
     model = infer_shapes(raised(model, OPSET_OF_INT16))
     with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread():
+        folder = pathlib.Path(directory)
         try:
-            quantized = quantize_mixed(model, batches, method, pathlib.Path(directory), like)
+            quantized = quantize_mixed(model, batches, method, folder, like, per_head)
         except UserError:
             raise
         except Exception as error:
             raise _refused(error) from error
     quantized = without_unread(infer_shapes(quantized))
     _strip(quantized)
+    store(quantized, factors)
     check_scales(quantized)
     return quantized
 

@@ -47,11 +47,19 @@ def view_of(shape: tuple[int, ...], features_last: bool = False) -> View:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Which real number an integer stands for: `(q - zero_point) * scale`."""
+    """Which real number an integer stands for: `(q - zero_point) * scale`.
 
-    scale: float  # float32 value
+    Attributes:
+      scale: a float32 value; the largest of `scales` where there are some.
+      dtype: int8, uint8, int16, uint16; int32 for constants, indices and masks.
+      scales: of the heads of keys and values: equal parts of one dimension (QTensor.axis), in
+        order. Two at least; empty where one scale serves the tensor.
+    """
+
+    scale: float
     zero_point: int
-    dtype: str  # int8, uint8, int16, uint16; int32 for constants, indices and masks
+    dtype: str
+    scales: tuple[float, ...] = ()
 
     @property
     def lo(self) -> int:
@@ -69,6 +77,7 @@ class QTensor:
     Attributes:
       data: set for constants: integers in ONNX shape.
       features_last: of four dimensions the last is the channels (passes/views.py decides).
+      axis: the dimension whose equal parts have grid.scales.
     """
 
     name: str
@@ -76,6 +85,7 @@ class QTensor:
     grid: Grid
     data: IntArray | None = None
     features_last: bool = False
+    axis: int = 0
 
     @property
     def image(self) -> bool:
@@ -85,6 +95,15 @@ class QTensor:
     @property
     def view(self) -> View:
         return view_of(self.shape, self.features_last)
+
+    @property
+    def steps(self) -> npt.NDArray[np.float64]:
+        """The scale of every element: float64, 0-d or one for each index of `axis`."""
+        if not self.grid.scales:
+            return np.asarray(self.grid.scale, np.float64)
+        scales = np.asarray(self.grid.scales, np.float64)
+        whole = np.repeat(scales, self.shape[self.axis] // scales.size)
+        return whole.reshape([-1 if i == self.axis else 1 for i in range(len(self.shape))])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +190,8 @@ class Graph:
         tensor = self.tensors[name]
         shape = "x".join(map(str, tensor.shape))
         grid = tensor.grid
-        return f"{name}: {grid.dtype}[{shape}]@{grid.scale:.6g}+{grid.zero_point}"
+        parts = f"/{len(grid.scales)} of {tensor.axis}" if grid.scales else ""
+        return f"{name}: {grid.dtype}[{shape}]@{grid.scale:.6g}{parts}+{grid.zero_point}"
 
 
 def _brief(value: object) -> str:

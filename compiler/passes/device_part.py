@@ -12,6 +12,7 @@ from onnx import helper
 from jacquard.compiler.codelets import base
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
+from jacquard.compiler.passes.head_scales import check
 from jacquard.compiler.passes.host_part import HostBuilder
 from jacquard.compiler.passes.masks import Masks, unguarded
 from jacquard.compiler.passes.values import CONSTANTS, FloatInput, NanTest, Real, Value
@@ -175,11 +176,24 @@ class DevicePart:
         stored = self.store(value, grid, f"{name}.operand{len(self.ops)}", name)
         return base.Activation(stored)
 
-    def store(self, value: Real, grid: Grid, output: str, name: str) -> QTensor:
-        """The tensor that holds a real value on a grid; adds the op that computes it."""
-        if value.tensor is not None and value.tensor.grid == grid and not value.clamped:
-            return value.tensor
+    def store(
+        self, value: Real, grid: Grid, output: str, name: str, axis: int | None = None
+    ) -> QTensor:
+        """The tensor that holds a real value on a grid; adds the op that computes it.
+
+        axis: of the grid's scales; None where nothing but the operator itself says it.
+        """
+        held = value.tensor
+        if held is not None and held.grid == grid and not value.clamped:
+            if axis in (None, held.axis):
+                return held
         tensor = QTensor(output, value.shape, grid)
+        if held is not None and (held.grid.scales or grid.scales):
+            raise UserError(
+                f"node {name} (QuantizeLinear): must not requantize to or from a scale per head, "
+                f"got {held.name} with {len(held.grid.scales) or 1} scales to "
+                f"{len(grid.scales) or 1}; quantize it once, or per tensor"
+            )
         if value.tensor is not None:
             nodes = value.nodes or (name,)
             op = Op(self._unused(nodes[-1]), "QuantizeLinear", (value.tensor.name,), (output,), {},
@@ -188,6 +202,8 @@ class DevicePart:
             parsed = _parsed(value)
             assert value.node is not None
             _check_types(value.node, parsed, grid)
+            found = check(value.node, parsed, grid, axis, value.index, value.clamped)
+            tensor = dataclasses.replace(tensor, axis=found)
             for operand in parsed.inputs:
                 self.tensors.setdefault(operand.name, operand)
                 if operand.name in parsed.limits:

@@ -114,6 +114,8 @@ def fuse_add(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
         a, b = (graph.tensors[name] for name in op.inputs)
         if a.shape != b.shape or a.name == b.name or b.data is not None or a.data is not None:
             continue
+        if graph.tensors[op.outputs[0]].grid.scales:  # one multiplier per lane serves the sum alone
+            continue
         products = ((work.product(name, op), name) for name in op.inputs)
         candidates = [(at, name) for at, name in products if at is not None]
         if not candidates:

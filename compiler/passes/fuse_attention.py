@@ -13,6 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from jacquard.compiler.codelets._linear import entry_steps
 from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.main import CompileOptions
@@ -140,6 +141,8 @@ class _Finder:
             "heads": heads, "group": key.group, "depth": depth,
             "first_columns": (query.first, key.first, value.first),
             "logits": logits, "product": first, "softmax": softmax, "context": second,
+            "key_steps": entry_steps(tensors[first.inputs[1]]),
+            "value_steps": entry_steps(tensors[second.inputs[1]]),
         }
         inputs = (query.tensor, key.tensor, value.tensor, *masks)
         fused = Op(second.name, "Attention", inputs, (out,), attrs, nodes=tuple(nodes))

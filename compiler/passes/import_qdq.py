@@ -9,6 +9,7 @@ one (moves of elements, maxima); else the model must quantize it.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from jacquard.compiler.codelets import base
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph, Grid, QTensor
 from jacquard.compiler.passes.device_part import DROPPED, DevicePart
+from jacquard.compiler.passes.head_scales import parts
 from jacquard.compiler.passes.host_part import HostBuilder
 from jacquard.compiler.passes.values import CONSTANTS, FloatInput, Real, Value, along, attribute
 from jacquard.proto.lib.errors import UserError, raise_if_any
@@ -139,27 +141,40 @@ class _Importer:
             )
         return scale, zero
 
-    def _grid(self, proto: onnx.NodeProto, name: str) -> Grid:
+    def _grid(
+        self, proto: onnx.NodeProto, name: str, attributes: dict[str, Any], shape: tuple[int, ...]
+    ) -> tuple[Grid, int]:
+        """An activation's grid, and the dimension of its scales (0 where it has one)."""
         scale, zero = self._parameters(proto, name)
         place = f"node {name} ({proto.op_type})"
-        if scale.size != 1 or zero.size != 1:
+        axis = int(attributes.get("axis", 1)) % max(len(shape), 1)
+        scales = parts(scale.astype(np.float32))
+        if scale.size != 1 and (not shape or scale.shape != (shape[axis],)):
             raise UserError(
-                f"{place}: activations must have one scale and zero point, got {scale.size}; "
-                "quantize them per tensor"
+                f"{place}: scales must be one, or one for each of the {shape[axis:][:1]} elements "
+                f"of dimension {axis}, got {scale.shape}; correct the model"
+            )
+        if (zero != zero.reshape(-1)[:1]).any():
+            raise UserError(
+                f"{place}: activations must have one zero point, got {np.unique(zero).size}; "
+                "quantize them symmetrically, or per tensor"
             )
         if str(zero.dtype) not in base.DTYPES:
             raise UserError(
                 f"{place}: activations must be {', '.join(base.DTYPES)}, got {zero.dtype}; "
                 "requantize them"
             )
-        real = float(np.float32(scale.reshape(-1)[0]))
-        if not MIN_SCALE <= real <= MAX_SCALE:
-            raise UserError(
-                f"{place}: an activation's scale must lie in [{MIN_SCALE:g}, {MAX_SCALE:g}], got "
-                f"{real:g}; calibrate with data in its normal range, or keep a mask's constant out "
-                "of the quantized part"
-            )
-        return Grid(real, int(zero.reshape(-1)[0]), str(zero.dtype))
+        for real in scales:
+            if not MIN_SCALE <= real <= MAX_SCALE:
+                raise UserError(
+                    f"{place}: an activation's scale must lie in [{MIN_SCALE:g}, {MAX_SCALE:g}], "
+                    f"got {real:g}; calibrate with data in its normal range, or keep a mask's "
+                    "constant out of the quantized part"
+                )
+        grid = Grid(max(scales), int(zero.reshape(-1)[0]), str(zero.dtype))
+        if len(scales) == 1:
+            return grid, 0
+        return dataclasses.replace(grid, scales=scales), axis
 
     def _quantize(self, proto: onnx.NodeProto, name: str, attributes: dict[str, Any]) -> None:
         value, output = self._value(proto.input[0]), proto.output[0]
@@ -173,12 +188,12 @@ class _Importer:
             q = np.clip(steps, limits.min, limits.max).astype(zero.dtype)
             self.values[output] = base.Constant(q)
             return
-        grid = self._grid(proto, name)
+        grid, axis = self._grid(proto, name, attributes, getattr(value, "shape", ()))
         if isinstance(value, FloatInput):
-            tensor = QTensor(output, value.shape, grid)
+            tensor = QTensor(output, value.shape, grid, axis=axis)
             if value.name in self.inputs:
                 first = self.device.tensors[self.inputs[value.name]]
-                if first.grid != grid:
+                if (first.grid, first.axis) != (grid, axis):
                     raise UserError(
                         f"input {value.name}: must be quantized in one way, got {first.grid} and "
                         f"{grid}; quantize it once"
@@ -199,7 +214,7 @@ class _Importer:
             raise UserError(
                 f"node {name} (QuantizeLinear): its input must be real; correct the model"
             )
-        self.values[output] = self.device.store(value, grid, output, name)
+        self.values[output] = self.device.store(value, grid, output, name, axis)
 
     def _dequantize(self, proto: onnx.NodeProto, name: str, attributes: dict[str, Any]) -> None:
         value, output = self._value(proto.input[0]), proto.output[0]
@@ -214,9 +229,9 @@ class _Importer:
                 along(zero, axis, q.ndim).astype(np.int64),
             )
             return
-        grid = self._grid(proto, name)
+        grid, axis = self._grid(proto, name, attributes, getattr(value, "shape", ()))
         if isinstance(value, FloatInput):  # an integer graph input
-            tensor = QTensor(value.name, value.shape, grid)
+            tensor = QTensor(value.name, value.shape, grid, axis=axis)
             self.inputs[value.name] = value.name
             self.device.tensors[value.name] = tensor
             self.values[value.name] = tensor
@@ -225,7 +240,7 @@ class _Importer:
             raise UserError(
                 f"node {name} (DequantizeLinear): its input must be integers; correct the model"
             )
-        if value.grid != grid:
+        if (value.grid, value.axis) != (grid, axis):
             raise UserError(
                 f"node {name} (DequantizeLinear): must read tensor {value.name} with the grid it "
                 f"was written with, {value.grid}, got {grid}; correct the model"

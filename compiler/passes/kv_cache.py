@@ -48,7 +48,7 @@ class Cache:
     def tensor(self, graph: Graph) -> QTensor:
         """The state tensor."""
         grid = graph.tensors[self.past].grid
-        return QTensor(self.state, (1, self.rows, self.heads * self.depth), grid)
+        return QTensor(self.state, (1, self.rows, self.heads * self.depth), grid, axis=2)
 
 
 def find(graph: Graph) -> dict[str, Cache]:

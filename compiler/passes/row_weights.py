@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from jacquard.compiler.codelets.attention._softmax import product_factor
+from jacquard.compiler.codelets._linear import entry_steps
+from jacquard.compiler.codelets.attention._softmax import product_factors
 from jacquard.compiler.codelets.base import clamped
 from jacquard.compiler.graph.ir import Graph, Grid, Op
 from jacquard.compiler.main import CompileOptions
@@ -28,18 +29,18 @@ def factor_rows(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
             continue
         weights = graph.tensors[op.outputs[0]]
         made: list[str] = []
-        factors: list[int] = []
+        factors: list[tuple[int, ...]] = []
         for reader in _readers(graph, weights.name):
             product = ops[reader]
             value, y = (graph.tensors[n] for n in (product.inputs[1], product.outputs[0]))
-            mult, shift = product_factor(product, value, y)
+            mults, shift = product_factors(product, entry_steps(value), y)
             rows = dataclasses.replace(
                 weights, name=f"{weights.name}.factors{len(made)}",
                 shape=(*weights.shape[:-1], 1), grid=Grid(1.0, 0, "int32"),
             )
             tensors[rows.name] = rows
             made.append(rows.name)
-            factors.append(mult)
+            factors.append(mults)
             ops[reader] = dataclasses.replace(
                 product, inputs=(*product.inputs, rows.name),
                 attrs={**product.attrs, "row_shift": shift},

@@ -175,4 +175,5 @@ def _proto(tensor: QTensor, place: Stored | Packed) -> pb.Tensor:
         name=tensor.name, shape=tensor.shape, dtype=PROTO_DTYPES[tensor.grid.dtype],
         scale=tensor.grid.scale, zero_point=tensor.grid.zero_point, segment=SCRATCH,
         offset_bytes=place.offset, size_bytes=place.size_bytes, layout=layout,
+        scales=tensor.grid.scales, axis=tensor.axis,
     )

@@ -56,7 +56,7 @@ class WeightTables:
       exponential, reciprocal: int16[256, 2] tables; exponential_shift: the first one's.
       mult, shift: m and sh of the exponent.
       unit: of a weight in the sums.
-      factor_mult: c of F.
+      factor_mults: c of F, one for all heads or one each.
     """
 
     exponential: npt.NDArray[np.int16]
@@ -65,7 +65,7 @@ class WeightTables:
     mult: int
     shift: int
     unit: int
-    factor_mult: int
+    factor_mults: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Attention:
     """All heads of one layer; logits have 16 bits. `context` is the way of F times the products.
 
     group: query heads per key head. depth_tiles: channel tiles of a head. mask: int32, 0 or -2^30
-    per key, the same row for all queries or one for each, or None.
+    per key, the same row for all queries or one for each, or None. logits: one for all heads, or one
+    each, which differ in their multiplier.
     """
 
     heads: int
@@ -96,10 +97,13 @@ class Attention:
     key: Source
     value: Source
     mask: Stored | None
-    logits: Requantize
+    logits: tuple[Requantize, ...]
     weights: WeightTables
     context: Requantize
     out: Stored
+
+    def logits_of(self, head: int) -> Requantize:
+        return self.logits[head % len(self.logits)]
 
     @property
     def rows(self) -> int:
@@ -314,6 +318,7 @@ class _Emission:
         """Q K^T in halves of OBUF, each requantized into VMEM, and the row maxima."""
         problem, unit = self.problem, self.units[index]
         depth, block, lanes = problem.depth_tiles, self.arch.rows, self.arch.lanes
+        logits = problem.logits_of(unit.head)
         keys = self._wbuf(unit.head // problem.group, 0)
         step = balanced(unit.rows, self.arch.obuf_half_rows // self.key_tiles)
         query, key = problem.query, problem.key
@@ -337,8 +342,8 @@ class _Emission:
             }
             size = lanes * LOGIT_BYTES
             self.low.emit(isa.Vector(
-                op=isa.VectorOp.MOVE, **accumulators, **problem.logits.fields,
-                dst_buffer=VMEM, dst_dtype=problem.logits.dtype,
+                op=isa.VectorOp.MOVE, **accumulators, **logits.fields,
+                dst_buffer=VMEM, dst_dtype=logits.dtype,
                 dst_base=self.logits + first * self.logit_row, dst_stride0=size,
                 dst_stride1=self.logit_row,
             ))
@@ -349,7 +354,7 @@ class _Emission:
             # The largest accumulator becomes the largest logit: rounding is monotone.
             self.low.emit(isa.Vector(
                 op=isa.VectorOp.ADD, **accumulators, **masked, **self._reduced("MAXIMUM"),
-                **problem.logits.fields, dst_buffer=VMEM, dst_dtype=problem.logits.dtype,
+                **logits.fields, dst_buffer=VMEM, dst_dtype=logits.dtype,
                 dst_base=self.maxima + first * size, dst_stride1=size,
             ))
 
@@ -390,7 +395,7 @@ class _Emission:
 
     def _exponentials(self, index: int) -> None:
         """w = table((x - M) m); masked keys lie far below the table's domain."""
-        weights, unit, logits = self.problem.weights, self.units[index], self.problem.logits.dtype
+        weights, unit, logits = self.problem.weights, self.units[index], self.problem.logits[0].dtype
         scale = {"scale": int(isa.ScaleMode.IMM), "mult1": weights.mult}
         if self.param is not None:
             scale = {"scale": int(isa.ScaleMode.PER_LANE), "param": self.param.base,
@@ -411,7 +416,8 @@ class _Emission:
 
     def _factors(self, index: int) -> None:
         """The sums, and their reciprocals as factors."""
-        weights, rows, sums = self.problem.weights, self.units[index].rows, self._sums(index)
+        weights, unit, sums = self.problem.weights, self.units[index], self._sums(index)
+        rows, mults = unit.rows, weights.factor_mults
         s32, s16 = isa.Dtype.S32, isa.Dtype.S16
         scaled = {"scale": int(isa.ScaleMode.IMM)}
         self.low.emit(isa.Vector(
@@ -431,7 +437,7 @@ class _Emission:
             **self._row("src1", sums, s32), **self._row("dst", self.maxima, s16),
         ))
         self.low.emit(isa.Vector(
-            op=isa.VectorOp.SHL, **one, mult1=weights.factor_mult, shift=31,
+            op=isa.VectorOp.SHL, **one, mult1=mults[unit.head % len(mults)], shift=31,
             **self._row("src1", self.maxima, s16), **self._row("src2", self.exponents, isa.Dtype.U8),
             **self._row("dst", sums, s32),
         ))

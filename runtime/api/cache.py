@@ -207,7 +207,8 @@ def _check(
 
 def grid(tensor: pb.Tensor) -> str:
     """`uint8 scale 0.043312143534421920 zero point 119`; equal where the grids are."""
-    return f"{layout.DTYPES[tensor.dtype]} scale {tensor.scale!r} zero point {tensor.zero_point}"
+    scales = list(tensor.scales) or tensor.scale
+    return f"{layout.DTYPES[tensor.dtype]} scale {scales!r} zero point {tensor.zero_point}"
 
 
 def _state_shapes(

@@ -20,6 +20,15 @@ DTYPES: dict[int, np.dtype] = {
 }
 
 
+def steps(tensor: pb.Tensor) -> np.ndarray:
+    """The scale of every element: float32, 0-d or one for each index of the tensor's axis."""
+    if not tensor.scales:
+        return np.float32(tensor.scale)
+    axis, scales = tensor.axis, np.array(tensor.scales, np.float32)
+    whole = np.repeat(scales, tensor.shape[axis] // scales.size)
+    return whole.reshape([-1 if i == axis else 1 for i in range(len(tensor.shape))])
+
+
 def quantize(values: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     """ONNX QuantizeLinear: float array -> integers of the tensor's dtype, half to even, saturated.
 
@@ -27,14 +36,14 @@ def quantize(values: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     """
     dtype = DTYPES[tensor.dtype]
     limits = np.iinfo(dtype)
-    scaled = np.rint(values.astype(np.float32) / np.float32(tensor.scale))
+    scaled = np.rint(values.astype(np.float32) / steps(tensor))
     return np.clip(scaled + tensor.zero_point, limits.min, limits.max).astype(dtype)
 
 
 def dequantize(integers: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     """ONNX DequantizeLinear: integers -> float32 of the same shape."""
     centred = integers.astype(np.int32) - np.int32(tensor.zero_point)
-    return centred.astype(np.float32) * np.float32(tensor.scale)
+    return centred.astype(np.float32) * steps(tensor)
 
 
 def _planes(array: np.ndarray, layout: pb.Layout) -> np.ndarray:

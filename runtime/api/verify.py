@@ -173,7 +173,7 @@ def compare_output(
         elements=ours.size,
         sqnr_db=0.0 if exact is None else sqnr_db(exact, ours),
         sqnr_db_onnxruntime=0.0 if exact is None else sqnr_db(exact, theirs),
-        max_lsb_error=int(np.rint(np.abs(ours - theirs).max() / tensor.scale)),
+        max_lsb_error=int(np.rint((np.abs(ours - theirs) / layout.steps(tensor)).max())),
         top1=top1,
     )
 

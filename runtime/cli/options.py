@@ -48,7 +48,7 @@ def _underscored(arg: str) -> str:
 
 
 def add_model_flags(values: flags.FlagValues) -> None:
-    """--model, --config, --calibration and its method, --shape, --seed, --override, --fuse,
+    """--model, --config, --calibration and how it quantizes, --shape, --seed, --override, --fuse,
     --kv_cache."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
     flags.DEFINE_string(
@@ -68,6 +68,13 @@ def add_model_flags(values: flags.FlagValues) -> None:
         "minmax",
         list(METHODS),
         "how calibration finds the ranges of 8-bit tensors",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "smooth_quant",
+        None,
+        "0 to 1, usually 0.5: calibration of a float transformer moves so much of its activations' "
+        "outliers into the weights (SmoothQuant)",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
@@ -208,10 +215,17 @@ def quantized(
     model: onnx.ModelProto, values: flags.FlagValues
 ) -> tuple[onnx.ModelProto, onnx.ModelProto | None]:
     """The QDQ model, and the float model that it was made from if `model` is that. UserError."""
+    smooth_quant = values["smooth_quant"].value
     if is_quantized(model):
+        if smooth_quant is not None:
+            raise UserError(
+                "--smooth_quant: must go with a float model, got a quantized one; smooth it when it "
+                "is quantized"
+            )
         return model, None
     samples = data.calibration(model, values["calibration"].value, values["seed"].value)
-    return quantize_model(model, list(samples), values["calibration_method"].value), model
+    method = values["calibration_method"].value
+    return quantize_model(model, list(samples), method, smooth_quant=smooth_quant), model
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:

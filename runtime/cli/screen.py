@@ -156,6 +156,9 @@ def _described(tensor: pb.Tensor) -> str:
     if tensor.role == pb.Tensor.MASK:
         moved = f", the host's last element at {tensor.position_argument}"
         return f"{text} mask, 0 or -2^30{moved * bool(tensor.position_argument)}"
+    if tensor.scales:
+        text += f" {len(tensor.scales)} scales along {tensor.axis}, {min(tensor.scales):.6g} to"
+        return f"{text} {tensor.scale:.6g}, zero point {tensor.zero_point}"
     return f"{text} scale {tensor.scale:.6g} zero point {tensor.zero_point}"
 
 

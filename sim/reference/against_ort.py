@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from jacquard.sim.reference.interpreter import steps
 from jacquard.sim.reference.pending import Pending
+from jacquard.sim.reference.quantization import per_axis
 from jacquard.sim.reference.value import AnyArray, Value
 
 TIE_MARGIN = 2.0**-12  # of an LSB: nearer to a rounding tie float decides by chance
@@ -95,7 +96,8 @@ def compare(
         assert isinstance(ours, np.ndarray)
         scale = step.operands[1]
         assert isinstance(scale, np.ndarray)
-        exact = source.real() / scale.astype(np.float64)
+        scale = per_axis(step.node, scale.astype(np.float64), len(source.shape))
+        exact = source.real() / scale
         near_tie = np.abs(exact - np.floor(exact) - 0.5) < TIE_MARGIN
         error = np.abs(ours.astype(np.int64) - theirs[name].astype(np.int64))[~near_tie]
         count = int(np.count_nonzero(error))

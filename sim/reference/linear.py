@@ -172,16 +172,19 @@ def weighted_product(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     """A MatMul whose left operand's integers are weights of their rows (rule 10)."""
     a, b = single(_given(node, inputs, 0), node.place), single(_given(node, inputs, 1), node.place)
     step = _step(node.place, b)
-    if step.ndim or a.q.ndim < 2 or b.q.ndim < 2:
+    if not uniform_over(step, (-2, -1)) or a.q.ndim < 2 or b.q.ndim < 2:
         raise UserError(
-            f"{node.place}: a softmax must multiply rows of one scale, got {a.q.shape} x "
-            f"{b.q.shape} with scales of shape {step.shape}; quantize per tensor"
+            f"{node.place}: a softmax must multiply matrices of one scale each, got {a.q.shape} x "
+            f"{b.q.shape} with scales of shape {step.shape}; quantize per tensor or per head"
         )
     (product,) = matmul(node, inputs)
     assert isinstance(product, Value)
     # Below a top's weight: a row that a NaN guard's constant fills, in steps of 1 / 255.
     total = np.maximum(a.q.sum(axis=-1, keepdims=True), WEIGHT).astype(np.float64)
-    return [Value((Term(product.terms[0].q, step, total, weighted=True),))]
+    sums = product.terms[0].q
+    if step.ndim:  # B may have fewer dimensions than A
+        step = step.reshape((1,) * (sums.ndim - step.ndim) + step.shape)
+    return [Value((Term(sums, step, total, weighted=True),))]
 
 
 def biased_product(

@@ -18,13 +18,17 @@ WEIGHT = 255  # the largest of a row
 
 @dataclass(frozen=True)
 class Target:
-    """Where a result goes: output scale, zero point and the type's range."""
+    """Where a result goes: output scale, zero point and the type's range.
+
+    steps: the scales, 0-d or one for each element of an axis; `scale` is the largest of them.
+    """
 
     place: str
     scale: float
     zero: int
     lo: int
     hi: int
+    steps: Float64Array | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from jacquard.proto.lib.fixed_point import (
     OFFSET_STEP,
     Int64Array,
     quantize_bound,
+    quantize_constant,
     quantize_multipliers,
-    quantize_offset,
     requantization_scale,
     requantize_sum,
 )
@@ -23,10 +23,10 @@ from jacquard.sim.reference.value import AnyArray, Operand, Term, Value
 QUANTIZED_DTYPES = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
 
 
-def _per_axis(node: Node, array: AnyArray, rank: int) -> AnyArray:
-    """A scale or zero point, 0-d or broadcastable along the node's axis."""
-    if array.size == 1:
-        return array.reshape(())
+def per_axis(node: Node, array: AnyArray, rank: int) -> AnyArray:
+    """A scale or zero point, 0-d where it is the same everywhere, or broadcastable along the axis."""
+    if (array == array.reshape(-1)[:1]).all():
+        return array.reshape(-1)[:1].reshape(())
     axis = int(node.get("axis", 1)) % rank
     return array.reshape(tuple(-1 if i == axis else 1 for i in range(rank)))
 
@@ -51,7 +51,7 @@ def _parameters(
         raise UserError(
             f"{node.place}: must have 8-, 16- or 32-bit integers, got {zeros.dtype}; requantize"
         )
-    return _per_axis(node, scale.astype(np.float32), rank), _per_axis(node, zeros, rank)
+    return per_axis(node, scale.astype(np.float32), rank), per_axis(node, zeros, rank)
 
 
 def dequantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
@@ -77,12 +77,15 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
     scale, zero_point = _parameters(node, inputs, len(x.shape), np.dtype(np.uint8))
     limits = np.iinfo(zero_point.dtype)
     if isinstance(x, (Value, Pending)):
-        if scale.ndim or zero_point.ndim:
+        summed = isinstance(x, Value) and not x.terms[0].weighted and np.isinf([x.lo, x.hi]).all()
+        if zero_point.ndim or (scale.ndim and not summed):
             raise UserError(
-                f"{node.place}: activations must have one scale and zero point, got shape "
+                f"{node.place}: activations must have one zero point, and one scale where they are "
+                f"not moved or summed without a clamp, got shapes {zero_point.shape} and "
                 f"{scale.shape}; quantize them per tensor"
             )
-        target = Target(node.place, float(scale), int(zero_point), limits.min, limits.max)
+        largest, steps = float(scale.max()), scale.astype(np.float64)
+        target = Target(node.place, largest, int(zero_point), limits.min, limits.max, steps)
         if isinstance(x, Pending):
             y = x.integers(target)
         elif x.terms[0].weighted:
@@ -119,14 +122,14 @@ def _bounds(target: Target, x: Value) -> tuple[int, int]:
 
 def rounded(target: Target, values: Sequence[Value]) -> list[Int64Array]:
     """Values on one output grid: all terms and offsets of all of them under joint multipliers."""
-    scale = np.asarray(target.scale)
+    scale = np.asarray(target.scale if target.steps is None else target.steps)
     factors: list[AnyArray] = []
     operands: list[list[AnyArray]] = []
     for x in values:
         factors += [requantization_scale([t.scale], scale, t.divisor) for t in x.terms]
         operands.append([term.q for term in x.terms])
         if x.offset is not None:
-            operands[-1].append(quantize_offset(x.offset, target.scale))
+            operands[-1].append(quantize_constant(x.offset, scale * OFFSET_STEP))
             factors.append(np.asarray(OFFSET_STEP))
     try:
         mult, shift = quantize_multipliers(np.concatenate([f.reshape(-1) for f in factors]))

@@ -75,7 +75,7 @@ def move(operand: Operand, function: Callable[[AnyArray], AnyArray]) -> Operand:
     shape = operand.shape
 
     def moved(array: AnyArray) -> AnyArray:
-        return array if array.ndim == 0 else function(np.broadcast_to(array, shape))
+        return array if array.ndim == 0 else _narrowed(function(np.broadcast_to(array, shape)))
 
     terms = tuple(
         Term(
@@ -89,6 +89,14 @@ def move(operand: Operand, function: Callable[[AnyArray], AnyArray]) -> Operand:
     )
     offset = None if operand.offset is None else moved(operand.offset)
     return replace(operand, terms=terms, offset=offset)
+
+
+def _narrowed(array: AnyArray) -> AnyArray:
+    """One element of each axis along which all are equal."""
+    for axis in range(array.ndim):
+        first = array.take([0], axis) if array.size else array
+        array = first if (array == first).all() else array
+    return array
 
 
 def single(operand: Operand, place: str) -> Term:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from jacquard.compiler.codelets._linear import scaled
-from jacquard.compiler.codelets.base import bounds
+from jacquard.compiler.codelets.base import Array, bounds
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Grid, Op, QTensor
 from jacquard.compiler.tile.attention import Requantize, WeightTables
@@ -72,12 +73,12 @@ def exponent_step(op: Op, scale: float) -> tuple[int, int]:
     return mult, shift
 
 
-def product_factor(op: Op, value: QTensor, y: QTensor) -> tuple[int, int]:
-    """(c, sh) of a product of weights with `value`, to the grid of y."""
-    step = scaled(np.asarray(np.float64(value.grid.scale)), op.attrs.get("gains", ()))
-    factor = float(requantization_scale([step], np.float64(y.grid.scale)))
-    (mult,), shift = factors_to_multipliers(op, [2.0 * UNIT * factor / LARGEST])
-    return mult, shift
+def product_factors(op: Op, steps: Array, y: QTensor) -> tuple[tuple[int, ...], int]:
+    """(c for each of `steps`, sh) of a product of weights with values of those scales, to y."""
+    step = scaled(steps.reshape(-1), op.attrs.get("gains", ()))
+    factors = 2.0 * UNIT * requantization_scale([step], np.float64(y.grid.scale)) / LARGEST
+    mults, shift = factors_to_multipliers(op, factors.tolist())
+    return tuple(mults), shift
 
 
 def softmax_tables(op: Op, scale: float, y: Grid) -> SoftmaxTables:
@@ -90,8 +91,8 @@ def softmax_tables(op: Op, scale: float, y: Grid) -> SoftmaxTables:
     return SoftmaxTables(EXPONENTIAL, RECIPROCAL, mult, shift, factor, result)
 
 
-def weight_tables(op: Op, scale: float, factor_mult: int) -> WeightTables:
-    """For logits in steps of `scale`; factor_mult: c of the rows' factors."""
+def weight_tables(op: Op, scale: float, factor_mults: tuple[int, ...]) -> WeightTables:
+    """For logits in steps of `scale`; factor_mults: c of the rows' factors."""
     mult, shift = exponent_step(op, scale)
     return WeightTables(WEIGHTS.table, WEIGHTS.table_shift, RECIPROCAL, mult, shift, UNIT,
-                        factor_mult)
+                        factor_mults)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.compiler.codelets._linear import scaled
-from jacquard.compiler.codelets.attention._softmax import product_factor, weight_tables
+from jacquard.compiler.codelets.attention._softmax import product_factors, weight_tables
 from jacquard.compiler.codelets.base import Array, Case, Codelet, bounds
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Op, QTensor
@@ -22,14 +22,15 @@ from jacquard.proto.lib.fixed_point import requantization_scale
 from jacquard.sim.timing.cycles import pass_cycles
 
 
-def _requantize(op: Op, a: QTensor, b: QTensor, y: QTensor) -> Requantize:
-    """The accumulators of a product of two activations to its result."""
-    step = scaled(np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale)),
-                  op.attrs.get("gains", ()))
-    factor = float(requantization_scale([step], np.float64(y.grid.scale)))
-    (mult,), shift = factors_to_multipliers(op, [factor])
+def _requantize(op: Op, a: QTensor, steps: Array, y: QTensor) -> tuple[Requantize, ...]:
+    """The accumulators of a product of two activations to its result, for each scale of the second."""
+    steps = scaled(np.float64(a.grid.scale) * steps.reshape(-1), op.attrs.get("gains", ()))
+    factors = requantization_scale([steps], np.float64(y.grid.scale))
+    mults, shift = factors_to_multipliers(op, factors.tolist())
     lo, hi = bounds(op, y.grid)
-    return Requantize(mult, shift, y.grid.zero_point, lo, hi, dtype_of(y))
+    return tuple(
+        Requantize(mult, shift, y.grid.zero_point, lo, hi, dtype_of(y)) for mult in mults
+    )
 
 
 def lower(op: Op, low: Lowering) -> None:
@@ -37,7 +38,7 @@ def lower(op: Op, low: Lowering) -> None:
     query, key, value = (low.tensor(name) for name in op.inputs[:3])
     y = low.tensor(op.outputs[0])
     logits = attrs["logits"]
-    factor_mult, shift = product_factor(attrs["context"], value, y)
+    factor_mults, shift = product_factors(attrs["context"], attrs["value_steps"], y)
     lo, hi = bounds(attrs["context"], y.grid)
     context = Requantize(1, shift, y.grid.zero_point, lo, hi, dtype_of(y))
     heads, depth, block = attrs["heads"], attrs["depth"], low.arch.rows
@@ -50,8 +51,8 @@ def lower(op: Op, low: Lowering) -> None:
         heads=heads, group=attrs["group"], depth_tiles=depth // block,
         query=source(0, query), key=source(1, key), value=source(2, value),
         mask=low.stored(op.inputs[3]) if len(op.inputs) > 3 else None,
-        logits=_requantize(attrs["product"], query, key, logits),
-        weights=weight_tables(attrs["softmax"], logits.grid.scale, factor_mult), context=context,
+        logits=_requantize(attrs["product"], query, attrs["key_steps"], logits),
+        weights=weight_tables(attrs["softmax"], logits.grid.scale, factor_mults), context=context,
         out=low.stored(op.outputs[0]),
     )
     key_tiles = -(-problem.keys // block)

@@ -283,13 +283,22 @@ class _Weights(_Softmax):
 
     def __init__(self, op: Op, low: Lowering) -> None:
         super().__init__(op, low)
-        self.mults: tuple[int, ...] = op.attrs["row_factors"]
+        self.mults: tuple[tuple[int, ...], ...] = op.attrs["row_factors"]
         self.factors = [low.stored(name).flat() for name in op.outputs[1:]]
 
     def _constants(self, op: Op, scale: float, y: QTensor) -> None:
         self.exponential, self.reciprocal = WEIGHTS.table, RECIPROCAL
         self.table_shift, self.step = WEIGHTS.table_shift, exponent_step(op, scale)
         self.e_dtype, self.hidden = dtype_of(y), 0
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """The same; rows of a block have one factor where heads have their own."""
+        size = self.x.width // max(map(len, self.mults))
+        for first, count in super()._blocks():
+            while count:
+                rows = min(count, size - first % size)
+                yield first, rows
+                first, count = first + rows, count - rows
 
     def _sizes(self, rows: int, tiles: int) -> dict[str, int]:
         sizes = super()._sizes(rows, tiles)
@@ -321,8 +330,8 @@ class _Weights(_Softmax):
         self._store_factors(chunk)
 
     def _store_factors(self, chunk: Chunk) -> None:
-        for mult, place in zip(self.mults, self.factors, strict=True):
-            self._factor(chunk.rows, mult)
+        for mults, place in zip(self.mults, self.factors, strict=True):
+            self._factor(chunk.rows, mults[chunk.row * len(mults) // self.x.width])
             block = Block(0, 1, Rect(0, chunk.row, 1, chunk.rows))
             store_block(self.low, place, block, self.places["sum"])
 

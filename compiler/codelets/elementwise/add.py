@@ -26,7 +26,7 @@ from jacquard.compiler.codelets.elementwise._scaling import (
     named,
     output_fields,
 )
-from jacquard.compiler.graph.ir import Op
+from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.pointwise import emit_pointwise
 from jacquard.proto import npu_isa as isa
@@ -50,6 +50,9 @@ def parse(node: Node) -> Parsed:
 def lower(op: Op, low: Lowering) -> None:
     low.begin_layer(op, macs=0)
     x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
+    if y.grid.scales:
+        _lower_by_channel(op, low, x, low.tensor(op.inputs[1]), y)
+        return
     if "offset" in op.attrs:
         steps = named(op, lambda: quantize_offset(op.attrs["offset"], y.grid.scale))
         other = integer_constant(f"{op.name}.offset", steps)
@@ -65,6 +68,19 @@ def lower(op: Op, low: Lowering) -> None:
         "imm2": -other.grid.zero_point, "mult2": mult2, "dst_dtype": int(dtype_of(y)),
     }
     emit_pointwise(low, op.name, *broadcast(low, [x, other], y), fields)
+
+
+def _lower_by_channel(op: Op, low: Lowering, x: QTensor, other: QTensor, y: QTensor) -> None:
+    """To a result with a scale per channel: both operands have one scale, so that a multiplier per
+    lane serves their sum."""
+    factors = requantization_scale([x.grid.scale], y.steps.reshape(-1))
+    mults, shift = factors_to_multipliers(op, factors.tolist())
+    params = low.load_params(np.zeros(factors.size, np.int64), np.asarray(mults, np.int32))
+    fields = output_fields(op, y.grid, shift) | {
+        "op": int(isa.VectorOp.ADD), "scale": int(isa.ScaleMode.PER_LANE),
+        "imm1": -x.grid.zero_point, "imm2": -other.grid.zero_point, "dst_dtype": int(dtype_of(y)),
+    }
+    emit_pointwise(low, op.name, *broadcast(low, [x, other], y), fields, params)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

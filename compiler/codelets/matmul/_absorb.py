@@ -81,6 +81,8 @@ def _biased(
         return None
     if parsed.attrs.get("absorbed"):  # behind another Add or a Mul it is an operand of its own
         return None
+    if any(tensor.grid.scales for tensor in parsed.inputs):  # accumulators of many steps
+        return None
     step = product_step(parsed)
     bias = bias_steps(node, index, step, columns)
     attrs = {**parsed.attrs, "absorbed": True}

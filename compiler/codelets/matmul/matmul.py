@@ -17,6 +17,7 @@ import numpy as np
 from jacquard.compiler.codelets._linear import (
     Weights,
     constant_weights,
+    entry_steps,
     lower_constant,
     requant_steps,
     scaled,
@@ -32,11 +33,13 @@ from jacquard.compiler.codelets.base import (
     Parsed,
 )
 from jacquard.compiler.codelets.matmul._absorb import absorb
-from jacquard.compiler.graph.ir import Op
-from jacquard.compiler.tile.contraction import Contraction, RowFactors, emit
+from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
+from jacquard.compiler.graph.ir import Op, QTensor
+from jacquard.compiler.tile.contraction import Contraction, Requant, RowFactors, emit
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
 from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.fixed_point import requantization_scale
 from jacquard.sim.timing.cycles import pass_cycles
 
 
@@ -95,12 +98,10 @@ def lower(op: Op, low: Lowering) -> None:
     passes = batch * -(-depth // low.arch.rows) * -(-outputs // low.arch.cols)
     low.begin_layer(op, macs=batch * rows * depth * outputs,
                     array_cycles=passes * pass_cycles(rows, low.arch.rows))
-    step = scaled(np.asarray(np.float64(a.grid.scale) * np.float64(b.grid.scale)),
-                  op.attrs.get("gains", ()))
-    requant = requant_steps(op, step, y, op.attrs.get("bias", np.zeros(outputs, np.int64)))
+    requants = _requants(op, a, b, y)
     factors: Stored | None = None
     if "row_shift" in op.attrs:
-        requant = dataclasses.replace(requant, shift=op.attrs["row_shift"])
+        requants = [dataclasses.replace(r, shift=op.attrs["row_shift"]) for r in requants]
         factors = low.stored(op.inputs[2])
     shared = math.prod(b.shape[:-2]) == 1
     for entry in range(batch):
@@ -112,11 +113,26 @@ def lower(op: Op, low: Lowering) -> None:
                 TensorWeights(right.columns(0 if shared else entry * depth, depth), low.arch.rows,
                               b.grid.zero_point),
                 out.columns(entry * rows, rows), a.grid.zero_point, a.grid.dtype == "uint8",
-                b.grid.zero_point, b.grid.dtype == "uint8", requant,
+                b.grid.zero_point, b.grid.dtype == "uint8", requants[entry % len(requants)],
                 factors=None if factors is None
                 else RowFactors(factors.columns(entry * rows, rows)),
             ),
         )
+
+
+def _requants(op: Op, a: QTensor, b: QTensor, y: QTensor) -> list[Requant]:
+    """The way of each entry's accumulators to y, or one for all; they share their shift."""
+    steps = scaled(np.asarray(np.float64(a.grid.scale) * entry_steps(b)), op.attrs.get("gains", ()))
+    bias = op.attrs.get("bias", np.zeros(y.shape[-1], np.int64))
+    if not steps.ndim:
+        return [requant_steps(op, steps, y, bias)]
+    factors = requantization_scale([steps], np.float64(y.grid.scale))
+    mults, shift = factors_to_multipliers(op, factors.tolist())
+    first = requant_steps(op, steps[0], y, bias)
+    return [
+        dataclasses.replace(first, mult=np.full_like(first.mult, mult), shift=shift)
+        for mult in mults
+    ]
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:

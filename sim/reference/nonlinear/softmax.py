@@ -117,14 +117,20 @@ def _arguments(
     return t if masked is None else np.where(masked, T_MIN, t)
 
 
-def _reciprocal(total: Int64Array, factor: float) -> tuple[Int64Array, int]:
-    """(F, sh): `rshift(z * F, sh)` is z * factor / 2 * 32767 / total. total: above 0, an int32."""
+def _reciprocal(total: Int64Array, factor: npt.ArrayLike) -> tuple[Int64Array, int]:
+    """(F, sh): `rshift(z * F, sh)` is z * factor / 2 * 32767 / total.
+
+    Args:
+      total: above 0, an int32.
+      factor: 0-d, or broadcastable against `total`: factors share their shift.
+    """
     high = exponent(total)
     mu = rounding_shift(norm(total), 14) - 32768
     r = np.clip(RECIPROCAL.look_up(mu), T_MIN, T_MAX)
-    c, sh = quantize_multipliers([factor])
+    mult, sh = quantize_multipliers(factor)
+    c = mult.astype(np.int64).reshape(np.shape(factor))
     r = held(r << (30 - high), "softmax reciprocal")
-    return held(rounding_shift(product(r, int(c[0]), "softmax factor"), 31), "softmax factor"), sh
+    return held(rounding_shift(product(r, c, "softmax factor"), 31), "softmax factor"), sh
 
 
 def softmax_rows(
@@ -155,10 +161,10 @@ def weighted_rows(term: Term, target: Target, lo: int, hi: int) -> Int64Array:
     """Sums under row weights on an output grid.
 
     Args:
-      term: q int64 [..., C] of one scale; divisor [..., 1] is the weights' sum.
+      term: q int64 [..., C] of one scale for each matrix; divisor [..., 1] is the weights' sum.
     """
     total = held(term.divisor.astype(np.int64) * 256, "sum of weights")
-    g = float(requantization_scale([term.scale], np.asarray(target.scale)))
+    g = requantization_scale([term.scale], np.asarray(target.scale))
     factor, sh = _reciprocal(total, 512.0 * g / 32767.0)
     y = rounding_shift(product(term.q, factor, "weighted sum"), sh) + target.zero
     return np.minimum(np.maximum(y, lo), hi)
