@@ -29,6 +29,13 @@ def test_each_step_is_a_position_further():
     assert [step["token"] for step in REPORT["steps"] if step["gave_token"]] == REPORT["tokens"]
 
 
+def test_keys_and_values_stay_in_the_device():
+    """The host writes two ids of 4 bytes and 4 bytes a row of the mask, and reads logits of 16 bits."""
+    assert all(step["to_device_bytes"] == 4 * (2 + step["bucket"]) for step in STEPS)
+    assert {step["from_device_bytes"] for step in STEPS} == {REPORT["steps"][0]["from_device_bytes"]}
+    assert STEPS[0]["from_device_bytes"] < 2 * 50257 + 128
+
+
 def test_tokens_differ_from_step_to_step():
     """Greedy tokens of seeded weights: a machine that computed one step for all would be found."""
     assert len(set(REPORT["tokens"])) >= TOKENS // 2

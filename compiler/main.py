@@ -48,7 +48,8 @@ class CompileOptions:
       dump_after: names of passes after which the IR's text form goes to `dump`.
       dump: receives (pass name, text).
       fuse: False switches every fusion off.
-      kv_cache: past keys and values of a decode graph become state that a run appends to.
+      kv_cache: past keys and values of a decode graph become state that a run appends to, and those that
+        a prefill gives become the first rows of such state.
     """
 
     model_name: str = ""

@@ -24,9 +24,9 @@ def run(program: pb.Program, arch: Arch, inputs: Mapping[str, Array]) -> dict[st
     AssertionError if the machine stops, UserError for ids and masks that must not be.
     """
     bound = ModelInputs(program).bind(inputs)
-    placement = place(program)
+    (placement,) = place([program])
     image = np.zeros(placement.size_bytes, np.uint8)
-    fill_image(program, placement, image)
+    fill_image([program], [placement], image)
     for tensor in program.inputs:
         data = layout.pack(bound[tensor.name], tensor)
         address = placement.address(tensor)

@@ -12,7 +12,7 @@ import pytest
 from jacquard.benchmarks.generation.tiny_pair import quantized_pair, with_rows
 from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import load_config
-from jacquard.runtime.api.cache import Stage
+from jacquard.runtime.api.cache import open_stages
 from jacquard.runtime.api.generate import Generator
 from jacquard.runtime.api.reference_generation import reference_tokens
 from jacquard.runtime.api.sampling import Greedy, Sampler, TopK
@@ -36,10 +36,9 @@ def generator(config: str, *rows: int, in_place: bool = True) -> Generator:
     device = FuncDevice(arch)
     graph, *others = graphs(*rows)
     wanted = CompileOptions(kv_cache=in_place)
-    programs = [compile_model(graph, arch)]
-    programs += [compile_model(other, arch, wanted) for other in others]
-    assert all(bool(program.states) == in_place for program in programs[1:])
-    prefill, *decodes = [Stage(p, Session(p, device, arch)) for p in programs]
+    programs = [compile_model(model, arch, wanted) for model in (graph, *others)]
+    assert all(bool(program.states) == in_place for program in programs)
+    _, (prefill, *decodes) = open_stages(programs, device, arch)
     return Generator(prefill, decodes)
 
 
@@ -76,10 +75,9 @@ def test_rotary_embeddings_and_shared_key_heads(config: str) -> None:
     assert len({token for token, _ in wanted}) > 4
     arch = load_config(config)
     device = FuncDevice(arch)
-    programs = [
-        compile_model(prefill, arch), compile_model(decode, arch, CompileOptions(kv_cache=True))]
+    programs = [compile_model(m, arch, CompileOptions(kv_cache=True)) for m in (prefill, decode)]
     assert all("Attention" in [layer.op for layer in program.layers] for program in programs)
-    first, second = (Stage(program, Session(program, device, arch)) for program in programs)
+    _, (first, second) = open_stages(programs, device, arch)
     same(generated(Generator(first, [second]), PROMPT, TOKENS, Greedy()), wanted)
 
 
@@ -100,6 +98,42 @@ def test_tokens_across_a_bucket_boundary_are_those_without_one() -> None:
     found = generated(made, PROMPT, TOKENS, sampler())
     same(found, generated(generator("nano4", 32), PROMPT, TOKENS, sampler()))
     same(found, list(reference_tokens(*_split(16, 32), PROMPT, TOKENS, sampler())))
+
+
+def test_keys_and_values_never_pass_through_the_host() -> None:
+    """Every byte between the host and device memory is an input or the logits of the run's program;
+    the step that changes the bucket moves no more than the others."""
+    arch = load_config("nano4")
+    wanted = CompileOptions(kv_cache=True)
+    programs = [compile_model(model, arch, wanted) for model in graphs(16, 32)]
+    memory, (prefill, small, large) = open_stages(programs, FuncDevice(arch), arch)
+    made = Generator(prefill, [small, large])
+    ids, logits = 4, 512 * 2  # an id or position; a step's logits. A mask has 4 bytes a row
+    bytes_in = {("prefill", 32): 32 * ids, ("decode", 16): 2 * ids + 16 * 4,
+                ("decode", 32): 2 * ids + 32 * 4}
+    total = [0, 0]
+    for step in made.steps(PROMPT, TOKENS, Greedy()):
+        sizes = bytes_in[step.stage, step.bucket], logits
+        assert (step.to_device_bytes, step.from_device_bytes) == sizes
+        total = [a + b for a, b in zip(total, sizes, strict=True)]
+    assert (memory.to_device_bytes, memory.from_device_bytes) == tuple(total)
+
+
+def test_a_prefill_writes_the_rows_that_it_would_give() -> None:
+    prefill, _ = quantized_pair()
+    arch = load_config("nano4")
+    ids = {"input_ids": np.arange(3, 35)[None] * 11 % 512}
+    given, kept = (
+        Session(compile_model(prefill, arch, CompileOptions(kv_cache=way)), FuncDevice(arch), arch)
+        for way in (False, True)
+    )
+    given.run(ids)
+    kept.run(ids)
+    assert list(kept.states) == [f"past.{n}.{part}" for n in (0, 1) for part in ("key", "value")]
+    for name in kept.states:
+        rows = given.last.integers[name.replace("past", "present")]
+        heads_last = rows.transpose(0, 2, 1, 3).reshape(1, rows.shape[2], -1)
+        np.testing.assert_array_equal(kept.read_state(name), heads_last)
 
 
 def _split(*rows: int) -> tuple[onnx.ModelProto, list[onnx.ModelProto]]:

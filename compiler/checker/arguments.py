@@ -14,6 +14,7 @@ from jacquard.proto import program_pb2
 _REGISTERS = range(1, 8)
 
 
+_BLOCKED, _ROWS = program_pb2.Layout.BLOCKED, program_pb2.Layout.ROWS
 _CONSTANT = (program_pb2.Segment.CONSTANT, program_pb2.Segment.WEIGHTS)
 
 
@@ -115,7 +116,7 @@ def _tensors(program: program_pb2.Program) -> Iterator[str]:
     sizes = {s.name: s.size_bytes for s in program.segments}
     made = [layer.output for layer in program.layers if layer.HasField("output")]
     for tensor in itertools.chain(program.inputs, program.outputs, program.states, made):
-        end = tensor.offset_bytes + tensor.size_bytes
+        end = tensor.offset_bytes + _extent(tensor)
         if end > sizes.get(tensor.segment, -1):
             yield (
                 f"tensor {tensor.name}: must lie in its segment {tensor.segment!r} of "
@@ -134,21 +135,61 @@ def _states(program: program_pb2.Program) -> Iterator[str]:
             )
         if names.count(t.name) > 1:
             yield f"state {t.name}: must be the only one of that name, got another; rename it"
-    placed = sorted((t.segment, t.offset_bytes, t.size_bytes, t.name) for t in program.states)
-    for (segment, offset, size, name), (other, start, _, after) in itertools.pairwise(placed):
-        if segment == other and offset + size > start:
-            yield f"state {after}: must not overlap state {name}, got offset {start}; move it"
+    yield from _overlaps(program)
     for a in program.arguments:
         for t in program.states:
-            if t.segment == a.segment and t.layout.kind == program_pb2.Layout.BLOCKED:
+            if t.segment == a.segment and t.layout.kind in (_BLOCKED, _ROWS):
                 yield from _walk_over(a, t)
 
 
+def _overlaps(program: program_pb2.Program) -> Iterator[str]:
+    """Blocked states follow each other; those of rows stand side by side in rows of one size."""
+    spans = [(_spans(t), t) for t in program.states]
+    spans.sort(key=lambda span: (span[1].segment, span[0]))
+    for (a, first), (b, second) in itertools.pairwise(spans):
+        if first.segment == second.segment and a[1] > b[0]:
+            yield (
+                f"state {second.name}: must not overlap state {first.name}, got offset "
+                f"{second.offset_bytes}; move it"
+            )
+    for t in program.states:
+        rows = [u for u in program.states if u.segment == t.segment]
+        sizes = {u.layout.row_bytes if u.layout.kind == _ROWS else 0 for u in rows}
+        if t.layout.kind == _ROWS and (sizes != {t.layout.row_bytes} or not t.layout.row_bytes):
+            yield (
+                f"state {t.name}: row_bytes must be the same for all states of its segment, and "
+                f"not 0, got {', '.join(map(str, sorted(sizes)))}; give each the row they share"
+            )
+        elif t.layout.kind == _ROWS and _spans(t)[1] > t.layout.row_bytes:
+            yield (
+                f"state {t.name}: must lie in a row of {t.layout.row_bytes} bytes, got its end at "
+                f"{_spans(t)[1]}; move it"
+            )
+
+
+def _spans(t: program_pb2.Tensor) -> tuple[int, int]:
+    """Bytes of its segment, or of each of its rows, that a state has."""
+    if t.layout.kind == _ROWS:
+        start = t.offset_bytes % max(t.layout.row_bytes, 1)
+        return start, start + t.size_bytes // max(t.layout.height * t.layout.width, 1)
+    return t.offset_bytes, t.offset_bytes + t.size_bytes
+
+
+def _extent(t: program_pb2.Tensor) -> int:
+    """Bytes from its first to behind its last."""
+    if t.layout.kind != _ROWS:
+        return t.size_bytes
+    positions = max(t.layout.height * t.layout.width, 1)
+    return (positions - 1) * t.layout.row_bytes + -(-t.size_bytes // positions)
+
+
 def _walk_over(a: program_pb2.Argument, t: program_pb2.Tensor) -> Iterator[str]:
-    """An argument goes from position to position of a blocked state, and not past its last."""
+    """An argument goes from position to position of a state, and not past its last."""
     positions = t.layout.height * t.layout.width
     tiles = -(-t.layout.channels // max(t.layout.block, 1))
     step = t.size_bytes // max(tiles * positions, 1)
+    if t.layout.kind == _ROWS:
+        step = t.layout.row_bytes
     if a.count > 1 and (a.step_bytes == 0 or a.step_bytes % max(step, 1)):
         yield (
             f"argument {a.name}: step_bytes must be a multiple of {step}, a position of state "

@@ -129,11 +129,11 @@ class Op:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Tensors that outlive a run, and the number that says which of their rows a run writes.
+    """Tensors [.., rows, features] that outlive a run, and which of their rows a run writes.
 
     Attributes:
-      argument: the number's name; rows: it lies in [0, rows).
-      tensors: the program's name of a state -> tensor.
+      argument: name of the number, in [0, rows), of the row that a run writes; "": it writes all.
+      tensors: the program's name of a state -> tensor, in the order in which they share a row.
       masks: graph inputs whose host form has one element more per row, the last of which belongs
         to the written row.
     """

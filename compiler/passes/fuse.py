@@ -246,6 +246,8 @@ def drop_dead(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """Removes ops whose results nothing reads, and tensors that nothing names."""
     del options, arch
     needed = set(graph.outputs.values())
+    if graph.state is not None:
+        needed.update(graph.state.tensors.values())
     ops: list[Op] = []
     for op in reversed(graph.ops):
         if any(name in needed for name in op.outputs):

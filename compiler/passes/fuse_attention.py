@@ -42,7 +42,8 @@ class Heads:
 def fuse_attention(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     """One op per attention whose units fit the machine; the others stay as their parts.
 
-    With options.kv_cache those that read appended keys and values read the state of them instead.
+    With options.kv_cache those that read appended keys and values read the state of them instead, and
+    what a prefill gives of them goes to states.
     """
     finder = _Finder(graph, options, arch)
     ops: list[tuple[Op, ...]] = [(op,) for op in graph.ops]
@@ -56,7 +57,10 @@ def fuse_attention(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     fused = dataclasses.replace(graph, ops=tuple(op for group in ops for op in group))
     if not options.kv_cache:
         return fused
-    stateful = kv_cache.with_state(fused, finder.caches, finder.used, finder.masks)
+    if not finder.caches and (given := kv_cache.given(graph)):
+        stateful = kv_cache.with_prefill(fused, {name: finder.given(name) for name in given})
+    else:
+        stateful = kv_cache.with_state(fused, finder.caches, finder.used, finder.masks)
     return drop_dead(stateful, options, arch)  # moves of what is appended no more
 
 
@@ -162,6 +166,19 @@ class _Finder:
                 return None
             found.append(kv_cache.append(cache, self.graph.ops[cache.op], row.tensor, row.first))
         return tuple(found)
+
+    def given(self, output: str) -> kv_cache.Rows | None:
+        """Where a prefill's output of keys or values comes from; None where they are no rows."""
+        name = self.graph.outputs[output]
+        shape = self.graph.tensors[name].shape
+        if len(shape) != 4 or shape[0] != 1:
+            return None
+        found = self._heads(name, *shape[1:], columns_last=True)
+        if found is None or found.group != 1 or found.first % self.arch.rows or (
+            shape[1] * shape[3] % self.arch.rows
+        ):
+            return None
+        return kv_cache.Rows(output, found.tensor, found.first)
 
     def _heads(
         self, name: str, heads: int, rows: int, depth: int, columns_last: bool

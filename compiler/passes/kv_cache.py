@@ -1,24 +1,41 @@
-"""Key and value caches that stay in device memory: Concat(past, new row) becomes a row written in place.
+"""Key and value caches that stay in device memory: rows of them are written in place.
 
 A decode graph takes past keys and values as inputs, appends this step's row and gives the result back.
 With CompileOptions.kv_cache the rows live in state tensors of as many rows as the past has; a run writes
 one of them, at the run-time argument `position`, and attention reads them all. Which of them count says
 the mask, whose last element, the new row's, the host puts where that row is. The order of keys does not
 matter to attention, so the result is that of the graph whose past lacks the overwritten row.
+
+A prefill gives keys and values as outputs present.N.key, present.N.value; with kv_cache they are written to
+rows 0 and on of states past.N.key, past.N.value instead. States of both kinds of graph stand in the order of N, keys before
+values, so their rows are the same bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.graph.ir import Graph, Op, QTensor, State
 from jacquard.proto.lib.errors import UserError
 
 POSITION = "position"  # the run-time argument
+_NAMES = re.compile(r"(?:past|present)\w*\.(\d+)\.(key|value)")
+_WAY = "compile it without --kv_cache"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """By layer, keys before values; names that say neither stay behind, as they come."""
+    def key(name: str) -> tuple[float, str]:
+        found = _NAMES.fullmatch(name)
+        return (int(found[1]), found[2]) if found else (math.inf, "")
+
+    return sorted(names, key=key)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +114,8 @@ def with_state(graph: Graph, caches: Mapping[str, Cache], used: set[str], masks:
         tensors[cache.state] = cache.tensor(graph)
     outputs = {n: t for n, t in graph.outputs.items() if t not in caches}
     by_tensor = {tensor: name for name, tensor in graph.inputs.items()}
-    state = State(POSITION, rows, {c.source: c.state for c in caches.values()},
+    by_source = {cache.source: cache.state for cache in caches.values()}
+    state = State(POSITION, rows, {name: by_source[name] for name in in_order(by_source)},
                   tuple(sorted(by_tensor[mask] for mask in masks)))
     inputs = {n: t for n, t in graph.inputs.items() if n not in sources}
     return dataclasses.replace(graph, tensors=tensors, inputs=inputs, outputs=outputs, state=state)
@@ -106,31 +124,82 @@ def with_state(graph: Graph, caches: Mapping[str, Cache], used: set[str], masks:
 def _problems(
     graph: Graph, caches: Mapping[str, Cache], used: set[str], masks: set[str]
 ) -> Iterator[str]:
-    way = "compile it without --kv_cache"
     if not caches:
         yield (
             f"model {graph.name}: must append a row to past keys and values (Concat of an input and "
-            f"one row, on one grid) for a cache in place, got none; {way}"
+            "one row, on one grid) or give outputs present.N.key, present.N.value, for a cache in "
+            f"place, got neither; {_WAY}"
         )
     for name, cache in caches.items():
         if name not in used:
             yield (
                 f"input {cache.source}: must be read by an attention that fits the machine and has a "
-                f"mask per key, for a cache in place; {way}"
+                f"mask per key, for a cache in place; {_WAY}"
             )
     if len({cache.rows for cache in caches.values()}) > 1:
         sizes = sorted({cache.rows for cache in caches.values()})
-        yield f"model {graph.name}: caches must have as many rows as each other, got {sizes}; {way}"
+        yield f"model {graph.name}: caches must have as many rows as each other, got {sizes}; {_WAY}"
     for op in graph.ops:
         for name in masks & set(op.inputs):
             if op.kind != "Attention":
                 yield (
                     f"node {op.name} ({op.kind}): reads the mask of a cache in place, {name}, which "
-                    f"loses its last element; {way}"
+                    f"loses its last element; {_WAY}"
                 )
 
 
 def append(cache: Cache, concat: Op, row: str, first: int) -> Op:
     """The op that writes this step's row, columns first .. of tensor `row`, into the state."""
-    return Op(concat.name, "CacheAppend", (row,), (cache.state,), {"first_column": first},
-              nodes=concat.nodes)
+    return Op(concat.name, "CacheAppend", (row,), (cache.state,),
+              {"first_column": first, "appends": True}, nodes=concat.nodes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """An output of a prefill, [1, heads, rows, depth]: columns first .. of the rows of `tensor`."""
+
+    output: str
+    tensor: str
+    first: int
+
+
+def given(graph: Graph) -> list[str]:
+    """Outputs that a prefill gives a decode step to start with."""
+    return in_order(name for name in graph.outputs if name.startswith("present") and
+                    _NAMES.fullmatch(name))
+
+
+def with_prefill(graph: Graph, found: Mapping[str, Rows | None]) -> Graph:
+    """The graph with these outputs as rows of states; None where they are no such rows. UserError."""
+    tensors, outputs = dict(graph.tensors), dict(graph.outputs)
+    ops, problems = list(graph.ops), []
+    states: dict[str, str] = {}
+    shapes = {name: tensors[graph.outputs[name]].shape for name in found}
+    for name, rows in found.items():
+        grid = tensors[graph.outputs[name]].grid
+        if rows is None or grid.dtype not in NARROW:
+            problems.append(
+                f"output {name}: must be heads of 8 bits that lie side by side in the rows of one "
+                f"tensor, for a cache in place; {_WAY}"
+            )
+            continue
+        if shapes[name][2] != (count := next(iter(shapes.values()))[2]):
+            problems.append(
+                f"output {name}: must have as many rows as the others, {count}, got "
+                f"{shapes[name][2]}; {_WAY}"
+            )
+        _, heads, count, depth = shapes[name]
+        state = states[f"past{name.removeprefix('present')}"] = f"{name}.state"
+        tensors[state] = QTensor(state, (1, count, heads * depth), grid)
+        del outputs[name]
+        # Behind whatever reads them: until then they may be made row after row.
+        last = max(i for i, op in enumerate(ops) if rows.tensor in (*op.inputs, *op.outputs))
+        made = Op(name, "CacheAppend", (rows.tensor,), (state,),
+                  {"first_column": rows.first, "appends": False})
+        ops.insert(last + 1, made)
+    if problems:
+        raise UserError(problems)
+    return dataclasses.replace(
+        graph, tensors=tensors, ops=tuple(ops), outputs=outputs,
+        state=State("", next(iter(shapes.values()))[2], states, ()),
+    )

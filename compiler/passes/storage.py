@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from jacquard.compiler.codelets.base import clamped
+from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.dram.plan import plan as plan_dram
 from jacquard.compiler.dram.validate import validate
@@ -129,27 +129,38 @@ def store(graph: Graph, arch: Arch) -> Storage:
     for name, place in states.items():
         tensors[name] = _proto(graph.tensors[name], place)
         tensors[name].segment = CACHE
-    end = max((p.offset + p.size_bytes for p in states.values()), default=0)
-    return Storage({**places, **states}, tensors, message, plan.planned_bytes, end,
-                   _arguments(graph, arch))
+        tensors[name].layout.kind = pb.Layout.ROWS
+        tensors[name].layout.row_bytes = place.row_bytes
+    row = next((place.row_bytes for place in states.values()), 0)
+    rows = 0 if graph.state is None else graph.state.rows
+    return Storage({**places, **states}, tensors, message, plan.planned_bytes, rows * row,
+                   _arguments(graph, row))
 
 
 def _states(graph: Graph, arch: Arch) -> dict[str, Stored]:
-    """State tensors, one after another in their segment."""
-    found: dict[str, Stored] = {}
-    offset = 0
-    for name in () if graph.state is None else graph.state.tensors.values():
-        place = found[name] = blocked(CACHE_ARG, offset, graph.tensors[name], arch.rows)
-        offset += -(-place.size_bytes // ALIGNMENT) * ALIGNMENT
-    return found
+    """State tensors side by side: row p of their segment is row p of each of them.
 
-
-def _arguments(graph: Graph, arch: Arch) -> tuple[Argument, ...]:
-    """The registers that say which row of the states a run writes."""
+    So a cache of fewer rows is the beginning of one of more, and rows stay where they are.
+    """
     if graph.state is None:
+        return {}
+    found: dict[str, Stored] = {}
+    block, row = arch.rows, 0
+    for name in graph.state.tensors.values():
+        tensor = graph.tensors[name]
+        assert tensor.grid.dtype in NARROW and tensor.view.positions == graph.state.rows, name
+        channels = tensor.view.channels
+        found[name] = Stored(CACHE_ARG, row, channels, graph.state.rows, 1, block, 0, block)
+        row += -(-channels // block) * block
+    row = -(-row // ALIGNMENT) * ALIGNMENT
+    return {name: dataclasses.replace(place, row_bytes=row) for name, place in found.items()}
+
+
+def _arguments(graph: Graph, row_bytes: int) -> tuple[Argument, ...]:
+    """The registers that say which row of the states a run writes."""
+    if graph.state is None or not graph.state.argument:
         return ()
-    step = arch.rows  # bytes of a position: states have 8 bits
-    return (Argument(graph.state.argument, POSITION_ARG, CACHE_ARG, step, graph.state.rows),)
+    return (Argument(graph.state.argument, POSITION_ARG, CACHE_ARG, row_bytes, graph.state.rows),)
 
 
 def _packed(tensor: QTensor, graph: Graph, offset: int) -> Packed:

@@ -111,7 +111,7 @@ class Attention:
 
     @property
     def keys(self) -> int:
-        return self.key.place.width
+        return self.key.place.positions
 
     @property
     def mask_rows(self) -> int:
@@ -257,6 +257,9 @@ class _Emission:
         tile, place = block * block, key.place
         dram = place.offset + (key.first_tile + head * depth) * place.plane_bytes
         whole, rest = divmod(self.problem.keys, block)
+        if not place.dense:  # rows of a cache: a block of channels each
+            self._load_rows(key, dram, base, block, whole, depth * tile, rest)
+            return
         common = {"buffer": int(WBUF), "arg": place.arg, "n0": tile, "n1": depth, "n3": 1,
                   "d1": tile, "s1": place.plane_bytes}
         if whole:
@@ -268,6 +271,21 @@ class _Emission:
                 n2=1, after0=(block - rest) * block, fill=key.zero_point & 0xFF,
             ))
 
+    def _load_rows(
+        self, source: Source, dram: int, base: int, rows: int, whole: int, apart: int, rest: int
+    ) -> None:
+        """[part][channel tile][row][channel] of a head, in `whole` parts of `rows` rows and one of
+        `rest`, whose last rows are filled up. apart: bytes from a part to the next."""
+        place, block, depth = source.place, self.arch.rows, self.problem.depth_tiles
+        common = {"buffer": int(WBUF), "arg": place.arg, "n0": block, "n1": rows, "d1": block,
+                  "s1": place.row_bytes, "n2": depth, "d2": rows * block, "s2": place.plane_bytes}
+        part = rows * place.row_bytes
+        if whole:
+            self.low.emit(isa.Load(**common, dst=base, dram=dram, n3=whole, d3=apart, s3=part))
+        if rest:
+            self.low.emit(isa.Load(**common, dst=base + whole * apart, dram=dram + whole * part,
+                                   n3=1, after1=rows - rest, fill=source.zero_point & 0xFF))
+
     def _load_values(self, index: int) -> None:
         """[channel tile][key][channel], keys past the last one worth nothing."""
         head = self.units[index].head // self.problem.group
@@ -276,9 +294,14 @@ class _Emission:
         self.value_head = head
         value, block, depth = self.problem.value, self.arch.rows, self.problem.depth_tiles
         place, size = value.place, self.key_tiles * block * block
+        base = self._wbuf(head, 1) * block
+        dram = place.offset + (value.first_tile + head * depth) * place.plane_bytes
+        if not place.dense:
+            whole, rest = divmod(self.problem.keys, self.key_tiles * block)
+            self._load_rows(value, dram, base, self.key_tiles * block, whole, 0, rest)
+            return
         self.low.emit(isa.Load(
-            buffer=WBUF, arg=place.arg, dst=self._wbuf(head, 1) * block,
-            dram=place.offset + (value.first_tile + head * depth) * place.plane_bytes,
+            buffer=WBUF, arg=place.arg, dst=base, dram=dram,
             n0=size, n1=depth, n2=1, n3=1, d1=size, s1=place.plane_bytes,
             after0=size - self.problem.keys * block, fill=value.zero_point & 0xFF,
         ))

@@ -52,12 +52,23 @@ class Stored:
 
     @property
     def size_bytes(self) -> int:
-        return self.tiles * self.plane_bytes
+        """Its own bytes; a tensor of rows has others' between."""
+        return self.tiles * self.positions * self.position_bytes
 
     @property
     def position_bytes(self) -> int:
         """Bytes of one position of a channel tile."""
         return self.block * self.element_bytes
+
+    @property
+    def positions(self) -> int:
+        return self.height * self.width
+
+    @property
+    def step_bytes(self) -> int:
+        """From a position of a channel tile to the next. Only where rows are dense, or of one."""
+        assert self.dense or self.width == 1
+        return self.position_bytes if self.dense else self.row_bytes
 
     @property
     def dense(self) -> bool:
@@ -253,16 +264,18 @@ class Lowering:
     # --- emission ---------------------------------------------------------------------------------
 
     def begin_layer(
-        self, op: Op, macs: int, array_cycles: int = 0, constant_bytes: int = 0
+        self, op: Op, macs: int, array_cycles: int = 0, constant_bytes: int = 0,
+        moved_bytes: int | None = None,
     ) -> None:
         """All that is emitted from here on belongs to this op.
 
-        array_cycles: of all passes over whole planes; constant_bytes: weights and parameters. With
-        the op's tensors through DRAM once they make the layer's floor.
+        array_cycles: of all passes over whole planes; constant_bytes: weights and parameters;
+        moved_bytes: of tensors, None: all of them through DRAM once. They make the layer's floor.
         """
-        names = {*op.inputs, *op.outputs}
-        moved = sum(self.places[n].size_bytes for n in names if n in self.places) + constant_bytes
-        floor = layer_floor(array_cycles, moved, self.arch)
+        if moved_bytes is None:
+            names = {*op.inputs, *op.outputs}
+            moved_bytes = sum(self.places[n].size_bytes for n in names if n in self.places)
+        floor = layer_floor(array_cycles, moved_bytes + constant_bytes, self.arch)
         self._layer = len(self.layers)
         self.layers.append(LayerInfo(op.name, op.kind, op.nodes, op.outputs[0], macs, floor))
 

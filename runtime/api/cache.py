@@ -4,11 +4,13 @@ A prefill has outputs present.N.key, present.N.value [1, heads, rows, depth] for
 decode step holds a cache of B rows in one of two ways:
 
 - in the device: states past.N.key, past.N.value [1, B, heads * depth], into which the step itself
-  writes the new row, at argument `position` (CompileOptions.kv_cache);
+  writes the new row, at argument `position` (CompileOptions.kv_cache). A prefill compiled so has the
+  same states and writes their first rows. All programs find them at one place of one DeviceMemory: row
+  p lies where row p lies, however many there are, so nothing moves when another step goes on;
 - as inputs past.N.* [1, heads, B, depth] and outputs present.N.* [1, heads, B + 1, depth], whose
   last row is the new one; the host then moves that row to where it belongs.
 
-Rows move as integers, so both sides must have the same grids.
+Rows are integers, so all programs must have the same grids.
 """
 
 from __future__ import annotations
@@ -16,20 +18,22 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from jacquard.proto import program_pb2 as pb
-from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.arch import Arch
+from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.api import layout
+from jacquard.runtime.api.memory import DeviceMemory
 from jacquard.runtime.api.session import Session
+from jacquard.runtime.device.base import Device
 
 POSITION = "position"  # the argument that says where the new row goes
 _NAMES = re.compile(r"(past|present)\w*\.(\d+)\.(key|value)")
 
 Part = tuple[int, str]  # layer, "key" or "value"
-Rows = dict[Part, np.ndarray]  # integers [heads, rows, depth]
+Rows = dict[Part, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,14 @@ class Stage:
 
     program: pb.Program
     session: Session
+
+
+def open_stages(
+    programs: Sequence[pb.Program], device: Device, arch: Arch
+) -> tuple[DeviceMemory, list[Stage]]:
+    """The programs of one decoder in one memory."""
+    memory = DeviceMemory(programs, device)
+    return memory, [Stage(program, Session(program, device, arch, memory)) for program in programs]
 
 
 def parts(tensors: Sequence[pb.Tensor], kind: str) -> dict[Part, pb.Tensor]:
@@ -55,113 +67,78 @@ def states(program: pb.Program) -> dict[Part, pb.Tensor]:
     return parts(program.states, "past")
 
 
-class Cache(Protocol):
-    """Rows of keys and values for one decode stage."""
-
-    rows: int  # B
-
-    def write(self, rows: Mapping[Part, np.ndarray]) -> None:
-        """Rows 0 to n - 1 are these; those behind are anything."""
-        ...
-
-    def read(self, count: int) -> Rows:
-        """Rows 0 to count - 1."""
-        ...
-
-    def inputs(self) -> dict[str, np.ndarray]:
-        """What a step reads of it through the host."""
-        ...
-
-    def arguments(self, position: int) -> dict[str, dict[str, int]]:
-        """Keywords of the run of a step that puts its row at `position`."""
-        ...
-
-    def keep(self, position: int) -> None:
-        """After a step: its row lies at `position`."""
-        ...
-
-
-class StateCache:
-    """Rows in the device's memory."""
-
-    def __init__(self, stage: Stage, heads: int) -> None:
-        self._session, self._heads = stage.session, heads
-        self._states = states(stage.program)
-        self.rows = next(iter(self._states.values())).shape[1]
-
-    def write(self, rows: Mapping[Part, np.ndarray]) -> None:
-        for part, tensor in self._states.items():
-            count = rows[part].shape[1]
-            whole = np.full(tuple(tensor.shape), tensor.zero_point, layout.DTYPES[tensor.dtype])
-            whole[0, :count] = rows[part].transpose(1, 0, 2).reshape(count, -1)
-            self._session.write_state(tensor.name, whole)
-
-    def read(self, count: int) -> Rows:
-        found = {}
-        for part, tensor in self._states.items():
-            whole = self._session.read_state(tensor.name)[0, :count]
-            found[part] = whole.reshape(count, self._heads, -1).transpose(1, 0, 2).copy()
-        return found
-
-    def inputs(self) -> dict[str, np.ndarray]:
-        return {}
-
-    def arguments(self, position: int) -> dict[str, dict[str, int]]:
-        return {"arguments": {POSITION: position}}
-
-    def keep(self, position: int) -> None:
-        del position  # the step stored it itself
-
-
 class HostCache:
-    """Rows in the host's memory, given and taken with every step."""
+    """Rows in the host's memory, given and taken with every step (states are in the device's).
 
-    def __init__(self, stage: Stage) -> None:
-        self._session = stage.session
-        self._past = parts(stage.program.inputs, "past")
-        self._present = parts(stage.program.outputs, "present")
-        self._held = {
-            part: np.full(tuple(tensor.shape), tensor.zero_point, layout.DTYPES[tensor.dtype])
-            for part, tensor in self._past.items()
-        }
-        self.rows = next(iter(self._past.values())).shape[2]
-
-    def write(self, rows: Mapping[Part, np.ndarray]) -> None:
-        for part, held in self._held.items():
-            held[0, :, : rows[part].shape[1]] = rows[part]
-
-    def read(self, count: int) -> Rows:
-        return {part: held[0, :, :count].copy() for part, held in self._held.items()}
-
-    def inputs(self) -> dict[str, np.ndarray]:
-        return {self._past[part].name: held for part, held in self._held.items()}
-
-    def arguments(self, position: int) -> dict[str, dict[str, int]]:
-        del position
-        return {}
-
-    def keep(self, position: int) -> None:
-        integers = self._session.last.integers
-        for part, held in self._held.items():
-            held[0, :, position] = integers[self._present[part].name][0, :, -1]
-
-
-def open_cache(stage: Stage, prefill: pb.Program) -> Cache:
-    """The cache of a decode stage that goes on where `prefill` ends.
-
-    Raises UserError: layers, heads or grids differ from the prefill's, a line for each tensor.
+    In the host's form: integers [1, heads, rows, depth] of each layer's keys and values.
     """
-    made = prefill_parts(prefill)
-    heads = next(iter(made.values())).shape[1]
-    in_place = states(stage.program)
-    if in_place:
-        held = in_place
-        wrong = _state_shapes(held, made)
-    else:
-        held = parts(stage.program.inputs, "past")
-        wrong = _past_shapes(stage.program, held, made)
-    _check(stage.program, made, held, wrong)
-    return StateCache(stage, heads) if in_place else HostCache(stage)
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        """stages: decode steps; the rows are as many as the longest of them has."""
+        self._held: Rows = {}
+        for stage in stages:
+            for part, tensor in parts(stage.program.inputs, "past").items():
+                if tensor.shape[2] > self._held.get(part, np.zeros((1, 1, 0, 1))).shape[2]:
+                    dtype = layout.DTYPES[tensor.dtype]
+                    self._held[part] = np.full(tuple(tensor.shape), tensor.zero_point, dtype)
+
+    def fill(self, prefill: Stage) -> None:
+        """After a prefill: its rows, as many as there is room for."""
+        integers = prefill.session.last.integers
+        for part, tensor in parts(prefill.program.outputs, "present").items():
+            rows = integers[tensor.name][:, :, : self._held[part].shape[2]]
+            self._held[part][:, :, : rows.shape[2]] = rows
+
+    def inputs(self, stage: Stage) -> dict[str, np.ndarray]:
+        """What a step reads."""
+        return {
+            tensor.name: self._held[part][:, :, : tensor.shape[2]]
+            for part, tensor in parts(stage.program.inputs, "past").items()
+        }
+
+    def keep(self, stage: Stage, position: int) -> None:
+        """After a step: its row, the last that it gives, lies at `position`."""
+        integers = stage.session.last.integers
+        for part, tensor in parts(stage.program.outputs, "present").items():
+            self._held[part][:, :, position] = integers[tensor.name][:, :, -1]
+
+
+def cache_rows(prefill: pb.Program, decode: pb.Program) -> int:
+    """How many rows the cache of a decode step has, which goes on where `prefill` ends.
+
+    Raises UserError: it keeps its rows elsewhere, or layers, heads, places or grids differ; the first
+    tensor that does not fit.
+    """
+    in_place = bool(states(prefill))
+    made = states(prefill) or prefill_parts(prefill)
+    held = states(decode) or parts(decode.inputs, "past")
+    if held and in_place != bool(states(decode)):
+        ways = ("the device", "the host")
+        raise UserError(
+            f"decode {decode.model}: cache: must be kept in {ways[not in_place]}, as the prefill's "
+            f"is, got {ways[in_place]}; compile both with kv_cache, or none"
+        )
+    place = f"decode {decode.model}: cache"
+    if set(made) != set(held):
+        raise UserError(
+            f"{place}: must be of the prefill's {len(made) // 2} layers, keys and values, got "
+            f"{len(held) // 2}; export both graphs of one model"
+        )
+    wrong = _state_shapes(held, made) if in_place else _past_shapes(decode, held, made)
+    problems = [
+        f"{place}: layer {layer}'s {part} must have {wrong[layer, part]}; export both graphs of one "
+        "model"
+        for layer, part in sorted(wrong)
+    ]
+    for part in sorted(set(made) - set(wrong)):
+        wanted, got = grid(made[part]), grid(held[part])
+        if wanted != got:
+            problems.append(
+                f"{place}: layer {part[0]}'s {part[1]} must lie on the prefill's grid, {wanted}, "
+                f"got {got}; quantize the decode graph with the prefill's scales"
+            )
+    raise_if_any(problems[:1])
+    return next(iter(held.values())).shape[1 if in_place else 2]
 
 
 def prefill_parts(prefill: pb.Program) -> dict[Part, pb.Tensor]:
@@ -177,34 +154,6 @@ def prefill_parts(prefill: pb.Program) -> dict[Part, pb.Tensor]:
     return made
 
 
-def _check(
-    decode: pb.Program,
-    made: Mapping[Part, pb.Tensor],
-    held: Mapping[Part, pb.Tensor],
-    wrong_shapes: Mapping[Part, str],
-) -> None:
-    """Raises UserError: one line for each way in which the cache is not the prefill's."""
-    place = f"decode {decode.model}: cache"
-    if set(made) != set(held):
-        raise UserError(
-            f"{place}: must be of the prefill's {len(made) // 2} layers, keys and values, got "
-            f"{len(held) // 2}; export both graphs of one model"
-        )
-    for part in sorted(made):
-        if part in wrong_shapes:
-            raise UserError(
-                f"{place}: layer {part[0]}'s {part[1]} must have {wrong_shapes[part]}; export both "
-                "graphs of one model"
-            )
-    for part in sorted(made):
-        wanted, got = grid(made[part]), grid(held[part])
-        if wanted != got:
-            raise UserError(
-                f"{place}: layer {part[0]}'s {part[1]} must lie on the prefill's grid, {wanted}, "
-                f"got {got}; quantize the decode graph with the prefill's scales"
-            )
-
-
 def grid(tensor: pb.Tensor) -> str:
     """`uint8 scale 0.043312143534421920 zero point 119`; equal where the grids are."""
     scales = list(tensor.scales) or tensor.scale
@@ -214,15 +163,22 @@ def grid(tensor: pb.Tensor) -> str:
 def _state_shapes(
     held: Mapping[Part, pb.Tensor], made: Mapping[Part, pb.Tensor]
 ) -> dict[Part, str]:
-    """What is wrong with the shapes of states, by part."""
+    """What is wrong with shapes and places of states, by part."""
     wrong, rows = {}, {tensor.shape[1] for tensor in held.values()}
-    for part in set(held) & set(made):
-        _, heads, _, depth = made[part].shape
-        features = held[part].shape[-1]
-        if features != heads * depth:
-            wrong[part] = f"the prefill's {heads} heads of {depth}, got rows of {features} numbers"
+    for part in made:
+        ours, theirs = held[part], made[part]
+        place, wanted = ((t.offset_bytes, t.layout.row_bytes) for t in (ours, theirs))
+        if ours.shape[-1] != theirs.shape[-1]:
+            wrong[part] = (
+                f"the prefill's rows of {theirs.shape[-1]} numbers, got rows of {ours.shape[-1]}"
+            )
         elif len(rows) > 1:
             wrong[part] = f"as many rows as the others, got {sorted(rows)}"
+        elif place != wanted:
+            wrong[part] = (
+                f"the prefill's place, byte {wanted[0]} of rows of {wanted[1]}, got byte {place[0]} "
+                f"of rows of {place[1]}"
+            )
     return wrong
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.cache import POSITION, Cache, Stage, states
+from jacquard.runtime.api.cache import POSITION, Stage, states
 from jacquard.runtime.api.host import HostModel
 
 IDS, POSITIONS, MASK, LOGITS = "input_ids", "position_ids", "attention_mask", "logits"
@@ -72,9 +72,9 @@ def interface(kind: str, stage: Stage) -> list[str]:
     return problems
 
 
-def check_rows(stage: Stage, cache: Cache) -> None:
+def check_rows(stage: Stage, rows: int) -> None:
     """Mask and argument are of the cache's rows. Raises UserError."""
-    place, rows = f"decode {stage.program.model}", cache.rows
+    place = f"decode {stage.program.model}"
     shape = list(stage.session.input_shapes[MASK])
     if shape != [1, rows + 1]:
         raise UserError(

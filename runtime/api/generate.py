@@ -1,6 +1,7 @@
 """Text generation: a prefill, then decode steps, one token each.
 
->>> generator = Generator(Stage(prefill, session), [Stage(decode, session_of_decode)])
+>>> _, (first, *others) = open_stages([prefill, decode], device, arch)
+>>> generator = Generator(first, others)
 >>> for step in generator.steps([464, 3290], 16, Greedy()):
 ...     step.token
 
@@ -10,8 +11,8 @@ last position, so the last id of a shorter prompt goes through a decode step, as
 prompt that is longer than the prefill. A decode step at position p computes row p of the cache; it
 attends to rows 0 to p - 1 and to itself (attention_mask [1, B + 1]: the last element is itself).
 
-Several decode stages are buckets, caches of B rows each: the smallest that holds row p does step p,
-and the rows move on when it changes.
+Several decode stages are buckets, caches of B rows each: the smallest that holds row p does step p.
+In the device they are the first B rows of one cache.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ import numpy as np
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.api import decoder, weights
-from jacquard.runtime.api.cache import Cache, Rows, Stage, open_cache, prefill_parts
+from jacquard.runtime.api.cache import POSITION, HostCache, Stage, cache_rows, states
 from jacquard.runtime.api.decoder import DECODE, IDS, LOGITS, MASK, POSITIONS, PREFILL
 from jacquard.runtime.api.sampling import Sampler
+from jacquard.runtime.api.session import Session
 from jacquard.runtime.device.base import DeviceResult, Progress
 
 ProgressOf = Callable[[pb.Program], contextlib.AbstractContextManager[Callable[[Progress], None]]]
@@ -43,6 +45,8 @@ class Step:
     token: int | None  # None while the prompt is read
     logits: np.ndarray | None  # float32[V] that the token was chosen by
     result: DeviceResult
+    to_device_bytes: int  # of device memory, written by the host for this run
+    from_device_bytes: int  # and read
 
 
 class Generator:
@@ -54,23 +58,26 @@ class Generator:
     """
 
     def __init__(self, prefill: Stage, decodes: Sequence[Stage]) -> None:
-        """decodes: a stage for each bucket, at least one, in any order.
+        """decodes: a stage for each bucket, at least one, in any order; sessions of one memory where
+        caches are in place.
 
         Raises UserError: Programs of different configurations, graphs that are no prefill and
         decode steps, or whose weights or caches do not match.
         """
         decoder.check_fingerprints(prefill.program, [stage.program for stage in decodes])
-        for stage in decodes:
-            place = f"decode {stage.program.model}"
-            weights.check(prefill.program, stage.program, place, "the prefill")
         raise_if_any(decoder.interface(PREFILL, prefill))
         raise_if_any(line for stage in decodes for line in decoder.interface(DECODE, stage))
         self._prefill = prefill
-        self._made = prefill_parts(prefill.program)
-        opened = [(stage, open_cache(stage, prefill.program)) for stage in decodes]
-        self._buckets = sorted(opened, key=lambda bucket: bucket[1].rows)
-        for stage, cache in self._buckets:
-            decoder.check_rows(stage, cache)
+        opened = [(cache_rows(prefill.program, stage.program), stage) for stage in decodes]
+        self._buckets = sorted(opened, key=lambda bucket: bucket[0])
+        for rows, stage in self._buckets:
+            decoder.check_rows(stage, rows)
+            place = f"decode {stage.program.model}"
+            weights.check(prefill.program, stage.program, place, "the prefill")
+        in_place = bool(states(prefill.program))
+        if in_place and any(s.session.memory is not prefill.session.memory for s in decodes):
+            raise ValueError("sessions: must share one DeviceMemory, where their caches are")
+        self._host = None if in_place else HostCache(decodes)
         words = {decoder.logits(stage.program).shape[-1] for stage in (prefill, *decodes)}
         if len(words) > 1:
             raise UserError(
@@ -79,7 +86,7 @@ class Generator:
             )
         programs = [prefill.program, *(stage.program for stage in decodes)]
         self.ids = decoder.index_limit(programs, IDS) or words.pop()
-        self._rows = self._buckets[-1][1].rows
+        self._rows = self._buckets[-1][0]
         self._positions = decoder.index_limit(programs, POSITIONS)
         self.longest = min(self._rows, self._positions or self._rows)
 
@@ -126,25 +133,16 @@ class Generator:
     ) -> Iterator[Step]:
         wanted = len(ids) + count
         done = 0  # positions that are computed
-        rows: Rows | None = None  # of these, on the way to a cache
         if self._prefilled(len(ids)):
-            step, rows = self._run_prefill(ids, sampler, progress)
+            step = self._run_prefill(ids, sampler, progress)
             done = step.position + 1
             yield step
             if step.token is not None:
                 ids.append(step.token)
-        stage = cache = None
         while len(ids) < wanted:
-            fitting = next(bucket for bucket in self._buckets if bucket[1].rows > done)
-            if fitting[1] is not cache:
-                if cache is not None:
-                    rows = cache.read(done)
-                stage, cache = fitting
-                if rows is not None:
-                    cache.write(rows)
-            last = done + 1 == len(ids)
-            chosen_by = sampler if last else None
-            step = self._run_decode(stage, cache, done, ids[done], chosen_by, progress)
+            rows, stage = next(bucket for bucket in self._buckets if bucket[0] > done)
+            chosen_by = sampler if done + 1 == len(ids) else None
+            step = self._run_decode(stage, rows, done, ids[done], chosen_by, progress)
             done += 1
             yield step
             if step.token is not None:
@@ -163,8 +161,7 @@ class Generator:
 
     def _run_prefill(
         self, ids: list[int], sampler: Sampler, progress: ProgressOf
-    ) -> tuple[Step, Rows]:
-        """Returns the keys and values of the positions that it computed, too."""
+    ) -> Step:
         program, session = self._prefill.program, self._prefill.session
         shapes = session.input_shapes
         held, count = shapes[IDS][1], self._prefilled(len(ids))
@@ -176,18 +173,18 @@ class Generator:
             inputs[MASK] = (np.arange(held) < count).astype(np.int64)[None]
         with progress(program) as told:
             outputs = session.run(inputs, progress=told)
-        integers = session.last.integers
-        rows = {part: integers[t.name][0, :, :count].copy() for part, t in self._made.items()}
+        if self._host is not None:
+            self._host.fill(self._prefill)
         logits = None
         if count == len(ids):
             rows_of_logits = outputs[LOGITS].reshape(-1, outputs[LOGITS].shape[-1])
             logits = rows_of_logits[count - 1 if self._gives_all_logits() else -1]
-        return _step(PREFILL, held, count - 1, logits, sampler, session.last.result), rows
+        return _step(PREFILL, held, count - 1, logits, sampler, session)
 
     def _run_decode(
         self,
         stage: Stage,
-        cache: Cache,
+        rows: int,
         position: int,
         token: int,
         sampler: Sampler | None,
@@ -195,16 +192,20 @@ class Generator:
     ) -> Step:
         """sampler: None where the prompt says what follows."""
         session = stage.session
-        mask = np.zeros((1, cache.rows + 1), np.int64)
+        mask = np.zeros((1, rows + 1), np.int64)
         mask[0, :position] = mask[0, -1] = 1
-        inputs = {IDS: np.array([[token]]), MASK: mask, **cache.inputs()}
+        inputs = {IDS: np.array([[token]]), MASK: mask}
         if POSITIONS in session.input_shapes:
             inputs[POSITIONS] = np.array([[position]])
+        arguments = {POSITION: position} if self._host is None else None
+        if self._host is not None:
+            inputs |= self._host.inputs(stage)
         with progress(stage.program) as told:
-            outputs = session.run(inputs, progress=told, **cache.arguments(position))
-        cache.keep(position)
+            outputs = session.run(inputs, progress=told, arguments=arguments)
+        if self._host is not None:
+            self._host.keep(stage, position)
         logits = outputs[LOGITS].reshape(-1) if sampler else None
-        return _step(DECODE, cache.rows, position, logits, sampler, session.last.result)
+        return _step(DECODE, rows, position, logits, sampler, session)
 
 
 def check_counts(prompt: Sequence[int], count: int) -> None:
@@ -221,10 +222,12 @@ def _step(
     position: int,
     logits: np.ndarray | None,
     sampler: Sampler | None,
-    result: DeviceResult,
+    session: Session,
 ) -> Step:
     token = sampler.choose(logits) if sampler and logits is not None else None
-    return Step(stage, bucket, position, token, logits, result)
+    run = session.last
+    return Step(stage, bucket, position, token, logits, run.result, run.to_device_bytes,
+                run.from_device_bytes)
 
 
 @contextlib.contextmanager

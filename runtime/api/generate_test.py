@@ -10,7 +10,12 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api.cache import Stage
 from jacquard.runtime.api.generate import Generator
-from jacquard.runtime.api.sample_decoder import decode, expected_tokens, prefill
+from jacquard.runtime.api.sample_decoder import (
+    SampleMemory,
+    decode,
+    expected_tokens,
+    prefill,
+)
 from jacquard.runtime.api.sampling import Greedy, TopK
 
 PROMPT = [17, 0, 199, 17, 3, 44, 5, 90, 2, 11]
@@ -28,22 +33,39 @@ def test_tokens_are_those_of_a_decoder_without_cache(
     length: int, all_logits: bool, in_place: bool
 ) -> None:
     """Prompts shorter than the prefill, of its length, longer."""
-    generator = Generator(prefill(8, all_logits), [decode(16, in_place)])
+    generator = Generator(prefill(8, all_logits, in_place), [decode(16, in_place)])
     wanted = expected_tokens(PROMPT[:length], 16 - length, Greedy())
     assert tokens(generator, PROMPT[:length], 16 - length) == wanted
 
 
-@pytest.mark.parametrize("kinds", [(False, False), (True, True), (False, True), (True, False)])
-def test_tokens_across_buckets(kinds: tuple[bool, bool]) -> None:
-    small, large = decode(6, kinds[0]), decode(20, kinds[1])
-    generator = Generator(prefill(4), [large, small])
+@pytest.mark.parametrize("in_place", [False, True], ids=["host", "in place"])
+@pytest.mark.parametrize("positions", [4, 8], ids=["shorter", "longer than the small cache"])
+def test_tokens_across_buckets(positions: int, in_place: bool) -> None:
+    small, large = decode(6, in_place), decode(20, in_place)
+    generator = Generator(prefill(positions, in_place=in_place), [large, small])
     assert tokens(generator, PROMPT[:3], 12) == expected_tokens(PROMPT[:3], 12, Greedy())
     # Positions 2 to 5 lie in the small cache, 6 to 13 in the large one.
     assert (small.session.runs, large.session.runs) == (4, 8)
 
 
+@pytest.mark.parametrize("in_place", [False, True], ids=["host", "in place"])
+def test_caches_are_kept_where_the_prefills_is(in_place: bool) -> None:
+    refused(
+        prefill(8, in_place=in_place), decode(16, not in_place),
+        f"decode d16: cache: must be kept in the {'device' if in_place else 'host'}, as the "
+        f"prefill's is, got the {'host' if in_place else 'device'}; compile both with kv_cache",
+    )
+
+
+def test_sessions_of_two_memories_are_a_mistake() -> None:
+    first, second = prefill(8, in_place=True), decode(16, in_place=True)
+    second.session.memory = SampleMemory()
+    with pytest.raises(ValueError, match="must share one DeviceMemory"):
+        Generator(first, [second])
+
+
 def test_a_second_prompt_finds_nothing_of_the_first() -> None:
-    generator = Generator(prefill(8), [decode(16, in_place=True)])
+    generator = Generator(prefill(8, in_place=True), [decode(16, in_place=True)])
     tokens(generator, PROMPT[:9], 6)
     assert tokens(generator, [5, 6], 9) == expected_tokens([5, 6], 9, Greedy())
     assert tokens(generator, [7], 9) == expected_tokens([7], 9, Greedy())
@@ -63,6 +85,7 @@ def test_steps_say_what_ran() -> None:
     assert ran == [("prefill", 8, 3), ("decode", 16, 4), ("decode", 16, 5)]
     assert [step.token is None for step in steps] == [True, False, False]
     assert [step.result.cycles for step in steps] == [100] * 3
+    assert [(step.to_device_bytes, step.from_device_bytes) for step in steps] == [(12, 34)] * 3
 
 
 def test_a_full_prefill_gives_the_first_token() -> None:
@@ -125,8 +148,9 @@ BOTH = pytest.mark.parametrize("in_place", [False, True], ids=["host", "in place
 
 
 def refused(first: Stage, second: Stage, message: str) -> None:
+    fitting = decode(8, bool(first.program.states))
     with pytest.raises(UserError) as error:
-        Generator(first, [decode(8), second])
+        Generator(first, [fitting, second])
     (line,) = error.value.lines
     assert message in line
 
@@ -158,7 +182,7 @@ def refused(first: Stage, second: Stage, message: str) -> None:
 def test_decode_of_another_model(change, message: str, in_place: bool) -> None:
     stage = decode(16, in_place)
     change(stage.program)
-    refused(prefill(8), stage, message)
+    refused(prefill(8, in_place=in_place), stage, message)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +207,8 @@ def test_caches_in_the_host_that_do_not_fit(change, message: str) -> None:
 @pytest.mark.parametrize(
     "change,message",
     [
-        (_set("past.1.key", shape=[1, 16, 6]), "2 heads of 2, got rows of 6 numbers"),
+        (_set("past.1.key", shape=[1, 16, 6]), "the prefill's rows of 4 numbers, got rows of 6"),
+        (_set("past.1.key", offset_bytes=12), "byte 8 of rows of 16, got byte 12 of rows of 16"),
         (_set("past.1.key", shape=[1, 15, 4]), "as many rows as the others, got [15, 16]"),
         (lambda program: program.ClearField("arguments"), "arguments must be {'position': 16}"),
     ],
@@ -191,7 +216,7 @@ def test_caches_in_the_host_that_do_not_fit(change, message: str) -> None:
 def test_caches_in_place_that_do_not_fit(change, message: str) -> None:
     stage = decode(16, in_place=True)
     change(stage.program)
-    refused(prefill(8), stage, message)
+    refused(prefill(8, in_place=True), stage, message)
 
 
 @BOTH
@@ -211,7 +236,7 @@ def test_scales_of_the_cache_are_the_prefills(value, got: str, in_place: bool) -
         "decode d16: cache: layer 0's value must lie on the prefill's grid, uint8 scale 0.5 zero "
         f"point 3, got {got}; quantize the decode graph with the prefill's scales"
     )
-    refused(prefill(8), stage, message)
+    refused(prefill(8, in_place=in_place), stage, message)
 
 
 def test_prefill_without_its_cache() -> None:

@@ -61,10 +61,29 @@ def _from_planes(planes: np.ndarray, shape: tuple[int, ...], layout: pb.Layout) 
     return planes.reshape(planes.shape[0], -1).T.reshape(shape)
 
 
+def rows_shape(tensor: pb.Tensor) -> tuple[int, ...]:
+    """Shape of a tensor's bytes: (size_bytes,), or of layout ROWS (rows, bytes of a row)."""
+    if tensor.layout.kind != pb.Layout.ROWS:
+        return (tensor.size_bytes,)
+    rows = tensor.layout.height * tensor.layout.width
+    return rows, tensor.size_bytes // rows
+
+
+def extent_bytes(tensor: pb.Tensor) -> int:
+    """From its first byte in DRAM to behind its last; other tensors may lie between."""
+    *rows, size = rows_shape(tensor)
+    return size + sum((count - 1) * tensor.layout.row_bytes for count in rows)
+
+
 def pack(array: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     """Integers in ONNX shape -> uint8[size_bytes], the tensor's bytes in DRAM."""
     dtype, layout = DTYPES[tensor.dtype], tensor.layout
     array = np.ascontiguousarray(array.astype(dtype))
+    if layout.kind == pb.Layout.ROWS:
+        rows = np.zeros(rows_shape(tensor), np.uint8)
+        planes = _planes(array, layout).reshape(layout.channels, -1)
+        rows[:, : layout.channels] = planes.T.view(np.uint8)
+        return rows.reshape(-1)
     if layout.kind == pb.Layout.LINEAR:
         data = array.reshape(-1).view(np.uint8)
     elif layout.kind == pb.Layout.BLOCKED:
@@ -88,9 +107,22 @@ def pack(array: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
 
 
 def unpack(data: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
-    """uint8[size_bytes] as it lies in DRAM -> integers in the tensor's ONNX shape."""
+    """uint8[extent_bytes] as it lies in DRAM -> integers in the tensor's ONNX shape."""
+    if tensor.layout.kind == pb.Layout.ROWS:
+        data = np.ascontiguousarray(data)
+        apart = tensor.layout.row_bytes
+        data = np.ndarray(rows_shape(tensor), np.uint8, data, 0, (apart, 1))
+    return unpack_rows(data, tensor)
+
+
+def unpack_rows(data: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
+    """A tensor's own bytes, uint8 of `rows_shape` -> integers in the tensor's ONNX shape."""
     dtype, layout = DTYPES[tensor.dtype], tensor.layout
     shape = tuple(tensor.shape)
+    if layout.kind == pb.Layout.ROWS:
+        planes = np.ascontiguousarray(data[:, : layout.channels]).view(dtype).T
+        return _from_planes(planes.reshape(layout.channels, layout.height, layout.width), shape,
+                            layout)
     if layout.kind == pb.Layout.LINEAR:
         count = math.prod(shape)
         return np.frombuffer(data[: count * dtype.itemsize].tobytes(), dtype).reshape(shape)

@@ -123,3 +123,17 @@ def test_quantize_rounds_half_to_even_and_saturates():
     tensor = pb.Tensor(dtype=pb.Tensor.UINT8, scale=0.5, zero_point=10)
     values = np.array([0.25, 0.75, -0.25, 1000.0, -1000.0], np.float32)
     assert layout.quantize(values, tensor).tolist() == [10, 12, 10, 255, 0]
+
+
+def test_rows_lie_apart_and_channels_side_by_side():
+    form = pb.Layout(kind=pb.Layout.ROWS, channels=5, height=1, width=3, row_bytes=20)
+    tensor = pb.Tensor(name="t", shape=[1, 3, 5], dtype=pb.Tensor.INT8, size_bytes=24, layout=form)
+    assert layout.rows_shape(tensor) == (3, 8) and layout.extent_bytes(tensor) == 48
+    array = np.arange(-7, 8, dtype=np.int8).reshape(1, 3, 5)
+    rows = layout.pack(array, tensor).reshape(3, 8)
+    dram = np.full(60, 99, np.uint8)
+    for p in range(3):
+        assert rows[p].view(np.int8).tolist() == [*array[0, p].tolist(), 0, 0, 0]
+        dram[p * 20 : p * 20 + 8] = rows[p]
+    np.testing.assert_array_equal(layout.unpack_rows(rows, tensor), array)
+    np.testing.assert_array_equal(layout.unpack(dram[: layout.extent_bytes(tensor)], tensor), array)

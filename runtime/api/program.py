@@ -1,7 +1,7 @@
 """Programs on disk and in device memory.
 
-In: a file or a Program message. Out: a checked Program, and the DRAM image that runs it: code
-first, then each segment on a page of its own, addresses in the argument registers.
+In: a file or a Program message. Out: a checked Program, and the DRAM image that runs it, and others
+beside it: code first, then segments, addresses in the argument registers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from jacquard.proto.lib.errors import UserError
 
 PAGE_BYTES = 4096
 NUM_ARGS = 8
+CONSTANT = (pb.Segment.CONSTANT, pb.Segment.WEIGHTS)  # segments that nothing writes
 
 
 def digest(program: pb.Program) -> bytes:
@@ -81,7 +82,7 @@ class Placement:
     program_address: int
     args: tuple[int, ...]  # eight argument registers, those of segments set
     segments: dict[str, int]  # name -> address
-    size_bytes: int
+    size_bytes: int  # of the whole DRAM
 
     def address(self, tensor: pb.Tensor) -> int:
         """DRAM address of a tensor's first byte."""
@@ -95,26 +96,64 @@ class Placement:
         return tuple(args)
 
 
-def place(program: pb.Program) -> Placement:
-    """Lays code and segments out in DRAM, each on its own page."""
+def place(programs: Sequence[pb.Program]) -> tuple[Placement, ...]:
+    """Lays programs out in one DRAM, each piece on a page of its own.
+
+    They run one at a time: segments of kinds SCRATCH and STATE of one name share a place as large as
+    the largest of them, so states go on from program to program. Constant segments share one where
+    their bytes are equal, or begin the other's.
+    """
 
     def page(value: int) -> int:
         return -(-value // PAGE_BYTES) * PAGE_BYTES
 
-    args = [0] * NUM_ARGS
-    segments: dict[str, int] = {}
-    top = PAGE_BYTES + page(len(program.code))  # page 0 stays empty: a stray null address shows
-    for segment in program.segments:
-        segments[segment.name] = args[segment.arg] = top
-        top += page(segment.size_bytes)
-    return Placement(PAGE_BYTES, tuple(args), segments, top)
+    top = PAGE_BYTES  # page 0 stays empty: a stray null address shows
+    codes: list[int] = []
+    for program in programs:
+        codes.append(top)
+        top += page(len(program.code))
+    shared: dict[tuple[int, str], int] = {}
+    sizes: dict[tuple[int, str], int] = {}
+    everything = [segment for program in programs for segment in program.segments]
+    for s in everything:
+        if s.kind not in CONSTANT:
+            sizes[s.kind, s.name] = max(sizes.get((s.kind, s.name), 0), s.size_bytes)
+    for key, size in sizes.items():
+        shared[key] = top
+        top += page(size)
+    held: list[tuple[bytes, int]] = []  # constants and where they lie
+    for s in sorted(everything, key=lambda s: -s.size_bytes):
+        if s.kind in CONSTANT and _found(s.data, held) is None:
+            held.append((s.data, top))
+            top += page(s.size_bytes)
+    placements = []
+    for program, code in zip(programs, codes, strict=True):
+        args = [0] * NUM_ARGS
+        segments: dict[str, int] = {}
+        for s in program.segments:
+            at = _found(s.data, held) if s.kind in CONSTANT else shared[s.kind, s.name]
+            assert at is not None
+            segments[s.name] = args[s.arg] = at
+        placements.append(Placement(code, tuple(args), segments, top))
+    return tuple(placements)
 
 
-def fill_image(program: pb.Program, placement: Placement, image: np.ndarray) -> None:
-    """Writes code and constants into a uint8 image of placement.size_bytes."""
-    at = placement.program_address
-    image[at : at + len(program.code)] = np.frombuffer(program.code, np.uint8)
-    for segment in program.segments:
-        data = np.frombuffer(segment.data, np.uint8)
-        start = placement.segments[segment.name]
-        image[start : start + data.size] = data
+def _found(data: bytes, held: Sequence[tuple[bytes, int]]) -> int | None:
+    """Address of bytes that begin with these."""
+    return next((at for known, at in held if known.startswith(data)), None)
+
+
+def fill_image(
+    programs: Sequence[pb.Program], placements: Sequence[Placement], image: np.ndarray
+) -> int:
+    """Writes code and constants into a uint8 image of that size; returns how many bytes that is."""
+    pieces: dict[int, bytes] = {}  # address -> the longest that lies there
+    for program, placement in zip(programs, placements, strict=True):
+        pieces[placement.program_address] = program.code
+        for segment in program.segments:
+            at = placement.segments[segment.name]
+            if segment.kind in CONSTANT and len(segment.data) > len(pieces.get(at, b"")):
+                pieces[at] = segment.data
+    for at, data in pieces.items():
+        image[at : at + len(data)] = np.frombuffer(data, np.uint8)
+    return sum(map(len, pieces.values()))

@@ -50,21 +50,27 @@ def rows_of(ids: Sequence[int], first: int = 0) -> np.ndarray:
     return np.array(rows, np.uint8).reshape(HEADS, len(ids), DEPTH)
 
 
+class SampleMemory:
+    """Rows of all states, [ROWS, HEADS * DEPTH] each: those of a program are the first of them."""
+
+    ROWS = 64
+
+    def __init__(self) -> None:
+        self.states = {f"past.{p}": np.zeros((self.ROWS, HEADS * DEPTH), np.uint8) for p in PARTS}
+
+
+MEMORY = SampleMemory()  # as on a device: what a test before left in it must not matter
+
+
 class SampleSession:
     """What Generator needs of a Session, for a prefill or a decode step."""
 
     def __init__(self, shapes: dict[str, tuple[int, ...]], program: pb.Program) -> None:
         self.input_shapes, self.program, self.runs = shapes, program, 0
+        self.memory = MEMORY
         self.states = {
-            t.name: np.zeros(tuple(t.shape), np.uint8) for t in program.states
+            t.name: self.memory.states[t.name][: t.shape[1]] for t in program.states
         }
-
-    def write_state(self, name: str, integers: np.ndarray) -> None:
-        assert integers.dtype == np.uint8 and integers.shape == self.states[name].shape
-        self.states[name] = integers.copy()
-
-    def read_state(self, name: str) -> np.ndarray:
-        return self.states[name]
 
     def run(self, inputs, progress=None, arguments=None):  # noqa: ANN001, ANN201
         assert {n: np.shape(a) for n, a in inputs.items()} == self.input_shapes
@@ -74,7 +80,7 @@ class SampleSession:
         logits = integers.pop("logits")
         counters = np.zeros((4, 9), np.int64)
         result = DeviceResult(0, 0, 100, counters, 8, 4, None, None, [], 0.5)
-        self.last = Run(result, integers, {"logits": logits}, None)
+        self.last = Run(result, integers, {"logits": logits}, None, 12, 34)
         return self.last.outputs
 
     def _prefill(self, inputs):  # noqa: ANN001, ANN202
@@ -82,6 +88,9 @@ class SampleSession:
         logits = [digest_logits(ids[: i + 1]) for i in range(len(ids))]
         (shape,) = [t.shape for t in self.program.outputs if t.name == "logits"]
         kept = {f"present.{part}": rows_of(ids)[None] for part in PARTS}
+        for name, state in self.states.items():
+            rows = kept.pop(f"present{name.removeprefix('past')}")[0]
+            state[:] = rows.transpose(1, 0, 2).reshape(len(ids), -1)
         return {**kept, "logits": np.array(logits)[None, -shape[1] :]}
 
     def _decode(self, inputs, arguments):  # noqa: ANN001, ANN202
@@ -91,7 +100,7 @@ class SampleSession:
         for part in PARTS:
             if self.states:
                 assert arguments == {"position": position}
-                flat = self.states[f"past.{part}"][0]
+                flat = self.states[f"past.{part}"]
                 caches[part] = flat.reshape(-1, HEADS, DEPTH).transpose(1, 0, 2)
             else:
                 assert arguments is None
@@ -107,13 +116,24 @@ class SampleSession:
         integers = {"logits": digest_logits(seen[0])[None, None]}
         for part, cache in caches.items():
             if self.states:
-                self.states[f"past.{part}"][0, position] = new[:, 0].reshape(-1)
+                self.states[f"past.{part}"][position] = new[:, 0].reshape(-1)
             else:
                 integers[f"present.{part}"] = np.concatenate([cache, new], axis=1)[None]
         return integers
 
 
-def prefill(positions: int, all_logits: bool = False) -> Stage:
+def _state(place: int, rows: int) -> pb.Tensor:
+    """The state of a part: keys and values of all layers side by side in a row."""
+    size = HEADS * DEPTH
+    made = quantized(f"past.{PARTS[place]}", [1, rows, size])
+    made.offset_bytes, made.size_bytes = place * size, rows * size
+    made.layout.CopyFrom(pb.Layout(
+        kind=pb.Layout.ROWS, channels=size, height=1, width=rows, row_bytes=len(PARTS) * size
+    ))
+    return made
+
+
+def prefill(positions: int, all_logits: bool = False, in_place: bool = False) -> Stage:
     """Logits of the last position, or of all."""
     program = pb.Program(model="p", config="nano4", fingerprint=7)
     program.inputs.add(
@@ -121,7 +141,10 @@ def prefill(positions: int, all_logits: bool = False) -> Stage:
     )
     rows = positions if all_logits else 1
     program.outputs.append(quantized("logits", [1, rows, WORDS]))
-    for part in PARTS:
+    for place, part in enumerate(PARTS):
+        if in_place:
+            program.states.append(_state(place, positions))
+            continue
         program.outputs.append(quantized(f"present.{part}", [1, HEADS, positions, DEPTH]))
     return Stage(program, SampleSession({"input_ids": (1, positions)}, program))
 
@@ -133,9 +156,9 @@ def decode(rows: int, in_place: bool = False, positions: int = 100) -> Stage:
     for name, limit in (("input_ids", WORDS), ("position_ids", positions)):
         program.inputs.add(name=name, shape=[1, 1], role=pb.Tensor.INDEX, limit=limit)
     program.outputs.append(quantized("logits", [1, 1, WORDS]))
-    for part in PARTS:
+    for place, part in enumerate(PARTS):
         if in_place:
-            program.states.append(quantized(f"past.{part}", [1, rows, HEADS * DEPTH]))
+            program.states.append(_state(place, rows))
             continue
         shapes[f"past.{part}"] = (1, HEADS, rows, DEPTH)
         program.inputs.append(quantized(f"past.{part}", shapes[f"past.{part}"]))

@@ -4,7 +4,7 @@
 >>> outputs = session.run({"input": image})   # float32 or ids and masks in, float32 out
 >>> session.report().cycles
 
-States, as a decoder's caches, go on from run to run:
+States, as a decoder's caches, go on from run to run, and from program to program in one DeviceMemory:
 >>> session.run({"ids": [[464]]}, arguments={"position": 0})
 >>> session.read_state("past.0.key")
 """
@@ -24,7 +24,8 @@ from jacquard.proto.npu_isa import Error
 from jacquard.runtime.api import layout, states
 from jacquard.runtime.api.inputs import ModelInputs
 from jacquard.runtime.api.instructions import last_stores
-from jacquard.runtime.api.program import check_fingerprint, fill_image, place
+from jacquard.runtime.api.memory import DeviceMemory
+from jacquard.runtime.api.program import check_fingerprint
 from jacquard.runtime.api.report import build_report
 from jacquard.runtime.device.base import Checkpoint, Device, DeviceResult, Progress
 
@@ -41,17 +42,23 @@ class Run:
     integers: dict[str, np.ndarray]  # graph output name -> quantized values
     outputs: dict[str, np.ndarray]  # graph output name -> float32
     layer_outputs: list[np.ndarray] | None  # per layer, quantized, ONNX shape
+    to_device_bytes: int = 0  # written by the host for this run: its inputs
+    from_device_bytes: int = 0  # read by the host: its outputs
 
 
 class Session:
     """Binds tensors by name and runs a program; one run at a time."""
 
-    def __init__(self, program: pb.Program, device: Device, arch: Arch) -> None:
+    def __init__(
+        self, program: pb.Program, device: Device, arch: Arch, memory: DeviceMemory | None = None
+    ) -> None:
+        """memory: of the programs that share it, this one among them; None: one of its own."""
         check_fingerprint(program, device.fingerprint(), device.name)
         self._program, self._device, self._arch = program, device, arch
         self._inputs = ModelInputs(program)
-        self._placement = place(program)
-        self._states = states.States(program)
+        self.memory = memory or DeviceMemory([program], device)
+        self._placement = self.memory.placement(program)
+        self._states = states.States(program, self.memory)
         self._last: Run | None = None
 
     @property
@@ -95,7 +102,7 @@ class Session:
         progress: Callable[[Progress], None] | None = None,
         arguments: Mapping[str, int] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Runs once. A run that fails leaves the states as they were.
+        """Runs once. What a run that fails had stored of states by then stays.
 
         Args:
           inputs: by the model's names; float32 (quantized here) or already in the tensor's integer
@@ -109,22 +116,19 @@ class Session:
         """
         numbers = states.numbers(self._program, arguments or {})
         bound = self._inputs.bind(inputs, numbers)
-        image = np.zeros(self._placement.size_bytes, np.uint8)
-        fill_image(self._program, self._placement, image)
-        self._states.put(image, self._placement)
+        memory, place = self.memory, self._placement
+        before = memory.to_device_bytes, memory.from_device_bytes
         for tensor in self._program.inputs:
-            address = self._placement.address(tensor)
-            data = layout.pack(bound[tensor.name], tensor)
-            image[address : address + data.size] = data
+            memory.write(place.address(tensor), layout.pack(bound[tensor.name], tensor))
         layers = list(self._program.layers) if keep_layers else []
         checkpoints = [
-            Checkpoint(store, self._placement.address(layer.output), layer.output.size_bytes)
+            Checkpoint(store, place.address(layer.output), layout.extent_bytes(layer.output))
             for layer, store in zip(layers, last_stores(self._program), strict=False)
         ]
         result = self._device.run(
-            image,
-            self._placement.program_address,
-            self._placement.registers(self._program, numbers),
+            memory.image,
+            place.program_address,
+            place.registers(self._program, numbers),
             checkpoints,
             progress,
         )
@@ -133,19 +137,21 @@ class Session:
         if not result.has_data:
             self._last = Run(result, {}, {}, None)
             return {}
-        self._states.take(image, self._placement)
-        integers = {}
-        for tensor in self._program.outputs:
-            address = self._placement.address(tensor)
-            integers[tensor.name] = layout.unpack(
-                image[address : address + tensor.size_bytes], tensor
+        integers = {
+            tensor.name: layout.unpack_rows(
+                memory.read(place.address(tensor), layout.rows_shape(tensor)), tensor
             )
+            for tensor in self._program.outputs
+        }
         outputs = {t.name: layout.dequantize(integers[t.name], t) for t in self._program.outputs}
         kept = None
         if keep_layers:
             pairs = zip(result.snapshots, layers, strict=True)
             kept = [layout.unpack(data, layer.output) for data, layer in pairs]
-        self._last = Run(result, integers, outputs, kept)
+        self._last = Run(
+            result, integers, outputs, kept, memory.to_device_bytes - before[0],
+            memory.from_device_bytes - before[1],
+        )
         return outputs
 
     def report(self) -> report_pb2.Report:

@@ -69,6 +69,9 @@ class Copier:
     def fingerprint(self) -> int:
         return NANO4.fingerprint
 
+    def allocate(self, size_bytes: int) -> np.ndarray:
+        return np.zeros(size_bytes, np.uint8)
+
     def run(self, image, program_address, args, checkpoints, progress):  # noqa: ANN001, ANN201
         image[args[1] + 32 : args[1] + 36] = image[args[1] : args[1] + 4]
         snapshots = [image[c.address : c.address + c.size].copy() for c in checkpoints]

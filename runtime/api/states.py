@@ -1,7 +1,6 @@
-"""What a run is given besides tensors: numbers for its arguments, and states from the run before.
+"""What a run is given besides tensors: numbers for its arguments, and states in the device's memory.
 
-In: a Program. States are kept as the bytes of its STATE segments between runs; they go into the
-DRAM image before a run and come out of it behind one that ended well.
+States stay where they are from run to run; the host looks at them only when it is asked to.
 """
 
 from __future__ import annotations
@@ -13,41 +12,29 @@ import numpy as np
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.api import layout
-from jacquard.runtime.api.program import Placement
+from jacquard.runtime.api.memory import DeviceMemory
 
 
 class States:
-    """States of one program on one device."""
+    """States of one program in a device's memory."""
 
-    def __init__(self, program: pb.Program) -> None:
+    def __init__(self, program: pb.Program, memory: DeviceMemory) -> None:
         self._tensors = {t.name: t for t in program.states}
-        self._bytes = {
-            s.name: np.zeros(s.size_bytes, np.uint8)
-            for s in program.segments
-            if s.kind == pb.Segment.STATE
-        }
+        self._memory, self._placement = memory, memory.placement(program)
+        self._segments = [s for s in program.segments if s.kind == pb.Segment.STATE]
 
     def reset(self) -> None:
         """All bytes are zero again."""
-        for data in self._bytes.values():
-            data[:] = 0
-
-    def put(self, image: np.ndarray, placement: Placement) -> None:
-        """Into a DRAM image."""
-        for name, data in self._bytes.items():
-            start = placement.segments[name]
-            image[start : start + data.size] = data
-
-    def take(self, image: np.ndarray, placement: Placement) -> None:
-        """Out of a DRAM image behind a run."""
-        for name, data in self._bytes.items():
-            start = placement.segments[name]
-            data[:] = image[start : start + data.size]
+        for s in self._segments:
+            self._memory.write(self._placement.segments[s.name], np.zeros(s.size_bytes, np.uint8))
 
     def read(self, name: str) -> np.ndarray:
         """A state's integers in its shape. Raises UserError: no such state."""
         tensor = self._tensor(name)
-        return layout.unpack(self._place(tensor), tensor)
+        found = self._memory.read(
+            self._placement.address(tensor), layout.rows_shape(tensor), tensor.layout.row_bytes
+        )
+        return layout.unpack_rows(found, tensor)
 
     def write(self, name: str, integers: np.ndarray) -> None:
         """Sets a state. Raises UserError: no such state, another shape or dtype."""
@@ -58,7 +45,8 @@ class States:
                 f"state {name}: must be {wanted}{list(shape)}, got {integers.dtype}"
                 f"{list(integers.shape)}; give it as `read_state` does"
             )
-        self._place(tensor)[:] = layout.pack(integers, tensor)
+        data = layout.pack(integers, tensor).reshape(layout.rows_shape(tensor))
+        self._memory.write(self._placement.address(tensor), data, tensor.layout.row_bytes)
 
     def _tensor(self, name: str) -> pb.Tensor:
         if name not in self._tensors:
@@ -67,11 +55,6 @@ class States:
                 f"{', '.join(self._tensors) or 'none'}"
             )
         return self._tensors[name]
-
-    def _place(self, tensor: pb.Tensor) -> np.ndarray:
-        """The tensor's bytes, as a view."""
-        data = self._bytes[tensor.segment]
-        return data[tensor.offset_bytes : tensor.offset_bytes + tensor.size_bytes]
 
 
 def numbers(program: pb.Program, given: Mapping[str, int]) -> dict[str, int]:

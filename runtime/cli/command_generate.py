@@ -22,13 +22,13 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.cache import Stage
+from jacquard.runtime.api.cache import open_stages
 from jacquard.runtime.api.decoder import DECODE, PREFILL
 from jacquard.runtime.api.generate import Generator, Step, check_counts
 from jacquard.runtime.api.reference_generation import reference_tokens
 from jacquard.runtime.api.report import peak_rss_bytes, write_report
 from jacquard.runtime.api.sampling import Sampler, sampler
-from jacquard.runtime.api.session import DeviceError, Session
+from jacquard.runtime.api.session import DeviceError
 from jacquard.runtime.cli import device_flags, options, screen
 from jacquard.runtime.cli.command_run import check_device, load_program
 from jacquard.runtime.cli.entry import start
@@ -99,15 +99,14 @@ def main(argv: list[str]) -> int:
     device = open_device.open_device(backend, arch, values["simulator"].value)
     check_device(device, arch)
     started = time.monotonic()
-    prefill = load_graph(prefill_path, PREFILL, arch)
     in_place = values["kv_cache"].value
+    prefill = load_graph(prefill_path, PREFILL, arch, in_place)
     decodes = [load_graph(path, DECODE, arch, in_place) for path in decode_paths]
     compile_seconds = time.monotonic() - started
 
-    def stage(graph: Graph) -> Stage:
-        return Stage(graph.program, Session(graph.program, device, arch))
-
-    generator = Generator(stage(prefill), [stage(decode) for decode in decodes])
+    programs = [graph.program for graph in (prefill, *decodes)]
+    memory, (first, *others) = open_stages(programs, device, arch)
+    generator = Generator(first, others)
     generator.check(prompt, count)
     report = report_pb2.Generation(
         model=values["model"].value or prefill.program.model,
@@ -116,6 +115,7 @@ def main(argv: list[str]) -> int:
         fingerprint=f"{arch.fingerprint:016x}",
         prompt=prompt,
         compile_seconds=compile_seconds,
+        loaded_bytes=memory.loaded_bytes,
     )
     logits = []
     try:
@@ -219,7 +219,7 @@ def built_in(name: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
     return prefills[name][0], decodes[name]
 
 
-def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool = False) -> Graph:
+def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool) -> Graph:
     """A program, compiled here where the file is a model. Raises UserError."""
     if path.name.endswith(PROGRAM):
         return Graph(load_program(str(path), arch), None)
@@ -248,6 +248,8 @@ def add_step(report: report_pb2.Generation, step: Step) -> None:
         wall_seconds=result.seconds,
         dram_read_bytes=result.dram_read_bytes,
         dram_write_bytes=result.dram_write_bytes,
+        to_device_bytes=step.to_device_bytes,
+        from_device_bytes=step.from_device_bytes,
     )
     if step.token is not None:
         report.tokens.append(step.token)
@@ -316,6 +318,13 @@ def print_summary(report: report_pb2.Generation, path: str | None) -> None:
             f"(mean of {len(decodes)} steps)"
         )
     total = sum(step.cycles for step in report.steps)
+    steps = [(step.to_device_bytes, step.from_device_bytes) for step in decodes]
+    if steps:
+        most = [max(column) for column in zip(*steps, strict=True)]
+        screen.print_line(
+            f"host and device: {report.loaded_bytes:,} bytes loaded once, a step takes {most[0]:,} "
+            f"bytes in and {most[1]:,} out"
+        )
     speed = f" at {total / report.wall_seconds / 1e3:,.0f} kHz" if total else ""
     screen.print_line(f"{len(report.steps)} runs in {report.wall_seconds:.1f} s{speed}")
     if path:

@@ -55,6 +55,10 @@ class Device(Protocol):
         """64-bit fingerprint of instruction set and configuration."""
         ...
 
+    def allocate(self, size_bytes: int) -> np.ndarray:
+        """Zeros, uint8[size_bytes]: DRAM for `run`, which may be kept from run to run."""
+        ...
+
     def run(
         self,
         image: np.ndarray,
@@ -63,5 +67,5 @@ class Device(Protocol):
         checkpoints: list[Checkpoint],
         progress: Callable[[Progress], None] | None,
     ) -> DeviceResult:
-        """Runs the program in the DRAM image (uint8, changed in place)."""
+        """Runs the program in a DRAM image of `allocate`, which changes in place."""
         ...

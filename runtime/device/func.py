@@ -23,6 +23,10 @@ class FuncDevice:
     def fingerprint(self) -> int:
         return self._arch.fingerprint
 
+    def allocate(self, size_bytes: int) -> np.ndarray:
+        """See base.Device."""
+        return np.zeros(size_bytes, np.uint8)
+
     def run(
         self,
         image: np.ndarray,

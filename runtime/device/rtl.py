@@ -1,10 +1,12 @@
-"""Backend `rtl`: the Verilated chip. The DRAM image lies in a file that the simulator maps."""
+"""Backend `rtl`: the Verilated chip. DRAM is a file that both this process and the simulator map."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -55,12 +57,19 @@ class RtlDevice:
 
     def fingerprint(self) -> int:
         """Read from the chip's register, after a program of one `end`."""
-        image = np.zeros(4096, np.uint8)
+        image = self.allocate(4096)
         code = npu_isa.encode_program([npu_isa.End()])
         image[: len(code)] = np.frombuffer(code, np.uint8)
         with tempfile.TemporaryDirectory(prefix="jacquard_") as folder:
-            result, _ = self._run(pathlib.Path(folder), image, 0, (0,) * 8, (), None)
+            result = self._run(pathlib.Path(folder), image, 0, (0,) * 8, (), None)
         return result.fingerprint
+
+    def allocate(self, size_bytes: int) -> np.ndarray:
+        """See base.Device. The file is gone with the array."""
+        folder = tempfile.mkdtemp(prefix="jacquard_")
+        image = np.memmap(pathlib.Path(folder) / "dram", np.uint8, "w+", shape=(size_bytes,))
+        weakref.finalize(image, shutil.rmtree, folder, ignore_errors=True)
+        return image
 
     def run(
         self,
@@ -77,10 +86,7 @@ class RtlDevice:
             top += point.size
         with tempfile.TemporaryDirectory(prefix="jacquard_") as name:
             folder = pathlib.Path(name)
-            result, changed = self._run(
-                folder, image, program_address, args, tuple(points), progress
-            )
-            image[:] = changed
+            result = self._run(folder, image, program_address, args, tuple(points), progress)
             dump = np.fromfile(folder / "dump", np.uint8) if points else np.zeros(0, np.uint8)
             trace = np.fromfile(folder / "trace", _TRACE)
         count = int(trace["index"].max()) + 2 if len(trace) else 1
@@ -110,12 +116,13 @@ class RtlDevice:
         args: tuple[int, ...],
         points: tuple[harness.Checkpoint, ...],
         progress: Callable[[Progress], None] | None,
-    ) -> tuple[harness.JobResult, np.ndarray]:
-        """Runs one job in `folder`; gives the result and the image afterwards."""
-        image.tofile(folder / "image")
+    ) -> harness.JobResult:
+        """Runs one job; `folder` is for its trace and dump."""
+        if not isinstance(image, np.memmap) or image.filename is None:
+            raise ValueError("image: must be what `allocate` gave")
         job = harness.Job(
             name=self._arch.name,
-            image_path=folder / "image",
+            image_path=pathlib.Path(image.filename),
             image_bytes=image.size,
             program=program_address,
             max_cycles=MAX_CYCLES,
@@ -133,4 +140,4 @@ class RtlDevice:
             raise UserError(f"{self._binary}: the chip broke a rule: {result.violation}")
         if not result.finished:
             raise UserError(f"{self._binary}: no end after {MAX_CYCLES} cycles")
-        return result, np.fromfile(folder / "image", np.uint8)
+        return result
