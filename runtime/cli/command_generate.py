@@ -82,7 +82,8 @@ def define_flags() -> flags.FlagValues:
         "compare tokens and logits with the integer reference's, bit for bit",
         flag_values=values,
     )
-    device_flags.add_flags(values)
+    # The cycle model has no tokens.
+    device_flags.add_flags(values, backends=("func", "rtl"))
     return values
 
 

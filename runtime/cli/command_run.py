@@ -132,6 +132,10 @@ def main(argv: list[str]) -> int:
     report.compile_seconds = compile_seconds
     report.simulator_build_seconds = build_seconds or 0.0
     report.arguments.update(numbers)
+    if not session.last.result.has_data:
+        screen.print_layers(report)
+        finish(report, values["report"].value)
+        return 0
     with screen.status("integer reference"):
         reference = stateful.expected(run_reference(qdq, inputs))
     verify.compare_bits(report, program, session.last, reference)
@@ -157,15 +161,26 @@ def main(argv: list[str]) -> int:
         ]:
             screen.print_line(line)
         print(f"error: {program.model}: {report.error}", file=sys.stderr)
-    if values["report"].value:
-        write_report(report, pathlib.Path(values["report"].value))
-    screen.print_summary(report, accuracy.judges_top1, values["report"].value)
+    finish(report, values["report"].value, accuracy.judges_top1)
     return 0 if report.bit_exact or values["report_failure"].value else 1
+
+
+def finish(report: report_pb2.Report, path: str | None, judges_top1: bool = False) -> None:
+    """Writes the report and prints the summary."""
+    if path:
+        write_report(report, pathlib.Path(path))
+    screen.print_summary(report, judges_top1, path)
 
 
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
     device_flags.check_flags(values)
+    data = [flag for flag in ("output_dir", "check_layers") if values[flag].value]
+    if values["backend"].value == "perf" and data:
+        raise UserError(
+            f"--{', --'.join(data)}: must come with a backend that computes (func, rtl), got perf, "
+            "which has times alone"
+        )
     options.check_folder(values["output_dir"].value, "output-dir")
     changed = values["override"].value or not values["fuse"].value or values["kv_cache"].value
     if values["program"].value and changed:

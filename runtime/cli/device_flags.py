@@ -5,6 +5,8 @@ Apart from options.py, so that `compile` depends on no device.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from jacquard.proto.lib.errors import UserError
@@ -12,9 +14,11 @@ from jacquard.runtime.cli import options
 from jacquard.runtime.device import open_device
 
 
-def add_flags(values: flags.FlagValues) -> None:
-    """What commands that run programs share: the device and the report."""
-    flags.DEFINE_enum("backend", "func", open_device.BACKENDS, "what runs it", flag_values=values)
+def add_flags(
+    values: flags.FlagValues, backends: Sequence[str] = open_device.BACKENDS
+) -> None:
+    """What commands that run programs share: the device, of `backends`, and the report."""
+    flags.DEFINE_enum("backend", "func", backends, "what runs it", flag_values=values)
     flags.DEFINE_string("report", None, "JSON file for the report", flag_values=values)
     flags.DEFINE_string(
         "simulator", None, "RTL simulator; default: the configuration's own", flag_values=values

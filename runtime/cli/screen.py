@@ -111,8 +111,12 @@ def print_layers(report: report_pb2.Report) -> None:
 
 def print_summary(report: report_pb2.Report, judges_top1: bool, path: str | None) -> None:
     """A few lines: exactness, cycles against the floors, speed, where the report lies."""
-    exact = "bit-exact with the integer reference" if report.bit_exact else "NOT bit-exact"
-    print_line(f"{exact} ({report.elements_compared:,} elements of outputs and layers compared)")
+    if report.bit_exact_judged:
+        exact = "bit-exact with the integer reference" if report.bit_exact else "NOT bit-exact"
+        compared = f"{report.elements_compared:,} elements of outputs and layers compared"
+        print_line(f"{exact} ({compared})")
+    else:
+        print_line("times alone: there are no outputs, bit-exactness was not judged")
     if report.cycles:
         floors = ", ".join(
             f"{report.cycles / bound:.3f} x the {name} ({bound:,})"

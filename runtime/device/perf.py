@@ -39,7 +39,7 @@ class PerfDevice:
         del checkpoints, progress  # no data; and it is over before one could look
         started = time.monotonic()
         model = CycleModel(image[program_address:])
-        result = model.run(self._arch, args, program_address)
+        result = model.run(self._arch, args, program_address, image)
         return DeviceResult(
             status=result.status,
             error_index=result.error_index,

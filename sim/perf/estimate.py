@@ -42,19 +42,25 @@ class Estimate:
 
 
 def estimate(
-    program: pb.Program, arch: Arch, *, model: CycleModel | None = None, **changes: object
+    program: pb.Program,
+    arch: Arch,
+    *,
+    model: CycleModel | None = None,
+    vector_rate: int = 1,
+    **changes: object,
 ) -> Estimate:
     """Runs the program's code on the cycle model, all segments on pages of their own.
 
     Args:
       model: of the program's code, if it is to be run several times.
+      vector_rate: iterations of VECTOR a cycle, where the machine does one.
       changes: fields of Arch, among CHANGES, that are to be others. With a wider or farther DRAM
         the buffers of LOAD, STORE and fetch grow as they must, unless they are given.
 
     Raises UserError for another change, for a machine that cannot be and for a program that stops.
     """
     changed = changed_arch(arch, changes)
-    result = (model or CycleModel(program.code)).run(changed)
+    result = (model or CycleModel(program.code)).run(changed, vector_rate=vector_rate)
     if result.status != Error.OK:
         raise UserError(
             f"program {program.model} on {arch.name}: must run to its end, stopped with "

@@ -59,16 +59,30 @@ class CycleModel:
             _library().perf_close(self._program)
 
     def run(
-        self, arch: Arch, args: Sequence[int] = (0,) * 8, program_address: int = 0
+        self,
+        arch: Arch,
+        args: Sequence[int] = (0,) * 8,
+        program_address: int = 0,
+        memory: np.ndarray | None = None,
+        vector_rate: int = 1,
     ) -> ModelResult:
-        """Runs it. args: the eight argument registers, of which only the alignment matters."""
+        """Runs it.
+
+        Args:
+          args: the eight argument registers, of which only the alignment matters.
+          memory: uint8, DRAM from address 0 on as it is at the start, for the indices of gathers;
+            without it index i names row i.
+          vector_rate: steps of VECTOR's pipe a cycle; the hardware's is 1.
+        """
         rows = self.instruction_count
         start, done = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
         buckets = np.zeros((rows, len(Bucket)), np.int64)
         result = np.zeros(len(_HEAD) + len(Engine) * len(Bucket), np.int64)
+        params = _params(arch, vector_rate)
         registers = np.array([int(a) % 2**64 for a in args], np.uint64)
         _library().perf_run(
-            self._program, _params(arch).ctypes.data, program_address, registers.ctypes.data,
+            self._program, params.ctypes.data, program_address, registers.ctypes.data,
+            None if memory is None else memory.ctypes.data, 0 if memory is None else memory.size,
             start.ctypes.data, done.ctypes.data, buckets.ctypes.data, result.ctypes.data,
         )  # fmt: skip
         head = dict(zip(_HEAD, result.tolist(), strict=False))
@@ -86,7 +100,7 @@ class CycleModel:
         )
 
 
-def _params(arch: Arch) -> np.ndarray:
+def _params(arch: Arch, vector_rate: int) -> np.ndarray:
     """struct Params of sim/perf/model/params.h: int64 each, in its order."""
     return np.array(
         [
@@ -106,6 +120,7 @@ def _params(arch: Arch) -> np.ndarray:
             arch.store.instructions_in_flight,
             arch.store.outstanding_bursts,
             arch.store.buffer_bytes,
+            vector_rate,
         ],
         np.int64,
     )
@@ -127,5 +142,6 @@ def _library() -> ctypes.CDLL:
     library.perf_size.restype = ctypes.c_uint32
     library.perf_size.argtypes = [pointer]
     library.perf_run.restype = None
-    library.perf_run.argtypes = [pointer, pointer, ctypes.c_uint64, *[pointer] * 5]
+    library.perf_run.argtypes = [pointer, pointer, ctypes.c_uint64]
+    library.perf_run.argtypes += [pointer, pointer, ctypes.c_uint64, *[pointer] * 4]
     return library

@@ -1,14 +1,22 @@
 #include "sim/perf/model/gather.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace jacquard::perf {
 
-Gather::Gather(int64_t burst_beats, int64_t beat_bytes)
-    : burst_(burst_beats), beat_(beat_bytes), room_(2 * burst_beats) {}
+Gather::Gather(int64_t burst_beats, int64_t beat_bytes, const Memory& memory)
+    : memory_(memory), burst_(burst_beats), beat_(beat_bytes), room_(2 * burst_beats) {}
 
 int64_t Gather::Chunk() const {
   return std::min(ask_left_, burst_ - static_cast<int64_t>(ask_dram_ / beat_ % burst_));
+}
+
+int64_t Gather::Index(uint64_t address, int64_t place) const {
+  uint32_t index;
+  if (memory_.size < sizeof(index) || address > memory_.size - sizeof(index)) return place;
+  std::memcpy(&index, memory_.bytes + address, sizeof(index));
+  return index;
 }
 
 bool Gather::Tick(const DmaQueue& queue, bool ask_next, bool push, bool row_next,
@@ -54,7 +62,8 @@ bool Gather::Tick(const DmaQueue& queue, bool ask_next, bool push, bool row_next
     index_valid_ = take;
     if (take) {
       const Descriptor& d = queue.at(use_slot_);
-      index_dram_ = d.dram + static_cast<uint64_t>(use_row_++ * d.dram1);
+      const uint64_t at = d.list + 4 * static_cast<uint64_t>(use_row_);
+      index_dram_ = d.dram + static_cast<uint64_t>(Index(at, use_row_++) * d.dram1);
     }
   }
   if (take) {

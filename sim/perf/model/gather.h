@@ -1,5 +1,6 @@
-// npu_gather: the indices of gathers, fetched ahead of their rows. Which rows they name is unknown
-// here: index i names row i. The time depends on that by alignment alone.
+// npu_gather: the indices of gathers, fetched ahead of their rows. They are looked up in DRAM as it
+// was at the start; where that is not known index i names row i. Time depends on them by the rows'
+// alignment alone.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@ namespace jacquard::perf {
 
 class Gather {
  public:
-  Gather(int64_t burst_beats, int64_t beat_bytes);
+  Gather(int64_t burst_beats, int64_t beat_bytes, const Memory& memory);
 
   // A burst of indices, for BurstGen.
   bool ask_valid() const { return ask_ && room_ >= Chunk(); }
@@ -28,7 +29,9 @@ class Gather {
  private:
   static constexpr uint32_t kPlaces = 64;
   int64_t Chunk() const;
+  int64_t Index(uint64_t address, int64_t place) const;
 
+  Memory memory_;
   int64_t burst_, beat_;
   bool ask_ = false;
   uint32_t ask_next_ = 0;

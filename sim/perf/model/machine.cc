@@ -31,27 +31,17 @@ Descriptor Describe(const StoreFields& f, const uint64_t* args) {
   };
 }
 
-// Either set of names, until the buckets of DRAM are two everywhere.
-template <typename B>
-B DramBucket(bool bus_moves) {
-  if constexpr (requires { B::kDramBandwidth; }) {
-    return bus_moves ? B::kDramBandwidth : B::kDramLatency;
-  } else {
-    return B::kDram;
-  }
-}
-
 }  // namespace
 
 Machine::Machine(const Params& params, const Program& program, uint64_t address,
-                 const uint64_t* args)
+                 const uint64_t* args, const Memory& memory)
     : params_(params),
       program_(program),
       args_(args),
       dram_(params.latency),
       fetch_(params, program, address),
       dispatch_(params, program),
-      load_(params),
+      load_(params, memory),
       matrix_(params),
       vector_(params),
       store_(params) {
@@ -97,8 +87,7 @@ void Machine::Step(const Times& times) {
   }
   cycles_[kMatrix].busy = matrix_busy;
   if (offered[kVector] || !asleep_[kVector]) {
-    cycles_[kVector] =
-        vector_.Tick(now_, offered[kVector] ? &vector_fields_[0] : nullptr, matrix_, ports);
+    cycles_[kVector] = StepVector(offered[kVector], ports);
     asleep_[kVector] = !cycles_[kVector].changed;
   }
   if (!asleep_[kStore] || (offered[kStore] && store_.ready()) || bus.response ||
@@ -140,6 +129,20 @@ void Machine::Step(const Times& times) {
   }
 }
 
+// A pipe faster than the hardware's moves several times, up to what dispatch must see.
+EngineCycle Machine::StepVector(bool offered, Ports& ports) {
+  const VectorFields* fields = offered ? &vector_fields_[0] : nullptr;
+  EngineCycle cycle = vector_.Tick(now_, fields, matrix_, ports);
+  for (int64_t k = 1; k < params_.vector_rate && !cycle.accepted && !cycle.done; k++) {
+    const EngineCycle more = vector_.Tick(now_, fields, matrix_, ports);
+    cycle.accepted = more.accepted;
+    cycle.done = more.done;
+    cycle.busy |= more.busy;
+    cycle.changed |= more.changed;
+  }
+  return cycle;
+}
+
 // The bucket of each engine in this cycle (npu_account).
 void Machine::Account(bool bus_moves) {
   for (uint32_t e = 0; e < kEngines; e++) {
@@ -147,7 +150,8 @@ void Machine::Account(bool bus_moves) {
     const uint32_t missing = dispatch_.missing(e);
     Bucket bucket;
     if (cycle.busy) bucket = Bucket::kBusy;
-    else if (cycle.blocked == EngineCycle::kDram) bucket = DramBucket<Bucket>(bus_moves);
+    else if (cycle.blocked == EngineCycle::kDram && bus_moves) bucket = Bucket::kDramBandwidth;
+    else if (cycle.blocked == EngineCycle::kDram) bucket = Bucket::kDramLatency;
     else if (cycle.blocked == EngineCycle::kPort) bucket = Bucket::kPort;
     else if (dispatch_.flying(e)) bucket = Bucket::kDrain;
     else if (!dispatch_.waiting(e)) bucket = Bucket::kEmpty;
@@ -168,16 +172,16 @@ Outcome Machine::Run(const Times& times) {
     Step(times);
     now_++;
     if (over) break;
-    if (changed_) continue;
-    // Nothing moves before one of these.
-    const Cycle dog = last_retire_ + params_.watchdog_cycles;
-    const Cycle next = std::min(dram_.NextDue(), matrix_.next());
-    if (next > dog) {
+    // The watchdog bites when it has counted this far; what runs then ends a cycle later.
+    const Cycle bite = last_retire_ + 1 + params_.watchdog_cycles;
+    if (now_ >= bite + 2) {
       outcome_.status = static_cast<uint32_t>(Error::kWatchdog);
       outcome_.error_index = Oldest();
-      now_ = dog;
       break;
     }
+    if (changed_) continue;
+    // Nothing moves before one of these.
+    const Cycle next = std::min({dram_.NextDue(), matrix_.next(), bite + 1});
     if (next <= now_) continue;
     for (uint32_t e = 0; e < kEngines; e++) outcome_.counters[e][bucket_[e]] += next - now_;
     now_ = next;

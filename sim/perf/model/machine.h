@@ -32,11 +32,13 @@ struct Times {
 
 class Machine {
  public:
-  Machine(const Params& params, const Program& program, uint64_t address, const uint64_t* args);
+  Machine(const Params& params, const Program& program, uint64_t address, const uint64_t* args,
+          const Memory& memory);
   Outcome Run(const Times& times);
 
  private:
   void Step(const Times& times);
+  EngineCycle StepVector(bool offered, Ports& ports);
   void Account(bool bus_moves);
   void Decode(uint32_t engine, uint32_t index);
   uint32_t Oldest() const;
@@ -63,7 +65,7 @@ class Machine {
   std::vector<MatrixFields> matrix_fields_;
   std::vector<VectorFields> vector_fields_;
 
-  Cycle last_retire_ = 0;
+  Cycle last_retire_ = -1;
   Outcome outcome_ = {};
   int64_t accounted_[kEngines][kNumBuckets] = {};  // when the engine's last instruction finished
 };

@@ -16,10 +16,11 @@ class Matrix {
   explicit Matrix(const Params& p)
       : rows_(p.rows), half_rows_(p.obuf_half_rows) {}
 
-  // A position is issued in this cycle, so IBUF's port is taken.
+  // A position is issued in this cycle, so IBUF's port is taken. Before Tick.
   bool ReadsIbuf(Cycle now) const { return now >= start_ && now < start_ + positions_; }
   // A tag reads this half of OBUF in this cycle.
   bool ReadsObuf(Cycle now, bool upper);
+  // Before Tick.
   bool Busy(Cycle now) const {
     return ReadsIbuf(now) || (valid_ && now >= read_start_ && now <= read_end_);
   }

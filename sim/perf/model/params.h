@@ -25,6 +25,13 @@ struct Params {
   int64_t store_slots;
   int64_t store_bursts;
   int64_t store_buffer_bytes;
+  int64_t vector_rate;  // steps of VECTOR's pipe a cycle; the hardware's is 1
+};
+
+// What lies in DRAM when a run starts; nothing: not known.
+struct Memory {
+  const uint8_t* bytes = nullptr;
+  uint64_t size = 0;
 };
 
 }  // namespace jacquard::perf

@@ -6,14 +6,14 @@
 
 namespace jacquard::perf {
 
-Load::Load(const Params& p)
+Load::Load(const Params& p, const Memory& memory)
     : beat_(p.beat_bytes),
       bursts_max_(p.load_bursts),
       list_beats_(std::min(BurstBeats(p.load_buffer_bytes, p.beat_bytes), int64_t{8})),
       table_words_(p.beat_bytes / 4),
       queue_(p.load_slots),
       burst_(BurstBeats(p.load_buffer_bytes, p.beat_bytes), p.beat_bytes),
-      gather_(list_beats_, p.beat_bytes),
+      gather_(list_beats_, p.beat_bytes, memory),
       realign_(p.beat_bytes),
       room_(p.load_buffer_bytes / p.beat_bytes) {}
 

@@ -14,7 +14,7 @@ namespace jacquard::perf {
 
 class Load {
  public:
-  explicit Load(const Params& params);
+  Load(const Params& params, const Memory& memory);
   // Shows the address register to the DRAM.
   void Ask(Dram& dram, Cycle now) {
     if (burst_.valid()) dram.AskRead(Dram::kLoad, static_cast<uint32_t>(burst_.shown_beats()), now);

@@ -46,7 +46,7 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
     second_write_ = split && !second_write_;
   }
   const Entry& look_up = Stage(kLookUp);
-  ports.vector_reads_table = look_up.valid && look_up.table && !stall;
+  ports.vector_reads_table |= look_up.valid && look_up.table && !stall;
   const bool drained = alive_ == 0 && !transposer_busy();
 
   // Issue.
@@ -59,7 +59,7 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
       if (!(reads >> i & 1)) continue;
       if (buffer_[i] == Buffer::kIbuf) {
         ibuf = true;
-        granted &= !matrix.ReadsIbuf(now);
+        granted &= !ports.matrix_reads_ibuf;
       } else if (buffer_[i] == Buffer::kObuf) {
         granted &= !matrix.ReadsObuf(now, at_[0][i] / obuf_row_bytes_ >= half_rows_);
       } else {
@@ -67,8 +67,8 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
       }
     }
     refused = !granted;
-    ports.vector_reads_ibuf = granted && ibuf;
-    ports.vector_reads_vmem = granted && vmem;
+    ports.vector_reads_ibuf |= granted && ibuf;
+    ports.vector_reads_vmem |= granted && vmem;
     issue = granted && (!split_read_ || second_read_);
   }
   int level = 4;
