@@ -6,6 +6,7 @@ import sys
 
 from jacquard.runtime.cli import (
     command_compile,
+    command_explore,
     command_generate,
     command_info,
     command_run,
@@ -17,6 +18,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (command_run.main, "compile a model, run it, check it bit for bit, report"),
     "generate": (command_generate.main, "generate tokens with a prefill and a decode graph"),
     "compile": (command_compile.main, "compile a model into a program file"),
+    "explore": (command_explore.main, "sweep configurations with the cycle model, show the best"),
     "asm": (command_text.assemble_main, "assemble text into encoded instructions"),
     "disasm": (command_text.disassemble_main, "print a program or encoded instructions as text"),
     "info": (command_info.main, "describe a program file or a configuration"),

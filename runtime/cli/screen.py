@@ -37,6 +37,18 @@ def status(text: str) -> Iterator[None]:
         yield
 
 
+def progress_bar(*columns: rich.progress.ProgressColumn) -> rich.progress.Progress:
+    """A bar on standard error; nothing where nobody looks."""
+    return rich.progress.Progress(
+        *columns, console=_errors, transient=True, disable=not _errors.is_terminal
+    )
+
+
+def print_table(table: rich.table.Table) -> None:
+    """On standard output."""
+    _console.print(table)
+
+
 class RunProgress:
     """Progress bar of a run: layer, percent, simulated kHz, time left.
 
@@ -50,15 +62,12 @@ class RunProgress:
         self._starts, self._total = starts, float(sum(x.floor_cycles for x in program.layers) or 1)
         self._floors = np.array([float(x.floor_cycles) for x in program.layers])
         self._before = np.concatenate([[0.0], np.cumsum(self._floors)])
-        self._bar = rich.progress.Progress(
+        self._bar = progress_bar(
             rich.progress.TextColumn("{task.fields[layer]}"),
             rich.progress.BarColumn(),
             rich.progress.TaskProgressColumn(),
             rich.progress.TextColumn("{task.fields[rate]}"),
             rich.progress.TimeRemainingColumn(),
-            console=_errors,
-            transient=True,
-            disable=not _errors.is_terminal,
         )
         self._task = self._bar.add_task(backend, total=self._total, layer=backend, rate="")
         self._start = time.monotonic()
