@@ -1,5 +1,6 @@
 """Shapes of the regression: model, program, run, benchmark.
 
+npu_outliers(model)         <model>_outliers: it with outliers in its activations, and its table
 npu_model(name)             float and quantized ONNX of benchmarks/models/<name>, and <name>_sqnr: a
                             table (.md, .json) of where the quantized model leaves the float model
 npu_program(model, config)  compiled program
@@ -11,11 +12,27 @@ npu_accuracy(model, ...)    test of the simulated outputs against float, beside 
 
 load("//bazel:python.bzl", "jq_py_test")
 
+def npu_outliers(model):
+    """<model>_outliers.float.onnx and .qdq.onnx, and what smoothing gives in <model>_outliers_sqnr."""
+    name = model + "_outliers"
+    for out, source, tool in [
+        ("float", model, "//benchmarks/models:outliers_main"),
+        ("qdq", name, "//benchmarks/models:quantize_main"),
+    ]:
+        native.genrule(
+            name = "%s_%s" % (name, out),
+            srcs = [source + ".float.onnx"],
+            outs = ["%s.%s.onnx" % (name, out)],
+            cmd = "$(execpath %s) --output $@ --model $<" % tool,
+            tools = [tool],
+        )
+    _npu_sqnr(name, None, " --before_after")
+
 def npu_model(name, like = None, sqnr = True, visibility = None):
     """<name>.float.onnx and <name>.qdq.onnx, from the committed graph, a seed and calibration data.
 
     like: a model whose weights and grids this one takes where they share them: a decode step's prefill.
-    sqnr: whether there is a table of accuracy; it takes gigabytes of a model whose layers are large.
+    sqnr: whether there is a table of accuracy, with other ways to quantize it beside.
     """
     graphs = ["//benchmarks/models:graphs/%s.textproto" % n for n in [name, like] if n]
     native.genrule(
@@ -37,8 +54,11 @@ def npu_model(name, like = None, sqnr = True, visibility = None):
         tools = ["//benchmarks/models:quantize_main"],
         visibility = visibility,
     )
-    if not sqnr:
-        return
+    if sqnr:
+        # What a decode step's other forms give says its prefill's table.
+        _npu_sqnr(name, visibility, "" if like else " --before_after")
+
+def _npu_sqnr(name, visibility, flags):
     native.genrule(
         name = name + "_sqnr",
         srcs = [name + ".float.onnx", name + ".qdq.onnx"],
@@ -46,8 +66,8 @@ def npu_model(name, like = None, sqnr = True, visibility = None):
         # What onnxruntime says of its own steps goes to the log only if one fails.
         cmd = ("$(execpath //benchmarks/models:sqnr_main) --model $(execpath {n}.float.onnx)" +
                " --quantized $(execpath {n}.qdq.onnx) --products --output $(execpath {n}.sqnr.json)" +
-               " --markdown $(execpath {n}.sqnr.md) > $(RULEDIR)/{n}.sqnr.log 2>&1" +
-               " || {{ cat $(RULEDIR)/{n}.sqnr.log; exit 1; }}").format(n = name),
+               " --markdown $(execpath {n}.sqnr.md){f} > $(RULEDIR)/{n}.sqnr.log 2>&1" +
+               " || {{ cat $(RULEDIR)/{n}.sqnr.log; exit 1; }}").format(n = name, f = flags),
         tools = ["//benchmarks/models:sqnr_main"],
         visibility = visibility,
     )
