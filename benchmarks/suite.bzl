@@ -7,6 +7,7 @@ npu_program(model, config)  compiled program
 npu_generation(model, ...)  tokens of <model>_prefill and <model>_decode: per run a report and its test
 npu_benchmark(model, runs)  all of these, and per run <model>_<config>_<backend>_report (JSON) and the
                             test of that name without _report, which judges the report
+npu_exploration(name, ...)  a sweep of configurations: explore_<name>_report (JSON, page) and its test
 npu_accuracy(model, ...)    test of the simulated outputs against float, beside a yardstick
 """
 
@@ -210,4 +211,43 @@ def npu_accuracy(model, config, output, within_db, **kwargs):
             "@pypi//onnx",
         ],
         **kwargs
+    )
+
+def npu_exploration(name, models, sweeps, configurations, stateful = [], rtl = []):
+    """explore_<name>: the front is right, every configuration is there, cycles are the RTL's.
+
+    models, stateful: names of npu_models, those in `stateful` with keys and values in the device.
+    sweeps: as for `explore --sweep`, over edge16.
+    configurations: how many that makes.
+    rtl: models of which there is a report of edge16 in RTL to compare with.
+    """
+    qdq = [(flag, "%s.qdq.onnx" % m) for flag, ms in [("model", models), ("stateful", stateful)] for m in ms]
+    report = "explore_%s_report" % name
+    native.genrule(
+        name = report,
+        srcs = [file for _, file in qdq],
+        outs = ["explore_%s.json" % name, "explore_%s.html" % name],
+        cmd = " ".join(
+            ["made=$$(mktemp -d); $(execpath //runtime/cli:explore) --base edge16 --jobs 1 --output $$made"] +
+            ["--%s $(execpath %s)" % pair for pair in qdq] +
+            ["--sweep " + sweep for sweep in sweeps] +
+            # The table goes to the log only if it fails.
+            ["> $(RULEDIR)/{r}.log 2>&1 || {{ cat $(RULEDIR)/{r}.log; exit 1; }};".format(r = report)] +
+            ["mv $$made/explore.json $(execpath explore_%s.json);" % name] +
+            ["mv $$made/explore.html $(execpath explore_%s.html); rm -r $$made" % name],
+        ),
+        tools = ["//runtime/cli:explore"],
+    )
+    reports = ["%s_edge16_rtl_report" % model for model in rtl]
+    jq_py_test(
+        name = "explore_" + name,
+        src = "exploration_test.py",
+        data = reports + ["explore_%s.html" % name, "explore_%s.json" % name],
+        env = {
+            "CONFIGURATIONS": str(configurations),
+            "PAGE": "$(rootpath explore_%s.html)" % name,
+            "REPORT": "$(rootpath explore_%s.json)" % name,
+            "RTL": " ".join(["$(rootpath %s)" % r for r in reports]),
+        },
+        deps = ["//proto/lib:arch"],
     )

@@ -255,12 +255,15 @@ def print_exploration(result: Exploration, folder: pathlib.Path) -> None:
 def _front_table(result: Exploration) -> rich.table.Table:
     plan = result.plan
     swept = [axis for axis in AXES if len({p.values[axis] for p in result.points}) > 1]
+    if all(point.values["lanes"] == point.values["cols"] for point in result.points):
+        swept = [axis for axis in swept if axis != "lanes"]
     models = [model.name for model in plan.models]
     several = len(models) > 1
     title = f"Pareto front: {', '.join(models)} on {plan.base} with {'; '.join(plan.sweeps)}"
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, title=title)
-    table.add_column("configuration")
-    columns = [*swept, *models, *([plan.combine] if several else []), "multipliers", "on chip"]
+    table.add_column("configuration", no_wrap=True)
+    named = [axis.replace("_", " ") for axis in swept]  # so that a head breaks between words
+    columns = [*named, *models, *([plan.combine] if several else []), "multipliers", "on chip"]
     for name in columns:
         table.add_column(name, justify="right", overflow="fold")
     for point in result.front:
