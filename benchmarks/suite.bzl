@@ -115,22 +115,23 @@ def _npu_run(model, config, backend):
     )
     return name
 
-def npu_generation(model, prompt_ids, runs, limits = {}):
+def npu_generation(model, prompt_ids, runs, limits = {}, longer = None):
     """<model>_generate_<config>_<backend>: tokens equal the integer reference's, logits bit for bit.
 
     runs: "<config>_<backend>" -> how many tokens.
     limits: "<config>_<backend>" -> {report field: largest value allowed}.
+    longer: rows of a second cache, of <model>_decode_<rows>; <rows> stands in the names before the run.
     """
-    graphs = ["%s_%s.qdq.onnx" % (model, kind) for kind in ["prefill", "decode"]]
+    kinds = ["prefill", "decode"] + (["decode_%d" % longer] if longer else [])
+    graphs = ["%s_%s.qdq.onnx" % (model, kind) for kind in kinds]
     for run, tokens in runs.items():
         config, backend = run.split("_")
-        name = "%s_generate_%s" % (model, run)
+        name = "%s_generate_%s%s" % (model, "%d_" % longer if longer else "", run)
         simulator = "//sim/rtl:npu_sim_%s" % config
-        command = ("$(execpath //runtime/cli:generate) --prefill $(execpath {p}) --decode $(execpath {d})" +
-                   " --config {c} --backend {b} --prompt_ids {ids} --tokens {t} --check" +
-                   " --report $@ --report_failure").format(
+        command = ("$(execpath //runtime/cli:generate) --prefill $(execpath {p}) {d} --config {c} --backend {b}" +
+                   " --prompt_ids {ids} --tokens {t} --check --report $@ --report_failure").format(
             p = graphs[0],
-            d = graphs[1],
+            d = " ".join(["--decode $(execpath %s)" % graph for graph in graphs[1:]]),
             c = config,
             b = backend,
             ids = ",".join([str(token) for token in prompt_ids]),
@@ -152,6 +153,7 @@ def npu_generation(model, prompt_ids, runs, limits = {}):
             src = "generation_report_test.py",
             data = [name + "_report"],
             env = {
+                "BUCKETS": str(len(kinds) - 1),
                 "LIMITS": json.encode(limits.get(run, {})),
                 "REPORT": "$(rootpath %s_report)" % name,
                 "TOKENS": str(tokens),

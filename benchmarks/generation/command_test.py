@@ -8,8 +8,8 @@ import pathlib
 import onnx
 import pytest
 
-from jacquard.benchmarks.generation.tiny_pair import quantized_pair, save
-from jacquard.runtime.cli import main
+from jacquard.benchmarks.generation.tiny_pair import longer, quantized_pair, save
+from jacquard.runtime.cli import command_generate, main
 from jacquard.runtime.cli.entry import guarded
 
 
@@ -41,24 +41,67 @@ def test_tokens_and_report(
     assert len(tokens) == 4 and len(set(tokens)) > 1
 
 
+def compiled(flag: str, folder: pathlib.Path, *options: str) -> str:
+    """The flag with a program instead of the model."""
+    kind, path = flag[2:].split("=")
+    program = folder / f"{kind}{'_'.join(options)}.npu"
+    assert guarded(main.main, ["compile", f"--model={path}", f"--output={program}", *options]) == 0
+    return f"--{kind}={program}"
+
+
+@pytest.mark.parametrize("cache", ["--kv_cache", "--nokv_cache"])
 def test_programs_give_the_same_tokens(
-    pair: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    cache: str, pair: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = ["--prompt-ids=5,6", "--tokens=3", "--top-k=200", "--temperature=30"]
     assert guarded(main.main, [*pair, *argv, "--nokv_cache"]) == 0
     wanted = capsys.readouterr().out.splitlines()[4]
-    compiled = []
-    for flag in pair[1:3]:
-        kind, path = flag[2:].split("=")
-        program = tmp_path / f"{kind}.npu"
-        command = ["compile", f"--model={path}", "--config=nano4", f"--output={program}"]
-        assert guarded(main.main, command) == 0
-        compiled.append(f"--{kind}={program}")
+    programs = [compiled(flag, tmp_path, "--config=nano4", cache) for flag in pair[1:3]]
     capsys.readouterr()
-    assert guarded(main.main, ["generate", *compiled, "--config=nano4", *argv]) == 0
+    assert guarded(main.main, ["generate", *programs, "--config=nano4", *argv]) == 0
     assert capsys.readouterr().out.splitlines()[4] == wanted
-    assert guarded(main.main, ["generate", *compiled, "--config=edge16", *argv]) == 1
+    assert guarded(main.main, ["generate", *programs, "--config=edge16", *argv]) == 1
     assert "fingerprint" in capsys.readouterr().err
+
+
+def test_programs_that_do_not_belong_together(
+    pair: list[str], tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bucket of another fingerprint; one that keeps its cache elsewhere than the prefill does."""
+    prefill = compiled(pair[1], tmp_path, "--config=nano4")
+    other = compiled(pair[2], tmp_path, "--config=edge16", "--kv_cache")
+    capsys.readouterr()
+    for flags, message in (
+        ([pair[1], pair[2], other], "must equal the device's"),
+        ([prefill, pair[2]], "decode decode: cache: must be kept in the host, as the prefill's is"),
+    ):
+        assert guarded(main.main, ["generate", *flags, "--config=nano4", "--prompt-ids=1"]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert message in line
+
+
+def test_a_built_in_cache_that_the_machine_cannot_hold_is_left_out(
+    pair: list[str],
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """nano4 has room for the keys of 32 rows; edge16 takes the longer cache, too."""
+    (tmp_path / "benchmarks").mkdir()
+    for name, model in (
+        ("prefill", quantized_pair()[0]), ("decode", quantized_pair()[1]), ("decode_64", longer())
+    ):
+        onnx.save(model, tmp_path / "benchmarks" / f"small_{name}.qdq.onnx")
+    monkeypatch.setattr(command_generate.jacquard, "__path__", [
+        *command_generate.jacquard.__path__, str(tmp_path)])
+    argv = ["generate", "--model=small", "--prompt-ids=" + ",".join(["7"] * 31), "--tokens=3"]
+    assert guarded(main.main, [*argv, "--config=nano4"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("small_decode_64.qdq.onnx is left out: input past.0.key: must be read by")
+    assert "must fit into the 32 rows of the largest cache" in err
+    assert guarded(main.main, [*argv, "--config=edge16", "--check"]) == 0
+    out, _ = capsys.readouterr()
+    assert "position 31, cache of 32 rows" in out and "position 32, cache of 64 rows" in out
 
 
 def test_cycles_per_token_in_rtl(

@@ -30,6 +30,14 @@ def quantized_pair(family: str = "gpt2") -> tuple[onnx.ModelProto, onnx.ModelPro
     return prefill, _quantized(fill(_graph(family, "decode"), 1, filled), prefill)
 
 
+@functools.cache
+def longer() -> onnx.ModelProto:
+    """GPT-2's decode step with a cache of 64 rows."""
+    prefill, _ = quantized_pair()
+    filled = fill(_graph("gpt2", "decode_64"), 1, fill(_graph("gpt2", "prefill"), 1))
+    return _quantized(filled, prefill)
+
+
 def _graph(family: str, kind: str) -> onnx.ModelProto:
     return load_graph(repo_file(f"benchmarks/models/graphs/{family}_tiny2_{kind}.textproto"))
 

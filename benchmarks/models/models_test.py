@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -43,6 +44,7 @@ MACS = {
     **dict.fromkeys(
         ("gpt2_tiny2_decode", "gpt2_tiny2_decode_torchscript"),
         2 * (4 * 64**2 + 2 * 64 * 256 + 2 * 33 * 64) + 64 * 512),
+    "gpt2_tiny2_decode_64": 2 * (4 * 64**2 + 2 * 64 * 256 + 2 * 65 * 64) + 64 * 512,
     # Keys and values have 32 columns; gate, up and down 176.
     "llama_tiny2_prefill":
         2 * ((2 * 64**2 + 2 * 64 * 32 + 3 * 64 * 176) * 32 + 2 * 32**2 * 64) + 64 * 512,
@@ -59,7 +61,7 @@ _FILLED: dict[str, onnx.ModelProto] = {}
 
 def like(name: str) -> str | None:
     """The model whose weights this one has: a family's dynamo prefill."""
-    prefill = name.removesuffix("_torchscript").replace("_decode", "_prefill")
+    prefill = re.sub(r"_decode(_\d+)?", "_prefill", name.removesuffix("_torchscript"))
     return prefill if prefill != name and "_prefill" in prefill else None
 
 

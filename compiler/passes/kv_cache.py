@@ -190,7 +190,7 @@ def with_prefill(graph: Graph, found: Mapping[str, Rows | None]) -> Graph:
             )
         _, heads, count, depth = shapes[name]
         state = states[f"past{name.removeprefix('present')}"] = f"{name}.state"
-        tensors[state] = QTensor(state, (1, count, heads * depth), grid)
+        tensors[state] = QTensor(state, (1, count, heads * depth), grid, axis=2)
         del outputs[name]
         # Behind whatever reads them: until then they may be made row after row.
         last = max(i for i, op in enumerate(ops) if rows.tensor in (*op.inputs, *op.outputs))

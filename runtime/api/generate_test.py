@@ -57,6 +57,24 @@ def test_caches_are_kept_where_the_prefills_is(in_place: bool) -> None:
     )
 
 
+def test_weights_are_the_prefills() -> None:
+    """The image of one may end before the other's: a table of positions that it does not read."""
+    first, fitting, stage = prefill(8), decode(8), decode(16)
+    for at, made in enumerate((first, fitting, stage)):
+        data = bytes(64) + (b"\1" if at == 2 else b"\0") * 64 + bytes(64 * min(at, 1))
+        weights = made.program.segments.add(kind=pb.Segment.WEIGHTS, data=data)
+        for name, offset in (("wte", 0), ("c_attn", 64)):
+            weights.parts.add(layer=name, offset_bytes=offset, size_bytes=64)
+    assert Generator(first, [fitting]).longest == 8
+    with pytest.raises(UserError) as error:
+        Generator(first, [fitting, stage])
+    (line,) = error.value.lines
+    assert line.startswith("decode d16: weights must be the prefill's bit for bit (sha256 ")
+    assert line.endswith(
+        ", which differ in c_attn; export both graphs of one model and quantize their weights alike"
+    )
+
+
 def test_sessions_of_two_memories_are_a_mistake() -> None:
     first, second = prefill(8, in_place=True), decode(16, in_place=True)
     second.session.memory = SampleMemory()

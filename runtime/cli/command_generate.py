@@ -8,7 +8,7 @@ import pathlib
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
     started = time.monotonic()
     in_place = values["kv_cache"].value
     prefill = load_graph(prefill_path, PREFILL, arch, in_place)
-    decodes = [load_graph(path, DECODE, arch, in_place) for path in decode_paths]
+    decodes = list(load_decodes(values, decode_paths, arch))
     compile_seconds = time.monotonic() - started
 
     programs = [graph.program for graph in (prefill, *decodes)]
@@ -234,6 +234,23 @@ def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool) -> Gra
     wanted = CompileOptions(model_name=name, kv_cache=kv_cache)
     with screen.status(f"compiling {name}"):
         return Graph(compile_model(model, arch, wanted), model)
+
+
+def load_decodes(
+    values: flags.FlagValues, paths: Sequence[pathlib.Path], arch: Arch
+) -> Iterator[Graph]:
+    """The decode graphs; of a built-in model those whose cache the machine can hold. UserError."""
+    kept = 0
+    for number, path in enumerate(paths, 1):
+        try:
+            graph = load_graph(path, DECODE, arch, values["kv_cache"].value)
+        except UserError as error:
+            if not values["model"].value or (number == len(paths) and not kept):
+                raise
+            screen.print_line(f"{path.name} is left out: {error.lines[0]}")
+            continue
+        kept += 1
+        yield graph
 
 
 def add_step(report: report_pb2.Generation, step: Step) -> None:

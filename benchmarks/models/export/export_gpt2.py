@@ -59,6 +59,7 @@ CASES = {
     "gpt2_tiny2_prefill": Case(TINY, 32),
     "gpt2_tiny2_prefill_torchscript": Case(TINY, 32, dynamo=False),
     "gpt2_tiny2_decode": Case(TINY, 1, 32),
+    "gpt2_tiny2_decode_64": Case(TINY, 1, 64),
     "gpt2_tiny2_decode_torchscript": Case(TINY, 1, 32, dynamo=False),
     "llama_tiny2_prefill": Case(LLAMA, 32),
     "llama_tiny2_decode": Case(LLAMA, 1, 32),
