@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import os
 import pathlib
 import subprocess
@@ -10,7 +11,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path.cwd()  # the repository's root in the test's runfiles
-MODELS = os.environ["MODELS"].split(",")
+MODELS = json.loads(os.environ["MODELS"])  # name -> like, kv_cache
 CONFIGS = ("nano4", "edge16")
 
 
@@ -26,10 +27,14 @@ def same(made: pathlib.Path, built: str) -> bool:
 @pytest.mark.parametrize("model", MODELS)
 def test_models_are_filled_and_quantized_to_the_same_bytes(model, tmp_path):
     filled, quantized = tmp_path / "f.onnx", tmp_path / "q.onnx"
-    graph = f"benchmarks/models/graphs/{model}.textproto"
-    again("benchmarks/models/fill_main", f"--graph={graph}", f"--output={filled}")
+    graph = "--{}=benchmarks/models/graphs/{}.textproto"
+    graphs, grids = [graph.format("graph", model)], []
+    if like := MODELS[model]["like"]:
+        graphs.append(graph.format("like", like))
+        grids.append(f"--like=benchmarks/{like}.qdq.onnx")
+    again("benchmarks/models/fill_main", *graphs, f"--output={filled}")
     assert same(filled, f"benchmarks/{model}.float.onnx")
-    again("benchmarks/models/quantize_main", f"--model={filled}", f"--output={quantized}")
+    again("benchmarks/models/quantize_main", f"--model={filled}", *grids, f"--output={quantized}")
     filled.unlink()  # up to 440 MB
     assert same(quantized, f"benchmarks/{model}.qdq.onnx")
 
@@ -39,7 +44,7 @@ def test_programs_are_compiled_to_the_same_bytes(model, tmp_path):
     program = tmp_path / "p.npu"
     again(
         "runtime/cli/compile", f"--model=benchmarks/{model}.qdq.onnx", "--config=edge16",
-        f"--output={program}",
+        f"--output={program}", f"--kv_cache={MODELS[model]['kv_cache']}",
     )
     assert same(program, f"benchmarks/{model}_edge16.npu")
 

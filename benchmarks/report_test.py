@@ -8,6 +8,7 @@ import pytest
 
 REPORT = json.loads(pathlib.Path(os.environ["REPORT"]).read_text())
 LIMITS = json.loads(os.environ["LIMITS"])
+MARGIN_DB = float(os.environ["MARGIN_DB"])
 
 
 def test_run_ended_without_error():
@@ -20,9 +21,15 @@ def test_outputs_equal_the_integer_reference():
 
 
 def test_every_layer_equals_the_integer_reference():
-    """A layer is what is stored: operators fused into one are compared in its result."""
-    assert REPORT["layers"]
-    assert [x["name"] for x in REPORT["layers"] if x["output_check"] != "equal"] == []
+    """A layer is what is stored: operators fused into one are compared in its result.
+
+    A few are of tensors that the graph does not have, as a rotated row: what reads them is compared.
+    """
+    checks = [x["output_check"] for x in REPORT["layers"]]
+    assert checks
+    assert [x["name"] for x in REPORT["layers"] if x["output_check"] == "differs"] == []
+    assert set(checks) <= {"equal", "internal"}
+    assert checks.count("internal") <= len(checks) // 20
 
 
 def test_outputs_are_near_onnxruntime():
@@ -34,7 +41,7 @@ def test_outputs_are_near_onnxruntime():
     assert REPORT["outputs"]
     largest = max(output["elements"] for output in REPORT["outputs"])
     for output in REPORT["outputs"]:
-        margin = 0.5 if output["elements"] == largest else 1.5
+        margin = MARGIN_DB if output["elements"] == largest else MARGIN_DB + 1
         assert output["sqnr_db"] >= output["sqnr_db_onnxruntime"] - margin, output["name"]
 
 

@@ -3,7 +3,7 @@
 npu_outliers(model)         <model>_outliers: it with outliers in its activations, and its table
 npu_model(name)             float and quantized ONNX of benchmarks/models/<name>, and <name>_sqnr: a
                             table (.md, .json) of where the quantized model leaves the float model
-npu_program(model, config)  compiled program
+npu_program(model, config)  compiled program; of a decoder's graphs, with keys and values in the device
 npu_generation(model, ...)  tokens of <model>_prefill and <model>_decode: per run a report and its test
 npu_benchmark(model, runs)  all of these, and per run <model>_<config>_<backend>_report (JSON) and the
                             test of that name without _report, which judges the report
@@ -73,7 +73,7 @@ def _npu_sqnr(name, visibility, flags):
         visibility = visibility,
     )
 
-def npu_program(model, config):
+def npu_program(model, config, kv_cache = False):
     """<model>_<config>.npu, and the seconds that compiling took in <model>_<config>.times.json."""
     name = "%s_%s" % (model, config)
     native.genrule(
@@ -81,7 +81,8 @@ def npu_program(model, config):
         srcs = [model + ".qdq.onnx"],
         outs = [name + ".npu", name + ".times.json"],
         cmd = ("$(execpath //runtime/cli:compile) --model $(execpath {m}.qdq.onnx) --config {c}" +
-               " --output $(execpath {n}.npu) --times $(execpath {n}.times.json)").format(
+               " --output $(execpath {n}.npu) --times $(execpath {n}.times.json){k}").format(
+            k = " --kv_cache" if kv_cache else "",
             m = model,
             c = config,
             n = name,
@@ -89,7 +90,7 @@ def npu_program(model, config):
         tools = ["//runtime/cli:compile"],
     )
 
-def _npu_run(model, config, backend):
+def _npu_run(model, config, backend, position):
     program = "%s_%s" % (model, config)
     name = "%s_%s_report" % (program, backend)
     simulator = "//sim/rtl:npu_sim_%s" % config
@@ -98,6 +99,8 @@ def _npu_run(model, config, backend):
                " --float_model $(execpath {m}.float.onnx) --program $(execpath {p}.npu)" +
                " --compile_times $(execpath {p}.times.json) --config {c} --backend {b}" +
                " --report $@ --report_failure").format(m = model, p = program, c = config, b = backend)
+    if position != None:
+        command += " --argument position=%d" % position
     tools = ["//runtime/cli:run"]
     if backend == "rtl":
         built = simulator + "_build_time"
@@ -160,19 +163,32 @@ def npu_generation(model, prompt_ids, runs, limits = {}, longer = None):
             },
         )
 
-def npu_benchmark(model, runs, limits = {}, visibility = None):
+def npu_benchmark(
+        model,
+        runs,
+        limits = {},
+        like = None,
+        kv_cache = False,
+        position = None,
+        sqnr = True,
+        margin_db = 0.5,
+        visibility = None):
     """Models, programs, reports and tests of a model.
 
     runs: configuration -> backends.
     limits: "<config>_<backend>" -> {report field: largest value allowed}, a field of a field with a
       dot, a quotient of two with " / " between; for exact figures such as cycles, which only change
       when something changed.
+    like, sqnr: of npu_model.
+    kv_cache: of a decoder's graphs: keys and values stay in the device.
+    position: of a decode step: the row that the run writes, all before it count.
+    margin_db: how far the largest output may be below what onnxruntime gives.
     """
-    npu_model(model, visibility = visibility)
+    npu_model(model, like, sqnr, visibility)
     for config, backends in runs.items():
-        npu_program(model, config)
+        npu_program(model, config, kv_cache)
         for backend in backends:
-            report = _npu_run(model, config, backend)
+            report = _npu_run(model, config, backend, position)
             jq_py_test(
                 name = report.removesuffix("_report"),
                 src = "report_test.py",
@@ -180,6 +196,7 @@ def npu_benchmark(model, runs, limits = {}, visibility = None):
                 env = {
                     "REPORT": "$(rootpath %s)" % report,
                     "LIMITS": json.encode(limits.get("%s_%s" % (config, backend), {})),
+                    "MARGIN_DB": str(margin_db),
                 },
             )
     unknown = [k for k in limits if k not in ["%s_%s" % (c, b) for c in runs for b in runs[c]]]

@@ -1,5 +1,5 @@
-"""`jacquard run` of a decode step whose keys and values stay in the device: one step at one position,
-every layer and every state against the integer reference."""
+"""`jacquard run` of graphs whose keys and values stay in the device: one decode step at one position,
+one prefill, every layer and every state against the integer reference."""
 
 from __future__ import annotations
 
@@ -58,6 +58,20 @@ def test_a_step_writes_one_row(
     for name, before in rows(first).items():
         changed = (rows(second)[name] != before).any(axis=(0, 2))
         assert np.flatnonzero(changed).tolist() == [16], name
+
+
+def test_a_prefill_keeps_what_it_gives_otherwise(
+    decode: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    prefill = decode.with_name("prefill.onnx")
+    flags = ["--config=nano4", f"--report={tmp_path}/r.json", "--kv-cache"]
+    assert run(prefill, *flags[:1], f"--output-dir={tmp_path}/given") == 0
+    assert run(prefill, *flags, f"--output-dir={tmp_path}/kept") == 0
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["bit_exact"] and [output["name"] for output in report["outputs"]] == ["logits"]
+    for name, array in rows(tmp_path / "kept").items():
+        present = np.load(tmp_path / "given" / f"{name.replace('past', 'present')}.npy")
+        np.testing.assert_array_equal(array, present[0])
 
 
 def test_a_compiled_program(decode: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -1,9 +1,9 @@
 """A run of a program with states beside its graph, which has none.
 
-A decode graph reads past keys and values and gives them back with one row more. Its program
-(CompileOptions.kv_cache) keeps them: the new row goes where argument `position` says, and what stood
-there counts for nothing. So the graph computes the same where its mask hides that row. Programs
-without states pass through unchanged.
+A prefill gives keys and values, a decode graph reads them and gives them back with one row more.
+Their programs (CompileOptions.kv_cache) keep them instead. A decode step's new row goes where
+argument `position` says, and what stood there counts for nothing: so the graph computes the same
+where its mask hides that row. Programs without states pass through unchanged.
 """
 
 from __future__ import annotations
@@ -25,18 +25,11 @@ from jacquard.runtime.api.session import Session
 from jacquard.sim.reference.interpreter import ReferenceResult
 
 
-def pasts(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
-    """Inputs past.N.key and past.N.value -> the outputs that give them back."""
-
-    def part(name: str) -> str:
-        return name.partition(".")[2]
-
-    given = {part(v.name): v for v in model.graph.output if v.name.startswith("present")}
-    return {
-        value.name: given[part(value.name)]
-        for value in model.graph.input
-        if value.name.startswith("past") and part(value.name) in given
-    }
+def kept(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """States that a program of this graph may have, past.N.key and past.N.value -> the output
+    present.N.key or present.N.value that a run gives instead."""
+    outputs = [v for v in model.graph.output if v.name.startswith("present")]
+    return {f"past{value.name.removeprefix('present')}": value for value in outputs}
 
 
 def step_inputs(model: onnx.ModelProto, position: int) -> dict[str, np.ndarray]:
@@ -65,7 +58,7 @@ class Stateful:
     ) -> None:
         """qdq: what the program was compiled from. numbers: the run's arguments, all of them."""
         self._program, self._session, self._numbers = program, session, numbers
-        self._present = pasts(qdq)
+        self._present = kept(qdq)
         strange = [t.name for t in program.states if t.name not in self._present]
         if strange:
             raise UserError(

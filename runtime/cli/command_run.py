@@ -21,7 +21,7 @@ from jacquard.runtime.api import states, verify
 from jacquard.runtime.api.cache import POSITION
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
-from jacquard.runtime.api.stateful import Stateful, pasts, step_inputs
+from jacquard.runtime.api.stateful import Stateful, kept, step_inputs
 from jacquard.runtime.cli import device_flags, options, screen
 from jacquard.runtime.cli.arrays import load_inputs
 from jacquard.runtime.cli.entry import start
@@ -249,7 +249,7 @@ def check_states(
     )
     if not keeps:
         return
-    names = list(pasts(model))
+    names = list(kept(model))
     inputs, states = (options.split_pairs(values[flag].value, flag) for flag in ("input", "state"))
     problems = [
         f"--state: {name} must be a state of the program; it has {', '.join(names) or 'none'}"
