@@ -252,7 +252,13 @@ def test_messages(kind: str, lines: list[str]) -> None:
         assert any(found.startswith(line) for found in error.value.lines), error.value.lines
 
 
-def test_arrays_that_are_not_square_are_refused() -> None:
-    other = dataclasses.replace(EDGE16, rows=8)
-    with pytest.raises(UserError, match="as many rows as columns and lanes, got 8, 16 and 16"):
+def test_arrays_with_more_rows_than_columns_are_refused() -> None:
+    other = dataclasses.replace(EDGE16, rows=32)
+    with pytest.raises(UserError, match="no more rows, got 32 rows, 16 columns and 16 lanes"):
         compile_model(residual_model(), other)
+
+
+def test_a_cache_needs_a_square_array() -> None:
+    options = CompileOptions(kv_cache=True)
+    with pytest.raises(UserError, match="--kv-cache: config rect8x16 must have as many rows as"):
+        compile_model(residual_model(), load_config("rect8x16"), options)

@@ -4,5 +4,6 @@ CONFIGS = [
     "edge16",
     "mobile32",
     "nano4",
+    "rect8x16",
     "server64",
 ]

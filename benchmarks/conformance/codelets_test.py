@@ -20,7 +20,7 @@ from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
 from jacquard.sim.reference.interpreter import run_reference
 
-CONFIGS = ("nano4", "edge16")
+CONFIGS = ("nano4", "edge16", "rect8x16")
 CASES = [(op, case) for op, codelet in codelets().items() for case in codelet.cases()]
 
 

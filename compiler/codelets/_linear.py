@@ -29,7 +29,6 @@ from jacquard.proto.lib.fixed_point import (
     quantize_multipliers,
     requantization_scale,
 )
-from jacquard.sim.timing.cycles import pass_cycles
 
 # A bias whose scale differs from sx * sw by no more than this is on the accumulator's grid already.
 SAME_SCALE = 2.0**-20
@@ -175,7 +174,7 @@ def lower_constant(
     passes = sum(end - first for first, end in spans) * activation.taps_y * activation.taps_x
     low.begin_layer(
         op, macs=int(np.prod(weights.q.shape)) * out.height * out.width,
-        array_cycles=passes * pass_cycles(out.height * out.width, arch.rows),
+        array_cycles=low.array_cycles(passes, out.height * out.width),
         constant_bytes=len(raw) + out.tiles * arch.param_row_bytes,
     )
     operand = ConstantWeights(

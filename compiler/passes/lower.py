@@ -16,11 +16,16 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 TILE_FIELDS = ("tile_height", "tile_width", "channel_tiles", "output_tiles")
 
 
-def lower(graph: Graph, arch: Arch, overrides: Mapping[str, object]) -> TileProgram:
+def lower(
+    graph: Graph, arch: Arch, overrides: Mapping[str, object], array_rows: int
+) -> TileProgram:
     """The network's instructions, one after another. UserError: every layer that does not fit,
-    and every override of a tiling that there is not."""
+    and every override of a tiling that there is not.
+
+    array_rows: of the array that there is, of which bounds are; `arch` may have a deeper one.
+    """
     storage = store(graph, arch)
-    low = Lowering(arch, graph, dict(storage.places), dict(overrides))
+    low = Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows)
     problems: list[str] = []
     refused: set[str] = set()
     for op in graph.ops:

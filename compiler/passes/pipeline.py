@@ -13,6 +13,7 @@ from jacquard.compiler.main import CompileOptions, model_digest
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.fuse_attention import fuse_attention
 from jacquard.compiler.passes.import_qdq import import_qdq
+from jacquard.compiler.passes.narrow import narrow, square
 from jacquard.compiler.passes.row_weights import factor_rows
 from jacquard.compiler.passes.views import views
 from jacquard.proto import program_pb2 as pb
@@ -33,14 +34,23 @@ GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
     ("fuse-pool", fuse.fuse_pool, "after fuse-add: a convolution with a residual keeps its rows"),
     ("drop-dead", fuse.drop_dead, "last: the passes above leave tensors that nothing reads"),
 )
+# What they make needs transposed tiles of weights, which an oblong array has not.
+SQUARE_PASSES = (fuse_attention,)
 
 
 def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program:
     """All passes, from a QDQ model to a linked Program."""
-    if not arch.rows == arch.cols == arch.lanes:
+    if arch.rows > arch.cols or arch.lanes != arch.cols:
         raise UserError(
-            f"config {arch.name}: the compiler needs as many rows as columns and lanes, got "
-            f"{arch.rows}, {arch.cols} and {arch.lanes}; choose another configuration"
+            f"config {arch.name}: the compiler needs as many lanes as columns, and no more rows, "
+            f"got {arch.rows} rows, {arch.cols} columns and {arch.lanes} lanes; choose another "
+            "configuration"
+        )
+    oblong = arch.rows != arch.cols
+    if oblong and options.kv_cache:
+        raise UserError(
+            f"--kv-cache: config {arch.name} must have as many rows as columns for attention in "
+            f"one piece, got {arch.rows} and {arch.cols}; leave it out"
         )
 
     stages = ("import", *(name for name, _, _ in GRAPH_PASSES), "lower", "order")
@@ -64,11 +74,14 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
     )
     dump("import", graph.text)
     for name, graph_pass, _ in GRAPH_PASSES:
-        graph = graph_pass(graph, options, arch)
+        if oblong and graph_pass in SQUARE_PASSES:
+            continue
+        graph = graph_pass(graph, options, square(arch))
         verify(graph, name)
         dump(name, graph.text)
-    program = lower.lower(graph, arch, options.overrides)
+    program = lower.lower(graph, square(arch), options.overrides, arch.rows)
     dump("lower", program.text)
+    program = narrow(program, arch)
     found = tokens.dependencies(program, arch)
     program, found = order.order(program, found, arch)
     program = tokens.insert(program, found)

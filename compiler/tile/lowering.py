@@ -21,6 +21,7 @@ from jacquard.compiler.tile.weights import Weights
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.timing.bounds import layer_floor
+from jacquard.sim.timing.cycles import pass_cycles
 
 ALIGN = 64  # of pieces of the constants' segment, in bytes
 
@@ -139,8 +140,10 @@ class Lowering:
         graph: Graph,
         places: dict[str, Stored | Packed],
         overrides: dict[str, object],
+        array_rows: int,
     ) -> None:
         self.arch, self.graph, self.overrides = arch, graph, overrides
+        self._array_rows = array_rows
         self.places = places
         self.tiled: set[str] = set()  # layers whose tiling was searched: their overrides had effect
         self.steps: list[Step] = []
@@ -278,6 +281,11 @@ class Lowering:
         floor = layer_floor(array_cycles, moved_bytes + constant_bytes, self.arch)
         self._layer = len(self.layers)
         self.layers.append(LayerInfo(op.name, op.kind, op.nodes, op.outputs[0], macs, floor))
+
+    def array_cycles(self, passes: int, positions: int) -> int:
+        """Of passes as deep as `arch` has rows, on the array that there is."""
+        parts = self.arch.rows // self._array_rows
+        return passes * parts * pass_cycles(positions, self._array_rows)
 
     def emit(self, instruction: Instruction) -> None:
         self.steps.append(Step(instruction, self._layer))

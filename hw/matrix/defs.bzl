@@ -3,11 +3,8 @@
 load("@rules_verilator//verilator:defs.bzl", "verilator_cc_library")
 load("@rules_verilog//verilog:defs.bzl", "verilog_library")
 
-def npu_matrix_bench(config, suffix = "", vopts = [], sv = None, cc = None):
-    """npu_matrix_test_<config><suffix>: results, cycles and port races against plain C++.
-
-    sv, cc: the configuration's packages and headers, where they are not those of //proto.
-    """
+def npu_matrix_bench(config, suffix = "", vopts = []):
+    """npu_matrix_test_<config><suffix>: results, cycles and port races against plain C++."""
     model = "npu_matrix_%s%s" % (config, suffix)
     verilog_library(
         name = model + "_rtl",
@@ -19,7 +16,7 @@ def npu_matrix_bench(config, suffix = "", vopts = [], sv = None, cc = None):
         top_module = "npu_matrix_bench",
         deps = [
             "//hw/common",
-            sv or "//proto:%s_sv" % config,
+            "//proto:%s_sv" % config,
         ],
     )
     verilator_cc_library(
@@ -38,6 +35,6 @@ def npu_matrix_bench(config, suffix = "", vopts = [], sv = None, cc = None):
         copts = ["-O2"],
         deps = [
             ":" + model,
-            cc or "//proto:%s_cc" % config,
+            "//proto:%s_cc" % config,
         ],
     )

@@ -160,6 +160,8 @@ def _windows(rng: random.Random, arch: Arch) -> dict[int, Window]:
         size = min(wanted, depth)
         highest = depth - size
         start = rng.choice((0, highest, highest // 2, rng.randint(0, highest)))
+        if buffer == _B.IBUF:  # whose rows may be shorter than a vector of bytes
+            start -= start % max(1, arch.lanes // arch.rows)
         windows[int(buffer)] = Window(start * row_bytes, (start + size) * row_bytes)
     return windows
 

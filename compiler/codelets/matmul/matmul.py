@@ -40,7 +40,6 @@ from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import requantization_scale
-from jacquard.sim.timing.cycles import pass_cycles
 
 
 def parse(node: Node) -> Parsed:
@@ -97,7 +96,7 @@ def lower(op: Op, low: Lowering) -> None:
     rows, depth, outputs = a.shape[-2], a.shape[-1], b.shape[-1]
     passes = batch * -(-depth // low.arch.rows) * -(-outputs // low.arch.cols)
     low.begin_layer(op, macs=batch * rows * depth * outputs,
-                    array_cycles=passes * pass_cycles(rows, low.arch.rows))
+                    array_cycles=low.array_cycles(passes, rows))
     requants = _requants(op, a, b, y)
     factors: Stored | None = None
     if "row_shift" in op.attrs:
