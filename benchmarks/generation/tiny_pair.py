@@ -23,11 +23,18 @@ ROWS = 32  # of the prefill and of the decode graph's cache
 
 
 @functools.cache
-def quantized_pair(family: str = "gpt2") -> tuple[onnx.ModelProto, onnx.ModelProto]:
-    """Prefill and decode of `gpt2` or `llama`; treat them as constants."""
+def float_pair(family: str = "gpt2") -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """Prefill and decode of `gpt2` or `llama`, as exported; treat them as constants."""
     filled = fill(_graph(family, "prefill"), 1)
-    prefill = _quantized(filled)
-    return prefill, _quantized(fill(_graph(family, "decode"), 1, filled), prefill)
+    return filled, fill(_graph(family, "decode"), 1, filled)
+
+
+@functools.cache
+def quantized_pair(family: str = "gpt2") -> tuple[onnx.ModelProto, onnx.ModelProto]:
+    """The same, quantized; treat them as constants."""
+    prefill, decode = float_pair(family)
+    first = _quantized(prefill)
+    return first, _quantized(decode, first)
 
 
 @functools.cache

@@ -227,8 +227,8 @@ def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool) -> Gra
     model = import_model(path, supported=options.SUPPORTED)
     if not is_quantized(model):
         raise UserError(
-            f"{path}: {kind} must be quantized (QDQ), got a float model; quantize both graphs with "
-            "the same scales for keys and values"
+            f"{path}: {kind} must be quantized (QDQ), got a float model; `quantize` it, the decode "
+            "step --like the prefill"
         )
     name = path.name.partition(".")[0]
     wanted = CompileOptions(model_name=name, kv_cache=kv_cache)

@@ -9,6 +9,7 @@ from jacquard.runtime.cli import (
     command_explore,
     command_generate,
     command_info,
+    command_quantize,
     command_run,
     command_text,
 )
@@ -19,6 +20,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "generate": (command_generate.main, "generate tokens with a prefill and a decode graph"),
     "compile": (command_compile.main, "compile a model into a program file"),
     "explore": (command_explore.main, "sweep configurations with the cycle model, show the best"),
+    "quantize": (command_quantize.main, "calibrate a float model, write the quantized one"),
     "asm": (command_text.assemble_main, "assemble text into encoded instructions"),
     "disasm": (command_text.disassemble_main, "print a program or encoded instructions as text"),
     "info": (command_info.main, "describe a program file or a configuration"),

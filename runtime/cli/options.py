@@ -48,15 +48,36 @@ def _underscored(arg: str) -> str:
 
 
 def add_model_flags(values: flags.FlagValues) -> None:
-    """--model, --config, --calibration and how it quantizes, --shape, --seed, --override, --fuse,
+    """What makes a program: the model and how it is quantized, --config, --override, --fuse,
     --kv_cache."""
-    flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
+    add_quantization_flags(values)
     flags.DEFINE_string(
         "config",
         "edge16",
         "configuration: a name, or a .textproto file (without RTL)",
         flag_values=values,
     )
+    flags.DEFINE_multi_string(
+        "override",
+        [],
+        "LAYER:FIELD=VALUE,...: fixes a layer's tiling (docs/overrides.md)",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "fuse", True, "--nofuse keeps every operator a layer of its own", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "kv_cache",
+        False,
+        "keys and values of a decode graph stay in the device from run to run",
+        flag_values=values,
+    )
+
+
+def add_quantization_flags(values: flags.FlagValues) -> None:
+    """What makes a quantized model: --model, --calibration and its method, --smooth_quant, --shape,
+    --seed."""
+    flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
     flags.DEFINE_string(
         "calibration",
         None,
@@ -84,21 +105,6 @@ def add_model_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_integer("seed", 0, "seed of random inputs", flag_values=values)
-    flags.DEFINE_multi_string(
-        "override",
-        [],
-        "LAYER:FIELD=VALUE,...: fixes a layer's tiling (docs/overrides.md)",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "fuse", True, "--nofuse keeps every operator a layer of its own", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "kv_cache",
-        False,
-        "keys and values of a decode graph stay in the device from run to run",
-        flag_values=values,
-    )
 
 
 def compile_options(values: flags.FlagValues) -> CompileOptions:
@@ -212,9 +218,12 @@ def load_model(values: flags.FlagValues) -> onnx.ModelProto:
 
 
 def quantized(
-    model: onnx.ModelProto, values: flags.FlagValues
+    model: onnx.ModelProto, values: flags.FlagValues, like: onnx.ModelProto | None = None
 ) -> tuple[onnx.ModelProto, onnx.ModelProto | None]:
-    """The QDQ model, and the float model that it was made from if `model` is that. UserError."""
+    """The QDQ model, and the float model that it was made from if `model` is that. UserError.
+
+    like: a QDQ model whose grids are taken for what the two share.
+    """
     smooth_quant = values["smooth_quant"].value
     if is_quantized(model):
         if smooth_quant is not None:
@@ -225,7 +234,8 @@ def quantized(
         return model, None
     samples = data.calibration(model, values["calibration"].value, values["seed"].value)
     method = values["calibration_method"].value
-    return quantize_model(model, list(samples), method, smooth_quant=smooth_quant), model
+    made = quantize_model(model, list(samples), method, like, smooth_quant=smooth_quant)
+    return made, model
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:
