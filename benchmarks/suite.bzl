@@ -6,7 +6,9 @@ npu_model(name)             float and quantized ONNX of benchmarks/models/<name>
 npu_program(model, config)  compiled program; of a decoder's graphs, with keys and values in the device
 npu_generation(model, ...)  tokens of <model>_prefill and <model>_decode: per run a report and its test
 npu_benchmark(model, runs)  all of these, and per run <model>_<config>_<backend>_report (JSON) and the
-                            test of that name without _report, which judges the report
+                            test of that name without _report, which judges the report; where RTL runs
+                            the cycle model runs beside it, and its test holds it to RTL
+npu_perf_errors(name, runs) <name>.md: how far the cycle model is from RTL on every program
 npu_exploration(name, ...)  a sweep of configurations: explore_<name>_report (JSON, page) and its test
 npu_accuracy(model, ...)    test of the simulated outputs against float, beside a yardstick
 """
@@ -94,11 +96,13 @@ def _npu_run(model, config, backend, position):
     program = "%s_%s" % (model, config)
     name = "%s_%s_report" % (program, backend)
     simulator = "//sim/rtl:npu_sim_%s" % config
-    srcs = [model + ".qdq.onnx", model + ".float.onnx", program + ".npu", program + ".times.json"]
+    srcs = [model + ".qdq.onnx", program + ".npu", program + ".times.json"]
     command = ("$(execpath //runtime/cli:run) --model $(execpath {m}.qdq.onnx)" +
-               " --float_model $(execpath {m}.float.onnx) --program $(execpath {p}.npu)" +
-               " --compile_times $(execpath {p}.times.json) --config {c} --backend {b}" +
+               " --program $(execpath {p}.npu) --compile_times $(execpath {p}.times.json) --config {c} --backend {b}" +
                " --report $@ --report_failure").format(m = model, p = program, c = config, b = backend)
+    if backend != "perf":
+        command += " --float_model $(execpath %s.float.onnx)" % model
+        srcs.append(model + ".float.onnx")
     if position != None:
         command += " --argument position=%d" % position
     tools = ["//runtime/cli:run"]
@@ -175,7 +179,7 @@ def npu_benchmark(
         visibility = None):
     """Models, programs, reports and tests of a model.
 
-    runs: configuration -> backends.
+    runs: configuration -> backends. Where there is rtl, perf follows by itself.
     limits: "<config>_<backend>" -> {report field: largest value allowed}, a field of a field with a
       dot, a quotient of two with " / " between; for exact figures such as cycles, which only change
       when something changed.
@@ -199,9 +203,49 @@ def npu_benchmark(
                     "MARGIN_DB": str(margin_db),
                 },
             )
-    unknown = [k for k in limits if k not in ["%s_%s" % (c, b) for c in runs for b in runs[c]]]
+        if "rtl" in backends:
+            _npu_perf(model, config, position, limits.get(config + "_perf", {}))
+    known = ["%s_%s" % (c, b) for c in runs for b in runs[c] + (["perf"] if "rtl" in runs[c] else [])]
+    unknown = [k for k in limits if k not in known]
     if unknown:
         fail("%s: limits must be of a run, got %s" % (model, unknown))
+
+def _npu_perf(model, config, position, limits):
+    """The cycle model's report, and <model>_<config>_perf, which holds it to RTL's."""
+    report = _npu_run(model, config, "perf", position)
+    rtl = "%s_%s_rtl_report" % (model, config)
+    jq_py_test(
+        name = report.removesuffix("_report"),
+        src = "perf_test.py",
+        data = [report, rtl],
+        env = {
+            "LIMITS": json.encode(limits),
+            "REPORT": "$(rootpath %s)" % report,
+            "RTL_REPORT": "$(rootpath %s)" % rtl,
+        },
+        deps = ["//benchmarks/cycle_model:errors"],
+    )
+
+def npu_perf_errors(name, runs):
+    """<name>.md: the cycle model against RTL, a row per program, and the bound per configuration.
+
+    runs: model -> configuration -> backends.
+    """
+    reports = [
+        "%s_%s_%s_report" % (model, config, backend)
+        for model, configs in runs.items()
+        for config, backends in configs.items()
+        if "rtl" in backends
+        for backend in ["perf", "rtl"]
+    ]
+    native.genrule(
+        name = name,
+        srcs = reports,
+        outs = [name + ".md"],
+        cmd = "$(execpath //benchmarks/cycle_model:table) --output $@ " +
+              " ".join(["$(execpath %s)" % report for report in reports]),
+        tools = ["//benchmarks/cycle_model:table"],
+    )
 
 def npu_accuracy(model, config, output, within_db, **kwargs):
     """<model>_accuracy_test: `output` of the functional simulator is as near to float as the same of
