@@ -61,6 +61,22 @@ def test_cycles_add_up():
     assert REPORT["cycles"] >= REPORT["roofline_cycles"]
 
 
+def test_activations_take_no_more_than_lives_at_once():
+    """Both count tensors in whole units of alignment."""
+    memory = REPORT["memory"]
+    assert 0 < memory["planned_bytes"] == memory["lower_bound_bytes"]
+    assert memory["lower_bound_bytes"] <= memory["greedy_bytes"] <= memory["naive_bytes"]
+
+
+def test_spills_and_refetches_are_part_of_what_is_read():
+    memory = REPORT["memory"]
+    moved = [sum(layer[name] for layer in REPORT["layers"])
+             for name in ("spilled_bytes", "refetched_bytes")]
+    assert moved == [memory["spilled_bytes"], memory["refetched_bytes"]]
+    assert sum(moved) + memory["other_refetched_bytes"] < sum(
+        layer["dram_read_bytes"] for layer in REPORT["layers"])
+
+
 def figure(name: str) -> float:
     """A field; of a field with a dot; a quotient of two with " / " between."""
     numerator, slash, denominator = name.partition(" / ")

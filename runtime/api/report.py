@@ -13,6 +13,7 @@ import resource
 import numpy as np
 from google.protobuf import json_format
 
+from jacquard.compiler.checker.traffic import traffic
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
@@ -98,6 +99,19 @@ def build_report(
     )
     for engine in Engine:
         report.engines[engine.name].CopyFrom(engine_cycles(result.counters[engine]))
+    moved = traffic(program)
+    plan = program.memory_plan
+    report.memory.CopyFrom(
+        report_pb2.MemoryReport(
+            naive_bytes=plan.naive_bytes,
+            lower_bound_bytes=plan.lower_bound_bytes,
+            greedy_bytes=plan.greedy_bytes,
+            planned_bytes=plan.planned_bytes,
+            spilled_bytes=sum(moved.spilled),
+            refetched_bytes=sum(moved.refetched),
+            other_refetched_bytes=moved.other_refetched,
+        )
+    )
     buckets = layer_buckets(program, result)
     for number, cycles in enumerate(layer_cycles(program, result)):
         layer = program.layers[number]
@@ -110,6 +124,8 @@ def build_report(
             dram_write_bytes=layer.dram_write_bytes,
             array_utilization=utilization(layer.macs, cycles),
             floor_cycles=layer.floor_cycles,
+            spilled_bytes=moved.spilled[number],
+            refetched_bytes=moved.refetched[number],
         )
         if buckets is not None:
             for engine in Engine:
@@ -146,6 +162,10 @@ TEXT_FIELDS = {
     "output_digest",
     "output_check",
     "top1",
+    "timed_by",
+    "what",
+    "problem",
+    "bound",
 }
 
 
