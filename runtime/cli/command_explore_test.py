@@ -23,7 +23,7 @@ from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.compiler.main import compile_model
 from jacquard.proto.lib.arch import find_config, load_arch, read_message
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.cli import main
+from jacquard.runtime.cli import command_explore
 from jacquard.runtime.cli.entry import guarded
 from jacquard.runtime.explore.space import candidates, parse_sweeps
 
@@ -289,13 +289,13 @@ for _ in range(2):
 def test_bad_input_is_refused_before_it_starts(argv, message, model, tmp_path, capsys):
     argv = [word.format(model.parent) for word in argv]
     folder = tmp_path / "explored"
-    command = ["explore", f"--model={model}", f"--output={folder}", *argv]
-    assert guarded(main.main, command) == 1
+    command = [f"--model={model}", f"--output={folder}", *argv]
+    assert guarded(command_explore.main, command) == 1
     error = capsys.readouterr().err
     assert message in error and all(line.startswith("error: ") for line in error.splitlines())
     assert not folder.exists()
 
 
 def test_a_model_must_be_given(tmp_path, capsys):
-    assert guarded(main.main, ["explore", "--sweep=rows=16", f"--output={tmp_path}"]) == 1
+    assert guarded(command_explore.main, ["--sweep=rows=16", f"--output={tmp_path}"]) == 1
     assert "--model: an ONNX file must be given" in capsys.readouterr().err
