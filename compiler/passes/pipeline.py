@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import onnx
@@ -60,9 +61,16 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
         if name not in stages
     )
 
-    def dump(name: str, text: Callable[[], str]) -> None:
-        if options.dump is not None and name in options.dump_after:
+    started = time.perf_counter()
+
+    def done(name: str, text: Callable[[], str] | None = None) -> None:
+        """Tells the time since the last call, and the text where it is wanted."""
+        nonlocal started
+        if options.clock is not None:
+            options.clock(name, time.perf_counter() - started)
+        if text is not None and options.dump is not None and name in options.dump_after:
             options.dump(name, text())
+        started = time.perf_counter()
 
     graph = import_qdq(qdq, options.model_name)
     verify(graph, "import")
@@ -72,22 +80,25 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
         "--dump-after=import"
         for name in sorted(set(options.overrides) - layers)
     )
-    dump("import", graph.text)
+    done("import", graph.text)
     for name, graph_pass, _ in GRAPH_PASSES:
         if oblong and graph_pass in SQUARE_PASSES:
             continue
         graph = graph_pass(graph, options, square(arch))
         verify(graph, name)
-        dump(name, graph.text)
+        done(name, graph.text)
     program = lower.lower(graph, square(arch), options.overrides, arch.rows)
-    dump("lower", program.text)
+    done("lower", program.text)
     program = narrow(program, arch)
     found = tokens.dependencies(program, arch)
+    done("tokens")
     program, found = order.order(program, found, arch)
     program = tokens.insert(program, found)
-    dump("order", program.text)
-    linked = link.link(
-        graph, program, arch, options.model_name or graph.name, model_digest(qdq)
-    )
+    done("order", program.text)
+    digest = model_digest(qdq)
+    done("digest")
+    linked = link.link(graph, program, arch, options.model_name or graph.name, digest)
+    done("link")
     checker.require(linked, arch)
+    done("check")
     return linked

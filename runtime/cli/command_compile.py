@@ -21,8 +21,9 @@ def main(argv: list[str]) -> int:
     options.add_model_flags(values)
     flags.DEFINE_string("output", None, "program file to write", flag_values=values)
     flags.DEFINE_string(
-        "times", None, "JSON file for the compile time in seconds", flag_values=values
+        "times", None, "JSON file for the compile time in seconds, pass by pass", flag_values=values
     )
+    options.add_plan_picture_flag(values)
     flags.DEFINE_multi_string(
         "dump_after",
         [],
@@ -35,20 +36,25 @@ def main(argv: list[str]) -> int:
     output = pathlib.Path(values["output"].value)
     options.check_writable(values["output"].value, "output")
     options.check_writable(values["times"].value, "times")
+    options.check_writable(values["plan_picture"].value, "plan-picture")
     arch = options.arch_of(values["config"].value)
     qdq, _ = options.quantized(options.load_model(values), values)
+    passes: dict[str, float] = {}
     started = time.monotonic()
     with screen.status("compiling"):
         wanted = dataclasses.replace(
             options.compile_options(values),
             dump_after=tuple(values["dump_after"].value),
             dump=lambda name, text: screen.print_line(f"# after {name}\n{text}"),
+            clock=passes.__setitem__,
         )
         program = compile_model(qdq, arch, wanted)
     seconds = time.monotonic() - started
     programs.save(program, output)
     if values["times"].value:
-        pathlib.Path(values["times"].value).write_text(json.dumps({"seconds": seconds}) + "\n")
+        told = {"seconds": seconds, "passes": passes}
+        pathlib.Path(values["times"].value).write_text(json.dumps(told) + "\n")
+    options.write_plan_picture(values, program)
     screen.print_line(
         f"{output}: {program.instruction_count} instructions, {len(program.layers)} layers, "
         f"{sum(len(s.data) for s in program.segments)} bytes of constants, "

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
 from jacquard.runtime.cli import command_info
 
@@ -63,3 +64,30 @@ def test_arguments_and_states_are_told(
         "state past.0.key: uint8[1, 8, 4] scale 0.5 zero point 0",
     ]
     assert "states: 128 bytes kept from run to run" in lines
+
+
+def test_the_plan_is_drawn(tmp_path: pathlib.Path) -> None:
+    program = pb.Program(model="m", code=b"code")
+    program.layers.add(name="conv1", output=pb.Tensor(name="x", shape=[1, 2]))
+    program.memory_plan.planned_bytes = program.memory_plan.lower_bound_bytes = 64
+    program.memory_plan.allocations.add(tensor="x", size_bytes=64, first_layer=0, end_layer=2)
+    programs.save(program, tmp_path / "m.npu")
+    picture = tmp_path / "plan.svg"
+    assert command_info.main([f"--program={tmp_path}/m.npu", f"--plan_picture={picture}"]) == 0
+    assert "x: 64 bytes at 0, layers 0 (conv1) to 1" in picture.read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config=edge16"], "--plan-picture: must come with --program, got none; name the program"),
+        (["--program=m.npu"], "must be a file that can be written, got no folder"),
+    ],
+)
+def test_a_picture_of_nothing_is_refused(
+    flags: list[str], message: str, tmp_path: pathlib.Path
+) -> None:
+    picture = f"--plan_picture={tmp_path}/none/plan.svg"
+    with pytest.raises(UserError) as caught:
+        command_info.main([*flags, picture])
+    assert message in str(caught.value)

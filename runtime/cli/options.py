@@ -15,9 +15,11 @@ from jacquard.compiler.frontend.load import keep_real_inputs, read, set_shapes
 from jacquard.compiler.frontend.quantize import METHODS, is_quantized, quantize_model
 from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
 from jacquard.compiler.passes.device_part import DROPPED
+from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch, load_arch, load_config
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.cli import data
+from jacquard.runtime.plot.memory_plan import plan_chart
 
 SUPPORTED = frozenset({*codelets(), *DROPPED})
 
@@ -126,6 +128,22 @@ def compile_options(values: flags.FlagValues) -> CompileOptions:
         fuse=values["fuse"].value,
         kv_cache=values["kv_cache"].value,
     )
+
+
+def add_plan_picture_flag(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "plan_picture",
+        None,
+        "SVG file to draw the plan of DRAM in: which activation lies where, and how long",
+        flag_values=values,
+    )
+
+
+def write_plan_picture(values: flags.FlagValues, program: pb.Program) -> None:
+    """Where the flag says so."""
+    if values["plan_picture"].value:
+        chart = plan_chart(program.memory_plan, [layer.name for layer in program.layers])
+        pathlib.Path(values["plan_picture"].value).write_text(chart.svg() + "\n")
 
 
 def check_writable(path: str | None, flag: str) -> None:
