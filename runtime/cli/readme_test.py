@@ -8,7 +8,8 @@ import shlex
 
 import pytest
 
-from jacquard.runtime.cli import command_explore, command_generate, command_run, main
+from jacquard.runtime.cli import command_explore, command_generate, command_profile
+from jacquard.runtime.cli import command_run, main
 from jacquard.runtime.cli.demo import REPORT
 
 README = pathlib.Path("README.md").read_text()
@@ -48,7 +49,12 @@ def test_benchmarks_that_are_named_are_of_models_that_exist():
 def test_subcommand_and_its_flags_exist(command):
     arguments = command[command.index("--") + 1 :]
     assert arguments[0] in main.COMMANDS
-    commands = {"run": command_run, "generate": command_generate, "explore": command_explore}
+    commands = {
+        "run": command_run,
+        "generate": command_generate,
+        "explore": command_explore,
+        "profile": command_profile,
+    }
     known = commands[arguments[0]].define_flags()
     for flag in (a for a in arguments if a.startswith("--")):
         assert flag[2:].partition("=")[0].replace("-", "_") in known, flag

@@ -1,0 +1,163 @@
+"""Profiles one run of a model: a page, a trace for Perfetto, a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from jacquard.compiler.main import compile_model, model_digest
+from jacquard.proto import report_pb2
+from jacquard.proto.lib.arch import find_config, read_message
+from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api import program as programs
+from jacquard.runtime.api import states
+from jacquard.runtime.api.cache import POSITION
+from jacquard.runtime.api.report import write_report
+from jacquard.runtime.api.session import DeviceError, Session
+from jacquard.runtime.api.stateful import step_inputs
+from jacquard.runtime.cli import device_flags, options, screen
+from jacquard.runtime.cli.arrays import load_inputs
+from jacquard.runtime.cli.command_run import check_device, load_program, missing, numbers_of
+from jacquard.runtime.cli.entry import start
+from jacquard.runtime.device import open_device
+from jacquard.runtime.profile import fill, measure, relief, report_page, trace
+
+# func has no time of its own.
+TIMED_BY = {"func": "perf"}
+
+
+def define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    options.add_model_flags(values)
+    flags.DEFINE_multi_string(
+        "input",
+        [],
+        "NAME=FILE, a .npy or a .npz with an array NAME; random where not given",
+        flag_values=values,
+    )
+    flags.DEFINE_multi_string(
+        "argument", [], "NAME=NUMBER, e.g. position=5 of a decode step", flag_values=values
+    )
+    flags.DEFINE_string("program", None, "compiled program of this model", flag_values=values)
+    flags.DEFINE_string("html", None, "file for the page, which opens offline", flag_values=values)
+    flags.DEFINE_string(
+        "trace", None, "file for Perfetto's JSON trace; .gz compresses it", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "relief", True, "run the cycle model on better machines, too", flag_values=values
+    )
+    device_flags.add_flags(values)
+    return values
+
+
+def main(argv: list[str]) -> int:
+    """`jacquard profile`."""
+    values = define_flags()
+    options.parse(values, "profile", argv)
+    check_flags(values)
+    config, backend = values["config"].value, values["backend"].value
+    arch = options.arch_of(config)
+    message = read_message(config if config.endswith(".textproto") else find_config(config))
+    wanted = options.compile_options(values)
+    numbers = numbers_of(values)
+    device = open_device.open_device(backend, arch, values["simulator"].value)
+    check_device(device, arch)
+    given = load_program(values["program"].value, arch)
+    model = options.load_model(values)
+    inputs = load_inputs(model, values["input"].value, values["seed"].value)
+    qdq, _ = options.quantized(model, values)
+    if given is None:
+        with screen.status("compiling"):
+            program = compile_model(qdq, arch, wanted)
+    else:
+        program = given
+        programs.check_model(program, model_digest(qdq), f"--program {values['program'].value}")
+        wanted = dataclasses.replace(wanted, kv_cache=bool(program.states))
+    numbers = states.numbers(program, numbers)
+    if POSITION in numbers:
+        inputs |= missing(step_inputs(qdq, numbers[POSITION]), values["input"].value)
+    timed_by = TIMED_BY.get(backend, backend)
+    try:
+        for name in dict.fromkeys((backend, timed_by)):
+            session = Session(
+                program, device if name == backend else open_device.open_device(name, arch), arch
+            )
+            read = {key: inputs[key] for key in session.input_shapes if key in inputs}
+            with screen.RunProgress(program, name) as progress:
+                session.run(read, progress=progress, arguments=numbers)
+        profile = measure.measure(program, arch, backend, timed_by, session.last.result)
+    except (DeviceError, measure.NothingToShow) as error:
+        profile = measure.failed(program, arch, backend, str(error))
+        write(values, profile, report_pb2.Report(
+            model=program.model, config=arch.name, backend=backend, error=str(error)
+        ))  # fmt: skip
+        if values["report_failure"].value:
+            return 0
+        raise
+    if values["relief"].value:
+        with screen.status("cycle model on better machines"):
+            profile = relief.relieved(
+                profile,
+                program,
+                lambda other: compile_model(qdq, other, wanted),
+                relief.machines(message),
+            )
+    report = session.report()
+    report.backend = backend
+    report.arguments.update(numbers)
+    fill.fill(profile, report)
+    write(values, profile, report)
+    tell(values, profile)
+    return 0
+
+
+def check_flags(values: flags.FlagValues) -> None:
+    """What can be refused before any work. Raises UserError."""
+    device_flags.check_flags(values)
+    options.check_writable(values["html"].value, "html")
+    options.check_writable(values["trace"].value, "trace")
+    if not any(values[flag].value for flag in ("html", "trace", "report")):
+        raise UserError("profile: must have a file to write, got none; give --html, --trace or --report")
+    if values["program"].value and (values["override"].value or not values["fuse"].value):
+        raise UserError(
+            "--override, --nofuse: must be given to `compile` when --program is; it is fixed"
+        )
+
+
+def tell(values: flags.FlagValues, profile: measure.Profile) -> None:
+    """A few lines: cycles, what bounds them, what would save some, where the files lie."""
+    floor = f", {profile.cycles / profile.floor_cycles:.3f} x the layer floor"
+    screen.print_line(
+        f"{profile.model} on {profile.config}: {profile.cycles:,} cycles by {profile.timed_by}"
+        + (floor if profile.floor_cycles else "")
+    )
+    bounds: dict[str, int] = {}
+    for layer in profile.layers:
+        bounds[layer.bound] = bounds.get(layer.bound, 0) + layer.cycles
+    for bound, cycles in sorted(bounds.items(), key=lambda item: -item[1]):
+        screen.print_line(f"  {100 * cycles / profile.cycles:5.1f} % bound by {bound}")
+    for one in profile.reliefs:
+        saved = 100 * (1 - one.cycles / profile.base_cycles)
+        found = one.problem or f"{one.cycles:,} cycles, {saved:.1f} % saved"
+        screen.print_line(f"  {one.name} ({one.what}): {found}")
+    for flag in ("html", "trace", "report"):
+        if values[flag].value:
+            screen.print_line(f"{flag}: {values[flag].value}")
+
+
+def write(
+    values: flags.FlagValues, profile: measure.Profile, report: report_pb2.Report
+) -> None:
+    """The files that were asked for."""
+    if values["html"].value:
+        report_page.write_page(profile, pathlib.Path(values["html"].value))
+    if values["trace"].value:
+        trace.write_trace(profile, pathlib.Path(values["trace"].value))
+    if values["report"].value:
+        write_report(report, pathlib.Path(values["report"].value))
+
+
+if __name__ == "__main__":
+    start(main)
