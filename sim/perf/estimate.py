@@ -84,10 +84,12 @@ def changed_arch(arch: Arch, changes: dict[str, object]) -> Arch:
             f"estimate: a program runs on a machine changed in {', '.join(CHANGES)}, got "
             f"{', '.join(wrong)}; compile it for the other machine"
         )
-    new = dataclasses.replace(arch, **changes)  # type: ignore[arg-type]
+    new = dataclasses.replace(arch, **changes)
     width = new.bytes_per_cycle
     if width < 4 or width > 128 or width & (width - 1):
-        raise UserError(f"estimate: bytes_per_cycle must be a power of two of 4 to 128, got {width}")
+        raise UserError(
+            f"estimate: bytes_per_cycle must be a power of two of 4 to 128, got {width}"
+        )
     if new.latency_cycles < 1:
         raise UserError(f"estimate: latency_cycles must be at least 1, got {new.latency_cycles}")
     flight = 1 << max(2 * new.latency_cycles * width - 1, 0).bit_length()
@@ -95,7 +97,7 @@ def changed_arch(arch: Arch, changes: dict[str, object]) -> Arch:
         if name not in changes:
             dma = getattr(new, name)
             dma = dataclasses.replace(dma, buffer_bytes=max(dma.buffer_bytes, flight))
-            new = dataclasses.replace(new, **{name: dma})  # type: ignore[arg-type]
+            new = dataclasses.replace(new, **{name: dma})
     if "fetch_buffer_bytes" not in changes:
         # As many beats as before, and bursts of at least one instruction word.
         scale = max(width // arch.bytes_per_cycle, 1)

@@ -60,7 +60,11 @@ def test_every_instruction_starts_and_ends_in_the_cycle_of_rtl(config: str, tmp_
             and (told.fetch_bytes, told.load_bytes, told.store_bytes)
             == (result.fetch_bytes, result.load_bytes, result.store_bytes)
             and all(
-                (told.start_cycles[e.index], told.done_cycles[e.index], *told.instruction_buckets[e.index])
+                (
+                    told.start_cycles[e.index],
+                    told.done_cycles[e.index],
+                    *told.instruction_buckets[e.index],
+                )
                 == (e.start_cycle, e.done_cycle, *e.buckets)
                 for e in trace
             )

@@ -13,7 +13,9 @@ from jacquard.proto.npu_isa import Bucket, Engine
 from jacquard.sim.perf.machine import CycleModel, ModelResult
 from jacquard.sim.timing import cycles
 
-configs = pytest.mark.parametrize("arch", [load_config(n) for n in config_names()], ids=lambda a: a.name)
+configs = pytest.mark.parametrize(
+    "arch", [load_config(n) for n in config_names()], ids=lambda a: a.name
+)
 
 
 def run(arch: Arch, *instructions: isa.Instruction) -> ModelResult:

@@ -88,7 +88,8 @@ BurstGen::Out BurstGen::Look(bool valid, uint64_t dram, int64_t data, int64_t ro
     return out;
   }
   const uint64_t addr = middle_ ? rest_addr_ : dram / beat_ * beat_;
-  const int64_t beats = middle_ ? rest_beats_ : (static_cast<int64_t>(dram % beat_) + data + beat_ - 1) / beat_;
+  const int64_t beats =
+      middle_ ? rest_beats_ : (static_cast<int64_t>(dram % beat_) + data + beat_ - 1) / beat_;
   const int64_t block = burst_ - static_cast<int64_t>(addr / beat_ % burst_);
   out.beats = std::min(beats, block);
   out.issue = slot_free && room >= out.beats;

@@ -17,8 +17,9 @@ void perf_close(void* program) { delete static_cast<Program*>(program); }
 
 uint32_t perf_size(const void* program) { return static_cast<const Program*>(program)->size(); }
 
-// args: eight. memory: DRAM from address 0, or null. start, done, buckets: per instruction, or null. result: status, error index, cycles,
-// beats of fetch, LOAD and STORE, then counters[engine][bucket].
+// args: eight. memory: DRAM from address 0, or null. start, done, buckets: per instruction, or null.
+// result: status, error index, cycles, beats of fetch, LOAD and STORE, then
+// counters[engine][bucket].
 void perf_run(const void* program, const Params* params, uint64_t address, const uint64_t* args,
               const uint8_t* memory, uint64_t memory_bytes, int64_t* start, int64_t* done,
               int64_t* buckets, int64_t* result) {

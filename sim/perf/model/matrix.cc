@@ -27,7 +27,9 @@ EngineCycle Matrix::Tick(Cycle now, const MatrixFields* offered) {
   const bool last = passes_left_ == 1;
   bool take = false;
   if (valid_ && !taken_ && now >= (transposed_ ? read_end_ : read_start_) && now >= free) {
-    const bool reuse = now == end && pass_ == 0 && accumulate_ && obuf_ == run_obuf_ + positions_ - 1;
+    // It would read the row that is being written.
+    const bool reuse =
+        now == end && pass_ == 0 && accumulate_ && obuf_ == run_obuf_ + positions_ - 1;
     take = !reuse;
   }
   if (take) {

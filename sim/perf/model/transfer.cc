@@ -72,9 +72,10 @@ EngineCycle Load::Tick(const Descriptor* offered, const Dram::Bus& bus, const Po
   }
 
   // The edge.
-  bool changed = cycle.accepted || done_ || free || table_step || cycle.blocked == EngineCycle::kPort;
-  const int64_t from = fill_gather ? (gather_.place_valid() ? gather_.place_from() : 0)
-                                   : static_cast<int64_t>(fill_.dram % static_cast<uint64_t>(beat_));
+  bool changed =
+      cycle.accepted || done_ || free || table_step || cycle.blocked == EngineCycle::kPort;
+  const int64_t from =
+      fill_gather ? gather_.place_from() : static_cast<int64_t>(fill_.dram % 4096) % beat_;
   changed |= realign_.Tick(chunk, write_ready, fill_.chip, from, fill_.bytes, fill_.before,
                            fill_.data, fill_.last);
   bool list_beat = false;

@@ -40,8 +40,11 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
     const bool split = out.has_dst2 && out.dst_in_ibuf == out.dst2_in_ibuf;
     const bool written = !split || second_write_;
     stall = !written;
-    (out.dst_in_ibuf ? ports.vector_writes_ibuf : ports.vector_writes_vmem) = true;
-    if (out.has_dst2) (out.dst2_in_ibuf ? ports.vector_writes_ibuf : ports.vector_writes_vmem) = true;
+    const bool second = split && second_write_;
+    if (!second) (out.dst_in_ibuf ? ports.vector_writes_ibuf : ports.vector_writes_vmem) = true;
+    if (out.has_dst2 && (!split || second)) {
+      (out.dst2_in_ibuf ? ports.vector_writes_ibuf : ports.vector_writes_vmem) = true;
+    }
     done_ = written && out.done;
     second_write_ = split && !second_write_;
   }
