@@ -47,8 +47,8 @@ class CompileOptions:
       overrides: ONNX node name -> what the user fixes.
       dump_after: names of passes after which the IR's text form goes to `dump`.
       dump: receives (pass name, text).
-      clock: receives (pass name, seconds that it took); "digest" is of the model, "link" encodes,
-        "check" is the checker.
+      clock: receives (pass name, seconds of the processor that it took); "digest" is of the model,
+        "link" encodes, "check" is the checker.
       fuse: False switches every fusion off.
       kv_cache: past keys and values of a decode graph become state that a run appends to, and those that
         a prefill gives become the first rows of such state.

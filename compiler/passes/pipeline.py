@@ -61,16 +61,16 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
         if name not in stages
     )
 
-    started = time.perf_counter()
+    started = time.process_time()
 
     def done(name: str, text: Callable[[], str] | None = None) -> None:
         """Tells the time since the last call, and the text where it is wanted."""
         nonlocal started
         if options.clock is not None:
-            options.clock(name, time.perf_counter() - started)
+            options.clock(name, time.process_time() - started)
         if text is not None and options.dump is not None and name in options.dump_after:
             options.dump(name, text())
-        started = time.perf_counter()
+        started = time.process_time()
 
     graph = import_qdq(qdq, options.model_name)
     verify(graph, "import")
