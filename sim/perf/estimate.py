@@ -90,8 +90,9 @@ def changed_arch(arch: Arch, changes: dict[str, object]) -> Arch:
         raise UserError(
             f"estimate: bytes_per_cycle must be a power of two of 4 to 128, got {width}"
         )
-    if new.latency_cycles < 1:
-        raise UserError(f"estimate: latency_cycles must be at least 1, got {new.latency_cycles}")
+    for name in ("latency_cycles", "queue_depth", "token_bits"):
+        if getattr(new, name) < 1:
+            raise UserError(f"estimate: {name} must be at least 1, got {getattr(new, name)}")
     flight = 1 << max(2 * new.latency_cycles * width - 1, 0).bit_length()
     for name in ("load", "store"):
         if name not in changes:

@@ -109,3 +109,16 @@ def test_a_token_that_never_comes_ends_in_the_watchdog() -> None:
     # Counted from the cycle behind the last instruction that finished; two more to stop.
     assert result.cycles == result.done_cycles[0] - 2 + arch.watchdog_cycles + 3
     assert (result.counters.sum(axis=1) == result.cycles).all()
+
+
+@pytest.mark.parametrize("code", [b"", b"\x07\x10", b"\x10\x90" + bytes(14), bytes(16)])
+def test_code_without_an_end_is_illegal(code: bytes) -> None:
+    load = isa.Load(buffer=isa.Buffer.IBUF, n0=64, n1=1, n2=1, n3=1)
+    result = CycleModel(isa.encode_program([load]) + code).run(load_config("nano4"))
+    assert (result.status, result.error_index) == (isa.Error.ILLEGAL, 1)
+
+
+def test_a_count_of_zero_ends_in_the_watchdog() -> None:
+    vector = isa.Vector(n0=0, n1=1, n2=1, n3=1, dst_buffer=isa.Buffer.VMEM)
+    result = CycleModel(isa.encode_program([vector, isa.End()])).run(load_config("nano4"))
+    assert (result.status, result.error_index) == (isa.Error.WATCHDOG, 0)

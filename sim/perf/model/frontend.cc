@@ -4,16 +4,6 @@
 
 namespace jacquard::perf {
 
-uint32_t EngineOf(uint8_t opcode) {
-  switch (opcode) {
-    case kOpcodeLoad: return static_cast<uint32_t>(Engine::kLoad);
-    case kOpcodeMatrix: return static_cast<uint32_t>(Engine::kMatrix);
-    case kOpcodeVector: return static_cast<uint32_t>(Engine::kVector);
-    case kOpcodeStore: return static_cast<uint32_t>(Engine::kStore);
-    default: return kEngines;
-  }
-}
-
 Fetch::Fetch(const Params& p, const Program& program, uint64_t address)
     : program_(program),
       beat_(p.beat_bytes),

@@ -79,7 +79,4 @@ class Dispatch {
   int64_t offered_[kEngines];
 };
 
-// The engine that executes an opcode; kEngines for `end` and what is unknown.
-uint32_t EngineOf(uint8_t opcode);
-
 }  // namespace jacquard::perf

@@ -186,6 +186,10 @@ Outcome Machine::Run(const Times& times) {
     for (uint32_t e = 0; e < kEngines; e++) outcome_.counters[e][bucket_[e]] += next - now_;
     now_ = next;
   }
+  if (outcome_.status == 0 && !program_.whole()) {
+    outcome_.status = static_cast<uint32_t>(Error::kIllegal);
+    outcome_.error_index = program_.size();
+  }
   outcome_.cycles = now_;
   for (int m = 0; m < Dram::kMasters; m++) {
     outcome_.beats[m] = dram_.beats(static_cast<Dram::Master>(m));
