@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from jacquard.benchmarks.generation.tiny_pair import longer, quantized_pair, save
-from jacquard.runtime.cli import command_generate, main
+from jacquard.runtime.cli import graphs, main
 from jacquard.runtime.cli.entry import guarded
 
 
@@ -92,8 +92,8 @@ def test_a_built_in_cache_that_the_machine_cannot_hold_is_left_out(
         ("prefill", quantized_pair()[0]), ("decode", quantized_pair()[1]), ("decode_64", longer())
     ):
         onnx.save(model, tmp_path / "benchmarks" / f"small_{name}.qdq.onnx")
-    monkeypatch.setattr(command_generate.jacquard, "__path__", [
-        *command_generate.jacquard.__path__, str(tmp_path)])
+    monkeypatch.setattr(graphs.jacquard, "__path__", [
+        *graphs.jacquard.__path__, str(tmp_path)])
     argv = ["generate", "--model=small", "--prompt-ids=" + ",".join(["7"] * 31), "--tokens=3"]
     assert guarded(main.main, [*argv, "--config=nano4"]) == 1
     out, err = capsys.readouterr()

@@ -65,9 +65,9 @@ def test_smooth_quant_by_choice(folder: pathlib.Path, tmp_path: pathlib.Path) ->
         ("classifier", ["--like={cut}"], "--like: must come with a decode step, which gives pres"),
         ("decode", ["--like={cut}", "--smooth-quant=0.5"], "must not come with --like, whose fac"),
         ("quantized", [], "must be a float model, got one that is quantized; run or compile it as"),
-        ("prefill", ["--calibration={folder}/decode"], "must have exactly the inputs input_ids, got"),
-        ("prefill", ["--calibration={folder}/none"], "must be a folder of .npz files, got no such"),
-        ("prefill", ["--calibration={tmp}"], "must hold .npz files, found none; one array per inp"),
+        ("prefill", ["--calibration={folder}/decode"], "must have exactly the inputs input_ids"),
+        ("prefill", ["--calibration={folder}/none"], "must be a folder of .npz files, got no"),
+        ("prefill", ["--calibration={tmp}"], "must hold .npz files, found none; one array"),
         ("prefill", ["--output={tmp}/none/q.onnx"], "must be a file that can be written, got no f"),
     ],
 )

@@ -1,5 +1,5 @@
-"""`jacquard run` of graphs whose keys and values stay in the device: one decode step at one position,
-one prefill, every layer and every state against the integer reference."""
+"""`jacquard run` of graphs whose keys and values stay in the device: one decode step at one
+position, one prefill, every layer and every state against the integer reference."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_a_row_in_the_wrong_place_is_found(
         ([], "argument position: is missing; give a number from 0 to 31"),
         (["--argument=position=32"], "argument position: must be from 0 to 31, got 32"),
         (["--argument=place=1", "--argument=position=1"], "argument place: must be an argument of"),
-        (["--argument=position=1", "--input=past.0.key={k}"], "must be given as --state past.0.key"),
-        (["--argument=position=1", "--state=input_ids={k}"], "input_ids must be a state of the prog"),
+        (["--argument=position=1", "--input=past.0.key={k}"], "must be given as --state past.0"),
+        (["--argument=position=1", "--state=input_ids={k}"], "input_ids must be a state of the"),
         (["--argument=position=1", "--state=past.0.key={k}"], "shape must be [1, 2, 32, 32], got"),
     ],
 )

@@ -54,7 +54,11 @@ class Stateful:
     """
 
     def __init__(
-        self, program: pb.Program, session: Session, qdq: onnx.ModelProto, numbers: Mapping[str, int]
+        self,
+        program: pb.Program,
+        session: Session,
+        qdq: onnx.ModelProto,
+        numbers: Mapping[str, int],
     ) -> None:
         """qdq: what the program was compiled from. numbers: the run's arguments, all of them."""
         self._program, self._session, self._numbers = program, session, numbers

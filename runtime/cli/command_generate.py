@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import pathlib
-import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnx
 from absl import flags
 
-import jacquard
-from jacquard.compiler.frontend.import_model import import_model
-from jacquard.compiler.frontend.quantize import is_quantized
-from jacquard.compiler.main import CompileOptions, compile_model
-from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
-from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api.cache import open_stages
 from jacquard.runtime.api.decoder import DECODE, PREFILL
@@ -30,19 +20,11 @@ from jacquard.runtime.api.report import peak_rss_bytes, write_report
 from jacquard.runtime.api.sampling import Sampler, sampler
 from jacquard.runtime.api.session import DeviceError
 from jacquard.runtime.cli import device_flags, options, screen
-from jacquard.runtime.cli.command_run import check_device, load_program
+from jacquard.runtime.cli.command_run import check_device
 from jacquard.runtime.cli.entry import start
+from jacquard.runtime.cli.graphs import PROGRAM, Graph, graph_paths, load_decodes, load_graph
+from jacquard.runtime.cli.text import Text
 from jacquard.runtime.device import open_device
-
-PROGRAM = ".npu"  # how the name of a compiled program ends
-
-
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """One of the pair: its program, and the QDQ model where it was compiled here."""
-
-    program: pb.Program
-    model: onnx.ModelProto | None
 
 
 def define_flags() -> flags.FlagValues:
@@ -64,6 +46,13 @@ def define_flags() -> flags.FlagValues:
         flag_values=values,
     )
     flags.DEFINE_string("prompt_ids", None, "token ids, e.g. 464,3290", flag_values=values)
+    flags.DEFINE_string("prompt", None, "the prompt as text; needs --tokenizer", flag_values=values)
+    flags.DEFINE_string(
+        "tokenizer",
+        None,
+        "tokenizer.json that the model came with; the text is shown as it comes",
+        flag_values=values,
+    )
     flags.DEFINE_integer("tokens", 16, "how many are generated", flag_values=values)
     flags.DEFINE_integer(
         "top_k", None, "draw from the K likeliest; default: the likeliest", flag_values=values
@@ -91,7 +80,8 @@ def main(argv: list[str]) -> int:
     """`jacquard generate`."""
     values = define_flags()
     options.parse(values, "generate", argv)
-    prompt = parse_ids(values["prompt_ids"].value)
+    text = Text(values["tokenizer"].value) if values["tokenizer"].value else None
+    prompt = prompt_of(values, text)
     count = values["tokens"].value
     check_flags(values, prompt)
     prefill_path, decode_paths = graph_paths(values)
@@ -119,6 +109,7 @@ def main(argv: list[str]) -> int:
         loaded_bytes=memory.loaded_bytes,
     )
     logits = []
+    added = text.stream(prompt) if text else None
     try:
         for step in generator.steps(
             prompt,
@@ -127,7 +118,7 @@ def main(argv: list[str]) -> int:
             lambda program: screen.RunProgress(program, backend),
         ):
             add_step(report, step)
-            screen.print_line(step_line(report.steps[-1], len(report.tokens)))
+            screen.print_line(step_line(report.steps[-1], len(report.tokens), added))
             if step.logits is not None:
                 logits.append(step.logits)
     except DeviceError as error:
@@ -142,7 +133,7 @@ def main(argv: list[str]) -> int:
         if report.error:
             print(f"error: {report.model}: {report.error}", file=sys.stderr)
     finish(report, values["report"].value)
-    print_summary(report, values["report"].value)
+    print_summary(report, values["report"].value, text)
     return 1 if report.error and not values["report_failure"].value else 0
 
 
@@ -151,10 +142,25 @@ def chosen(values: flags.FlagValues) -> Sampler:
     return sampler(values["top_k"].value, values["temperature"].value, values["seed"].value)
 
 
-def parse_ids(text: str | None) -> list[int]:
-    """`464,3290` -> [464, 3290]. Raises UserError."""
+def prompt_of(values: flags.FlagValues, text: Text | None) -> list[int]:
+    """The prompt's ids, given as such or as text. Raises UserError."""
+    ids, written = values["prompt_ids"].value, values["prompt"].value
+    if (ids is None) == (written is None):
+        raise UserError(
+            "--prompt-ids, --prompt: one of them must be given, got "
+            f"{'none' if ids is None else 'both'}; e.g. --prompt-ids=464,3290"
+        )
+    if written is None:
+        return parse_ids(ids)
     if text is None:
-        raise UserError("--prompt-ids: token ids must be given, e.g. --prompt-ids=464,3290")
+        raise UserError(
+            "--prompt: must come with --tokenizer FILE, which makes ids of it; or give --prompt-ids"
+        )
+    return text.ids(written)
+
+
+def parse_ids(text: str) -> list[int]:
+    """`464,3290` -> [464, 3290]. Raises UserError."""
     try:
         return [int(token) for token in text.split(",")] if text.strip() else []
     except ValueError as error:
@@ -175,82 +181,6 @@ def check_flags(values: flags.FlagValues, prompt: Sequence[int]) -> None:
             f"--check: must have the models, got the program {compiled[0]}; give the QDQ model "
             "that it was compiled from"
         )
-
-
-def graph_paths(values: flags.FlagValues) -> tuple[pathlib.Path, list[pathlib.Path]]:
-    """Files of the prefill and of each decode step. Raises UserError."""
-    own = values["prefill"].value, values["decode"].value
-    if values["model"].value:
-        if any(own):
-            raise UserError("--model: must come without --prefill and --decode, got both")
-        return built_in(values["model"].value)
-    if not all(own):
-        raise UserError(
-            "--model, or --prefill and --decode: must be given; a built-in model, or both graphs "
-            "of your own"
-        )
-    options.check_file(own[0], "prefill")
-    for path in own[1]:
-        options.check_file(path, "decode")
-    return pathlib.Path(own[0]), [pathlib.Path(path) for path in own[1]]
-
-
-def built_in(name: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
-    """NAME_prefill.qdq.onnx and NAME_decode.qdq.onnx, NAME_decode_ROWS.qdq.onnx. UserError.
-
-    They are where the build leaves them; the command itself builds none, it takes minutes.
-    """
-    folders = [pathlib.Path(root) / "benchmarks" for root in jacquard.__path__]
-    if workspace := os.environ.get("BUILD_WORKSPACE_DIRECTORY"):  # set by `bazel run`
-        folders.append(pathlib.Path(workspace) / "bazel-bin" / "benchmarks")
-    found = {path.name: path for folder in folders for path in folder.glob("*.qdq.onnx")}
-    names = re.compile(r"(\w+?)_(prefill|decode)(_\d+)?\.qdq\.onnx")
-    prefills, decodes = {}, {}
-    for file, path in sorted(found.items()):
-        if match := names.fullmatch(file):
-            kind = prefills if match[2] == PREFILL else decodes
-            kind.setdefault(match[1], []).append(path)
-    known = sorted(set(prefills) & set(decodes))
-    if name not in known:
-        raise UserError(
-            f"--model {name}: must be a model with a prefill and a decode graph that is built, got "
-            f"only {', '.join(known) or 'none'}; build //benchmarks:{name}_prefill_qdq and "
-            f"//benchmarks:{name}_decode_qdq first, or give --prefill and --decode"
-        )
-    return prefills[name][0], decodes[name]
-
-
-def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool) -> Graph:
-    """A program, compiled here where the file is a model. Raises UserError."""
-    if path.name.endswith(PROGRAM):
-        return Graph(load_program(str(path), arch), None)
-    model = import_model(path, supported=options.SUPPORTED)
-    if not is_quantized(model):
-        raise UserError(
-            f"{path}: {kind} must be quantized (QDQ), got a float model; `quantize` it, the decode "
-            "step --like the prefill"
-        )
-    name = path.name.partition(".")[0]
-    wanted = CompileOptions(model_name=name, kv_cache=kv_cache)
-    with screen.status(f"compiling {name}"):
-        return Graph(compile_model(model, arch, wanted), model)
-
-
-def load_decodes(
-    values: flags.FlagValues, paths: Sequence[pathlib.Path], arch: Arch
-) -> Iterator[Graph]:
-    """The decode graphs; of a built-in model those whose cache the machine can hold. UserError."""
-    kept = 0
-    for number, path in enumerate(paths, 1):
-        try:
-            graph = load_graph(path, DECODE, arch, values["kv_cache"].value)
-        except UserError as error:
-            if not values["model"].value or (number == len(paths) and not kept):
-                raise
-            screen.print_line(f"{path.name} is left out: {error.lines[0]}")
-            continue
-        kept += 1
-        yield graph
 
 
 def add_step(report: report_pb2.Generation, step: Step) -> None:
@@ -310,9 +240,16 @@ def check(
             return
 
 
-def step_line(step: report_pb2.GenerationStep, number: int) -> str:
-    """`token 3: 380   decode of position 6, cache of 32 rows, 1,234 cycles`."""
+def step_line(
+    step: report_pb2.GenerationStep, number: int, added: Callable[[int], str] | None = None
+) -> str:
+    """`token 3: 380   decode of position 6, cache of 32 rows, 1,234 cycles`.
+
+    added: what a token adds to the text; it is shown behind the id.
+    """
     token = f"token {number}: {step.token}" if step.gave_token else "prompt"
+    if added is not None and step.gave_token:
+        token += f" {added(step.token)!r}"
     what = (
         f"prefill of positions 0 to {step.position}"
         if step.stage == PREFILL
@@ -322,9 +259,11 @@ def step_line(step: report_pb2.GenerationStep, number: int) -> str:
     return f"{token:16}  {what}{cycles}"
 
 
-def print_summary(report: report_pb2.Generation, path: str | None) -> None:
-    """All tokens, cycles per token, speed, where the report lies."""
+def print_summary(report: report_pb2.Generation, path: str | None, text: Text | None) -> None:
+    """All tokens, their text, cycles per token, speed, where the report lies."""
     screen.print_line("tokens: " + ",".join(str(token) for token in report.tokens))
+    if text:
+        screen.print_line("text: " + text.text([*report.prompt, *report.tokens]))
     if report.checked:
         exact = "bit-exact with" if report.bit_exact else "NOT bit-exact with"
         screen.print_line(f"{exact} the integer reference (tokens and logits)")

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.cli import command_generate, main
+from jacquard.runtime.cli import graphs, main
 from jacquard.runtime.cli.entry import guarded
 
 FILE = "--prefill=p.onnx", "--decode=d.onnx"
@@ -17,7 +17,11 @@ IDS = "--prompt-ids=1,2"
 @pytest.mark.parametrize(
     "argv,message",
     [
-        ((*FILE,), "--prompt-ids: token ids must be given"),
+        ((*FILE,), "--prompt-ids, --prompt: one of them must be given, got none"),
+        ((*FILE, IDS, "--prompt=a"), "--prompt-ids, --prompt: one of them must be given, got both"),
+        ((*FILE, "--prompt=a"), "--prompt: must come with --tokenizer FILE, which makes ids of it"),
+        ((*FILE, IDS, "--tokenizer=t"), "--tokenizer t: must be a file that can be read, got none"),
+        ((*FILE, IDS, "--tokenizer=p.npu"), "--tokenizer p.npu: must be a tokenizer file (tokenize"),
         ((*FILE, "--prompt-ids="), "prompt: must have at least one token id, got none"),
         ((*FILE, "--prompt-ids=1,,2"), "--prompt-ids: must be integers with commas between, got"),
         ((*FILE, IDS, "--tokens=0"), "tokens: must be at least 1, got 0"),
@@ -62,9 +66,9 @@ def test_built_in_models_are_pairs(
     files = ["a_prefill", "a_decode", "a_decode_256", "a_decode_torchscript", "b_prefill"]
     for name in (*files, "tiny2_c_prefill", "tiny2_c_decode"):
         (folder / f"{name}.qdq.onnx").touch()
-    monkeypatch.setattr(command_generate.jacquard, "__path__", [str(tmp_path)])
-    prefill, decodes = command_generate.built_in("a")
+    monkeypatch.setattr(graphs.jacquard, "__path__", [str(tmp_path)])
+    prefill, decodes = graphs.built_in("a")
     assert prefill == folder / "a_prefill.qdq.onnx"
     assert decodes == [folder / "a_decode.qdq.onnx", folder / "a_decode_256.qdq.onnx"]
     with pytest.raises(UserError, match="--model b: must be a .* built, got only a, tiny2_c; build"):
-        command_generate.built_in("b")
+        graphs.built_in("b")

@@ -250,10 +250,10 @@ def check_states(
     if not keeps:
         return
     names = list(kept(model))
-    inputs, states = (options.split_pairs(values[flag].value, flag) for flag in ("input", "state"))
+    inputs, stored = (options.split_pairs(values[flag].value, flag) for flag in ("input", "state"))
     problems = [
         f"--state: {name} must be a state of the program; it has {', '.join(names) or 'none'}"
-        for name in states
+        for name in stored
         if name not in names
     ]
     problems += [

@@ -8,8 +8,14 @@ import shlex
 
 import pytest
 
-from jacquard.runtime.cli import command_explore, command_generate, command_profile
-from jacquard.runtime.cli import command_run, main
+from jacquard.runtime.cli import (
+    command_explore,
+    command_generate,
+    command_profile,
+    command_quantize,
+    command_run,
+    main,
+)
 from jacquard.runtime.cli.demo import REPORT
 
 README = pathlib.Path("README.md").read_text()
@@ -54,6 +60,7 @@ def test_subcommand_and_its_flags_exist(command):
         "generate": command_generate,
         "explore": command_explore,
         "profile": command_profile,
+        "quantize": command_quantize,
     }
     known = commands[arguments[0]].define_flags()
     for flag in (a for a in arguments if a.startswith("--")):
