@@ -5,7 +5,7 @@ browser makes no new tools and nothing else is built again.
 """
 
 def _chromium_impl(rctx):
-    rctx.watch(Label("//bazel/toolchain:packages.txt"))
+    rctx.watch(rctx.path(Label("//:MODULE.bazel")).dirname.get_child("bazel", "toolchain", "packages.txt"))
     done = rctx.execute([rctx.path(Label("//bazel/chromium:fetch")), "."], timeout = 900)
     if done.return_code:
         fail("cannot fetch Chromium from Debian's packages: " + done.stderr)
