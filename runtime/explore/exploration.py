@@ -125,7 +125,12 @@ def _compare(
             refused.append(Refusal(candidate, candidate.broken))
             continue
         results = [known[candidate.name, index] for index in range(len(plan.models))]
-        reasons = tuple(f"{r.model}: {line}" for r in results if r for line in r.refused)
+        reasons = tuple(
+            f"{model.name}: {line}"
+            for model, result in zip(plan.models, results, strict=True)
+            if result is not None
+            for line in result.refused
+        )
         if reasons:
             refused.append(Refusal(candidate, reasons))
             continue
