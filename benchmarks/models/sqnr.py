@@ -2,7 +2,7 @@
 
 SQNR in dB: power of the float tensor over the power of the difference, both summed over all inputs.
 Both models run in onnxruntime without optimisation, one after the other, and of each only the tensors
-that the table names are kept: GPT-2 takes three gigabytes. Where noise comes in, the figure falls: a
+that the table names are kept: GPT-2 takes five gigabytes. Where noise comes in, the figure falls: a
 row's `fall_db` is how far it lies below the worst of the tensors that it is made of.
 """
 

@@ -68,21 +68,18 @@ def quantize_mixed(
         keys and values) and for the operands of layers of the same weights.
       per_head: keys and values have a scale per head, symmetric.
     """
-    quantized = onnx.ModelProto()
-    quantized.CopyFrom(model)
-    view = View(quantized.graph)
+    view = View(model.graph)
     plan = Plan(view, WIDE if wants_mixed(model) else NARROW)
     heads = find_heads(plan) if per_head and plan.usual == WIDE else {}
     ranges = calibrate(model, plan, heads, batches, method, directory)
     writer = _Writer(plan, ranges, {} if like is None else shared_grids(like, plan), heads)
     writer.write()
-    graph = quantized.graph
     read = {name for node in writer.nodes for name in node.input} | view.outputs
-    tensors = [t for t in (*graph.initializer, *writer.tensors.values()) if t.name in read]
-    del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(writer.nodes)
-    graph.initializer.extend(tensors)
-    return quantized
+    tensors = [t for t in (*model.graph.initializer, *writer.tensors.values()) if t.name in read]
+    graph = helper.make_graph(
+        writer.nodes, model.graph.name, model.graph.input, model.graph.output, tensors)
+    return helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 class _Writer:

@@ -3,8 +3,10 @@
 16-bit tensors take the whole range by every method; heads of keys and values have ranges of their own.
 """
 
+import contextlib
+import copy
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,14 +61,15 @@ def calibrate(
         for name in (*node.output, *node.input)
         if plan.is_activation(name) and name not in plan.kept
     }
-    model = _with_heads(model, plan, heads)
     wanted.update(head_of(root, i) for root in heads for i in range(heads[root][root].count))
     source = directory / "float.onnx"
-    source.write_bytes(model.SerializeToString())
+    with _with_heads(model, plan, heads):
+        source.write_bytes(model.SerializeToString())
+        infos = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+        kinds = {v.name: copy.deepcopy(v) for v in infos}
     calibrator = _CALIBRATORS[method](
         source, augmented_model_path=str(directory / "augmented.onnx")
     )
-    kinds = {v.name: v for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
     calibrator.select_tensors_to_calibrate = lambda _: (wanted, kinds)
     calibrator.augment_graph()
     calibrator.create_inference_session()
@@ -94,23 +97,25 @@ def head_of(root: str, index: int) -> str:
     return f"{root}.head{index}"
 
 
+@contextlib.contextmanager
 def _with_heads(
     model: onnx.ModelProto, plan: Plan, heads: Mapping[str, Mapping[str, Heads]]
-) -> onnx.ModelProto:
-    """The model with a Split of each root into its heads."""
-    if not heads:
-        return model
-    split = onnx.ModelProto()
-    split.CopyFrom(model)
+) -> Iterator[None]:
+    """Meanwhile the model has a Split of each root into its heads."""
+    graph = model.graph
+    nodes, infos = len(graph.node), len(graph.value_info)
     for root, family in heads.items():
         at, shape = family[root], list(plan.view.shapes[root])
         shape[at.axis] //= at.count
         names = [head_of(root, index) for index in range(at.count)]
-        split.graph.node.append(helper.make_node(
+        graph.node.append(helper.make_node(
             "Split", [root], names, name=f"{root}.heads", axis=at.axis, num_outputs=at.count))
-        split.graph.value_info.extend(
+        graph.value_info.extend(
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in names)
-    return split
+    try:
+        yield
+    finally:
+        del graph.node[nodes:], graph.value_info[infos:]
 
 
 class _Samples(CalibrationDataReader):  # type: ignore[misc]

@@ -45,10 +45,11 @@ def test_benchmarks_that_are_named_are_of_models_that_exist():
     build = pathlib.Path("benchmarks/BUILD.bazel").read_text()
     named = re.findall(r"//benchmarks:(\w+?)_(?:sqnr|nano4|edge16)", README)
     assert named
-    for model in named:
-        decoder = model.removesuffix("_generate")
-        wanted = f'"{model}": {{' if decoder == model else f'npu_generation(\n    "{decoder}",'
-        assert wanted in build, model
+    forms = {"_generate": 'npu_generation(\n    "{}",', "_outliers": 'npu_outliers("{}")'}
+    for name in named:
+        kind = next((suffix for suffix in forms if name.endswith(suffix)), "")
+        wanted = forms.get(kind, '"{}": {{').format(name.removesuffix(kind))
+        assert wanted in build, name
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "//:jacquard" in c], ids=" ".join)
