@@ -31,13 +31,15 @@ def npu_outliers(model):
         )
     _npu_sqnr(name, None, " --before_after")
 
-def npu_model(name, like = None, sqnr = True, visibility = None):
+def npu_model(name, like = None, sqnr = True, graph = None, weight_bits = 8, visibility = None):
     """<name>.float.onnx and <name>.qdq.onnx, from the committed graph, a seed and calibration data.
 
     like: a model whose weights and grids this one takes where they share them: a decode step's prefill.
     sqnr: whether there is a table of accuracy, with other ways to quantize it beside.
+    graph: the committed graph where it is not that of the name.
+    weight_bits: of the configurations that run it.
     """
-    graphs = ["//benchmarks/models:graphs/%s.textproto" % n for n in [name, like] if n]
+    graphs = ["//benchmarks/models:graphs/%s.textproto" % n for n in [graph or name, like] if n]
     native.genrule(
         name = name + "_float",
         srcs = graphs,
@@ -52,8 +54,9 @@ def npu_model(name, like = None, sqnr = True, visibility = None):
         name = name + "_qdq",
         srcs = models,
         outs = [name + ".qdq.onnx"],
-        cmd = "$(execpath //benchmarks/models:quantize_main) --output $@ --model " +
-              " --like ".join(["$(execpath %s)" % model for model in models]),
+        cmd = "$(execpath //benchmarks/models:quantize_main) --output $@ " +
+              ("" if weight_bits == 8 else "--weight_bits %d " % weight_bits) +
+              "--model " + " --like ".join(["$(execpath %s)" % model for model in models]),
         tools = ["//benchmarks/models:quantize_main"],
         visibility = visibility,
     )
@@ -176,6 +179,8 @@ def npu_benchmark(
         position = None,
         sqnr = True,
         margin_db = 0.5,
+        graph = None,
+        weight_bits = 8,
         visibility = None):
     """Models, programs, reports and tests of a model.
 
@@ -183,12 +188,12 @@ def npu_benchmark(
     limits: "<config>_<backend>" -> {report field: largest value allowed}, a field of a field with a
       dot, a quotient of two with " / " between; for exact figures such as cycles, which only change
       when something changed.
-    like, sqnr: of npu_model.
+    like, sqnr, graph, weight_bits: of npu_model.
     kv_cache: of a decoder's graphs: keys and values stay in the device.
     position: of a decode step: the row that the run writes, all before it count.
     margin_db: how far the largest output may be below what onnxruntime gives.
     """
-    npu_model(model, like, sqnr, visibility)
+    npu_model(model, like, sqnr, graph, weight_bits, visibility)
     for config, backends in runs.items():
         npu_program(model, config, kv_cache)
         for backend in backends:

@@ -262,3 +262,9 @@ def test_a_cache_needs_a_square_array() -> None:
     options = CompileOptions(kv_cache=True)
     with pytest.raises(UserError, match="--kv-cache: config rect8x16 must have as many rows as"):
         compile_model(residual_model(), load_config("rect8x16"), options)
+
+
+def test_weights_of_more_bits_than_the_array_has_are_refused() -> None:
+    lines = "weights must lie in -8 to 7 for an array of 4-bit weights, got -9 to 8"
+    with pytest.raises(UserError, match=lines):
+        compile_model(residual_model(), load_config("edge16w4"))

@@ -2,6 +2,7 @@
 
 CONFIGS = [
     "edge16",
+    "edge16w4",
     "mobile32",
     "nano4",
     "rect8x16",

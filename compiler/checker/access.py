@@ -375,13 +375,17 @@ def check_matrix(rules: Rules) -> None:
             f"{arch.cols}; transpose the weights themselves"
         ),
     )
-    for name, unsigned in (("act_zero", "act_unsigned"), ("weight_zero", "weight_unsigned")):
-        low = np.where(t[unsigned] == 1, 0, -128)
+    for name, unsigned, bits in (
+        ("act_zero", "act_unsigned", arch.act_bits),
+        ("weight_zero", "weight_unsigned", arch.weight_bits),
+    ):
+        low = np.where(t[unsigned] == 1, 0, -(1 << bits - 1))
+        most = (1 << bits) - 1
         rules.require(
             t.index,
-            (t[name] >= low) & (t[name] <= low + 255),
-            lambda i, row, low=low, name=name: (
-                f"{name} must lie in {low[row]} to {low[row] + 255}, got {getattr(i, name)}; "
+            (t[name] >= low) & (t[name] <= low + most),
+            lambda i, row, low=low, most=most, name=name: (
+                f"{name} must lie in {low[row]} to {low[row] + most}, got {getattr(i, name)}; "
                 "zero points lie in their type's range"
             ),
         )

@@ -19,6 +19,7 @@ from jacquard.compiler.tile.operand import (
     ConstantWeights,
     PackedOperand,
     Window,
+    check_width,
     pack_weights,
 )
 from jacquard.compiler.tile.plan import Shape, choose
@@ -170,7 +171,10 @@ def lower_constant(
                 residual = dataclasses.replace(residual, place=residual.place.flat())
         activation = BlockedOperand(place, window, x.grid.zero_point)
     arch = low.arch
-    raw, spans, starts = pack_weights(q, groups, weights.zero, arch.rows, arch.cols)
+    check_width(op.name, q, arch.weight_bits)
+    raw, spans, starts = pack_weights(
+        q, groups, weights.zero, arch.rows, arch.cols, arch.weight_bits
+    )
     passes = sum(end - first for first, end in spans) * activation.taps_y * activation.taps_x
     low.begin_layer(
         op, macs=int(np.prod(weights.q.shape)) * out.height * out.width,
@@ -178,7 +182,7 @@ def lower_constant(
         constant_bytes=len(raw) + out.tiles * arch.param_row_bytes,
     )
     operand = ConstantWeights(
-        low.weights(raw), spans, starts, arch.rows * arch.cols, activation.taps_y,
+        low.weights(raw), spans, starts, arch.rows * arch.wbuf_row_bytes, activation.taps_y,
         activation.taps_x,
     )
     inner = dataclasses.replace(op, lo=op.attrs.get("own_lo", op.lo),

@@ -20,6 +20,7 @@ from onnxruntime.quantization import (
     CalibrationMethod,
     QuantFormat,
     QuantType,
+    quant_utils,
     quantize_static,
 )
 from onnxruntime.quantization.operators.activation import QDQRemovableActivation
@@ -97,6 +98,7 @@ def quantize_model(
     like: onnx.ModelProto | None = None,
     per_head: bool = True,
     smooth_quant: float | None = None,
+    weight_bits: int = 8,
 ) -> onnx.ModelProto:
     """The QDQ form of `model`; a model that has one already is returned after a check.
 
@@ -109,6 +111,8 @@ def quantize_model(
       per_head: of transformers, keys and values of a cache have a scale per head.
       smooth_quant: of transformers, how much of the activations' outliers goes into weights, 0 to
         1 (smooth.py); with `like` it is that model's factors, whatever is given here.
+      weight_bits: 8, or 4 for an array of 4-bit weights: int8 tensors of -7 to 7, a scale per output
+        channel. Not of transformers.
 
     Raises:
       UserError: an unknown method, no calibration data, arrays that do not fit the inputs, or
@@ -124,6 +128,11 @@ def quantize_model(
     batches = [dict(batch) for batch in calibration]
     _check_batches(model, batches)
     if wants_plan(model):
+        if weight_bits != 8:
+            raise UserError(
+                f"weight bits: must be 8 for a transformer (products of two activations), got "
+                f"{weight_bits}; choose a configuration with 8-bit weights"
+            )
         if like is not None:
             model = with_factors(model, factors_of(like))
         elif smooth_quant is not None:
@@ -139,22 +148,24 @@ def quantize_model(
         target = pathlib.Path(directory) / "qdq.onnx"
         source.write_bytes(model.SerializeToString())
         try:
-            quantize_static(
-                str(source),
-                str(target),
-                _Reader(batches),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=[*QUANTIZED_OPERATORS, *FUNCTIONS],
-                per_channel=True,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=METHODS[method],
-                extra_options={
-                    "ActivationSymmetric": False,
-                    "WeightSymmetric": True,
-                    "ForceQuantizeNoInputCheck": True,
-                },
-            )
+            with _weight_range(weight_bits):
+                quantize_static(
+                    str(source),
+                    str(target),
+                    _Reader(batches),
+                    quant_format=QuantFormat.QDQ,
+                    op_types_to_quantize=[*QUANTIZED_OPERATORS, *FUNCTIONS],
+                    per_channel=True,
+                    reduce_range=weight_bits < 8,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=METHODS[method],
+                    extra_options={
+                        "ActivationSymmetric": False,
+                        "WeightSymmetric": True,
+                        "ForceQuantizeNoInputCheck": True,
+                    },
+                )
         except Exception as error:  # onnxruntime's own classes share no base but this one
             raise _refused(error) from error
         quantized = onnx.load(str(target))
@@ -307,6 +318,19 @@ def _own_rules() -> Iterator[None]:
     finally:
         QDQRegistry.clear()
         QDQRegistry.update(original)
+
+
+@contextlib.contextmanager
+def _weight_range(bits: int) -> Iterator[None]:
+    """What onnxruntime's reduce_range makes of weights, symmetric in `bits` for the time of a call."""
+    ranges = quant_utils.ONNX_INT_TYPE_REDUCED_RANGE
+    original = ranges[onnx.TensorProto.INT8]
+    highest = np.int8((1 << bits - 1) - 1)
+    ranges[onnx.TensorProto.INT8] = (np.array(-highest), np.array(highest))
+    try:
+        yield
+    finally:
+        ranges[onnx.TensorProto.INT8] = original
 
 
 @contextlib.contextmanager

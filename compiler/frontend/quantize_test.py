@@ -38,6 +38,20 @@ def test_format() -> None:
     assert "Relu" not in [node.op_type for node in quantized.graph.node]  # it is in y's range
 
 
+def test_weights_of_four_bits() -> None:
+    """A scale per output channel that takes its largest weight to 7, and biases on that scale."""
+    model = small()
+    weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    quantized = quantize_model(model, calibration_batches(model, 0, 2), weight_bits=4)
+    made = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
+    scale = np.abs(weights["w"]).max(axis=(1, 2, 3)) / 7
+    np.testing.assert_allclose(made["w_scale"], scale, rtol=1e-6)
+    expected = np.rint(weights["w"] / made["w_scale"][:, None, None, None])
+    np.testing.assert_array_equal(made["w_quantized"], expected)
+    step = made["w_scale"] * made["x_scale"]
+    assert np.all(np.abs(made["b_quantized"] * step - weights["b"]) <= 0.51 * step)
+
+
 def test_functions_are_quantized_and_their_constants_are_not() -> None:
     text = """<ir_version: 9, opset_import: ["" : 18]> g (float[1,4,8,8] x) => (float[1,4,8,8] y)
       <float bound = {0.5}, float exponent = {3.0}> {

@@ -35,7 +35,8 @@ GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
     ("fuse-pool", fuse.fuse_pool, "after fuse-add: a convolution with a residual keeps its rows"),
     ("drop-dead", fuse.drop_dead, "last: the passes above leave tensors that nothing reads"),
 )
-# What they make needs transposed tiles of weights, which an oblong array has not.
+# What they make has activations as weights, in transposed tiles: nothing for an oblong array, or for
+# one whose weights have fewer bits than activations.
 SQUARE_PASSES = (fuse_attention,)
 
 
@@ -47,11 +48,12 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
             f"got {arch.rows} rows, {arch.cols} columns and {arch.lanes} lanes; choose another "
             "configuration"
         )
-    oblong = arch.rows != arch.cols
-    if oblong and options.kv_cache:
+    in_parts = arch.rows != arch.cols or arch.weight_bits != arch.act_bits
+    if in_parts and options.kv_cache:
         raise UserError(
-            f"--kv-cache: config {arch.name} must have as many rows as columns for attention in "
-            f"one piece, got {arch.rows} and {arch.cols}; leave it out"
+            f"--kv-cache: config {arch.name} must have as many rows as columns and 8-bit weights for "
+            f"attention in one piece, got {arch.rows}, {arch.cols} and {arch.weight_bits} bits; "
+            "leave it out"
         )
 
     stages = ("import", *(name for name, _, _ in GRAPH_PASSES), "lower", "order")
@@ -82,7 +84,7 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
     )
     done("import", graph.text)
     for name, graph_pass, _ in GRAPH_PASSES:
-        if oblong and graph_pass in SQUARE_PASSES:
+        if in_parts and graph_pass in SQUARE_PASSES:
             continue
         graph = graph_pass(graph, options, square(arch))
         verify(graph, name)

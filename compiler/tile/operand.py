@@ -15,6 +15,7 @@ import numpy.typing as npt
 from jacquard.compiler.tile.ir import WEIGHT_ARG
 from jacquard.compiler.tile.lowering import Packed, Stored
 from jacquard.proto import npu_isa as isa
+from jacquard.proto.lib.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,13 +323,27 @@ class ConstantWeights:
         )
 
 
+def check_width(layer: str, weights: npt.NDArray[np.generic], bits: int) -> None:
+    """UserError where weights do not fit the bits that WBUF has for one."""
+    if bits == 8:
+        return
+    low = 0 if weights.dtype.kind == "u" else -(1 << bits - 1)
+    high = low + (1 << bits) - 1
+    if weights.min() < low or weights.max() > high:
+        raise UserError(
+            f"layer {layer}: weights must lie in {low} to {high} for an array of {bits}-bit weights, "
+            f"got {weights.min()} to {weights.max()}; quantize the model to {bits}-bit weights"
+        )
+
+
 def pack_weights(
-    weights: npt.NDArray[np.generic], groups: int, zero: int, rows: int, cols: int
+    weights: npt.NDArray[np.generic], groups: int, zero: int, rows: int, cols: int, bits: int
 ) -> tuple[bytes, tuple[tuple[int, int], ...], tuple[int, ...]]:
     """Weights [M, C / groups, taps_y, taps_x] as array tiles.
 
     Each output tile has the channel tiles that its groups touch, block-diagonal inside; what
-    belongs to no weight holds the zero point. Returns (bytes, spans, starts) of ConstantWeights.
+    belongs to no weight holds the zero point. Weights of 4 bits lie two in a byte, the lower column
+    in the lower half. Returns (bytes, spans, starts) of ConstantWeights.
     """
     filters, depth, taps_y, taps_x = weights.shape
     tiles = -(-filters // cols)
@@ -341,9 +356,9 @@ def pack_weights(
             padded = np.full_like(weights, zero, shape=shape)
             padded[:filters, :depth] = weights
         packed = padded.reshape(tiles, cols, deep, rows, taps_y, taps_x).transpose(0, 2, 4, 5, 3, 1)
-        size = deep * taps_y * taps_x * rows * cols * weights.itemsize
+        size = deep * taps_y * taps_x * rows * cols * bits // 8
         starts = tuple(range(0, tiles * size, size))
-        return np.ascontiguousarray(packed).tobytes(), ((0, deep),) * tiles, starts
+        return _packed_bytes(packed, bits), ((0, deep),) * tiles, starts
     per_group = filters // groups
     pieces: list[bytes] = []
     spans: list[tuple[int, int]] = []
@@ -357,12 +372,20 @@ def pack_weights(
             start = g * depth - first * rows
             dense[lane, start : start + depth] = weights[output]
         packed = dense.reshape(cols, end - first, rows, taps_y, taps_x).transpose(1, 3, 4, 2, 0)
-        raw = np.ascontiguousarray(packed).tobytes()
+        raw = _packed_bytes(packed, bits)
         pieces.append(raw)
         spans.append((int(first), int(end)))
         begins.append(at)
         at += len(raw)
     return b"".join(pieces), tuple(spans), tuple(begins)
+
+
+def _packed_bytes(packed: npt.NDArray[np.generic], bits: int) -> bytes:
+    flat = np.ascontiguousarray(packed)
+    if bits == 8:
+        return flat.tobytes()
+    halves = flat.view(np.uint8).reshape(-1, 2) & 15
+    return (halves[:, 0] | halves[:, 1] << 4).tobytes()
 
 
 @dataclasses.dataclass(frozen=True)

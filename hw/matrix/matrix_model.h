@@ -52,6 +52,12 @@ struct Machine {
   std::vector<uint8_t> table = std::vector<uint8_t>(kTableBytes);
   std::vector<int32_t> obuf = std::vector<int32_t>(kObufRows * kCols);
 
+  // The bits of the index-th weight of WBUF.
+  uint8_t weight(int64_t index) const {
+    const int64_t bit = index * kWeightBits;
+    return wbuf[bit / 8] >> bit % 8 & ((1 << kWeightBits) - 1);
+  }
+
   void run(const MatrixInstr& m) {
     int64_t pass = 0;
     for (int64_t c = 0; c < m.n_c; ++c)
@@ -68,12 +74,13 @@ struct Machine {
                   const uint8_t a = ibuf[row * kRows + k];
                   const int64_t tile = (m.wbuf + pass * kRows) * kCols;
                   const uint8_t w =
-                      wbuf[tile + (m.weight_transposed ? n * kCols + k : k * kCols + n)];
+                      weight(tile + (m.weight_transposed ? n * kCols + k : k * kCols + n));
                   const int64_t act =
                       (m.act_unsigned ? int64_t{a} : int64_t{int8_t(a)}) - m.act_zero;
-                  const int64_t weight =
-                      (m.weight_unsigned ? int64_t{w} : int64_t{int8_t(w)}) - m.weight_zero;
-                  sum += act * weight;
+                  const int64_t value = m.weight_unsigned || w < 1 << (kWeightBits - 1)
+                                            ? int64_t{w}
+                                            : int64_t{w} - (1 << kWeightBits);
+                  sum += act * (value - m.weight_zero);
                 }
                 acc[n] = int32_t(uint32_t(sum));
               }
@@ -107,7 +114,8 @@ inline MatrixInstr random_matrix(std::mt19937& rng, int64_t ibuf_rows, int64_t m
     m.accumulate = pick(0, 1), m.act_unsigned = pick(0, 1), m.weight_unsigned = pick(0, 1);
     m.weight_transposed = kRows == kCols && pick(0, 2) == 0;
     m.act_zero = m.act_unsigned ? pick(0, 255) : pick(-128, 127);
-    m.weight_zero = m.weight_unsigned ? pick(0, 255) : pick(-128, 127);
+    const int64_t weights = 1 << kWeightBits;
+    m.weight_zero = m.weight_unsigned ? pick(0, weights - 1) : pick(-weights / 2, weights / 2 - 1);
     return m;
   }
 }

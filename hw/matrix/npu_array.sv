@@ -31,7 +31,7 @@ module npu_array
   input  logic                       load_i,
   input  logic                       turn_i,
   input  logic [$clog2(Rows)-1:0]    load_row_i,
-  input  logic [WeightBits-1:0]      weight_i [Cols],
+  input  logic [7:0]                 weight_i [WbufRowBytes],
   input  logic                       weight_unsigned_i,
   input  logic signed [WeightBits:0] weight_zero_i,
 
@@ -60,6 +60,9 @@ module npu_array
   // turned[d][r]: element for row r, given d cycles ago; row r takes turned[r][r] if shift_q[r].
   logic signed [WeightDiffBits-1:0] turned [Rows][Rows];
   logic [Rows-1:0]                  shift_q;
+
+  // Weights in a byte of a row; column c is part c % PerByte of byte c / PerByte.
+  localparam int unsigned PerByte = 8 / WeightBits;
 
   // Scratch, written before it is read. Static: an automatic array is cleared at every edge.
   logic signed [AccBits-1:0] last [Cols];
@@ -103,11 +106,13 @@ module npu_array
       `NPU_END_FOR
       if (weight_unsigned_i) begin
         `NPU_FOR(r, Rows)
-          turned[0][r] = WeightDiffBits'(weight_i[r%Cols]) - weight_zero_i;
+          turned[0][r] = WeightDiffBits'(
+              WeightBits'(weight_i[r%Cols/PerByte] >> (r%PerByte*WeightBits))) - weight_zero_i;
         `NPU_END_FOR
       end else begin
         `NPU_FOR(r, Rows)
-          turned[0][r] = WeightDiffBits'(signed'(weight_i[r%Cols])) - weight_zero_i;
+          turned[0][r] = WeightDiffBits'(signed'(
+              WeightBits'(weight_i[r%Cols/PerByte] >> (r%PerByte*WeightBits)))) - weight_zero_i;
         `NPU_END_FOR
       end
       shift_q = {shift_q[Rows-2:0], load_i && turn_i};
@@ -123,11 +128,13 @@ module npu_array
       `NPU_FOR_ONLY(r, Rows, load_row_i)
         if (weight_unsigned_i) begin
           `NPU_FOR(c, Cols)
-            shadow[r][c] = WeightDiffBits'(weight_i[c]) - weight_zero_i;
+            shadow[r][c] = WeightDiffBits'(
+                WeightBits'(weight_i[c/PerByte] >> (c%PerByte*WeightBits))) - weight_zero_i;
           `NPU_END_FOR
         end else begin
           `NPU_FOR(c, Cols)
-            shadow[r][c] = WeightDiffBits'(signed'(weight_i[c])) - weight_zero_i;
+            shadow[r][c] = WeightDiffBits'(signed'(
+                WeightBits'(weight_i[c/PerByte] >> (c%PerByte*WeightBits)))) - weight_zero_i;
           `NPU_END_FOR
         end
       `NPU_END_FOR

@@ -33,14 +33,14 @@ module npu_matrix
   input  logic [7:0]                mat_ibuf_data_i [Rows],
   output logic                      mat_wbuf_valid_o,
   output logic [19:0]               mat_wbuf_row_o,
-  input  logic [7:0]                mat_wbuf_data_i [Cols],
+  input  logic [7:0]                mat_wbuf_data_i [WbufRowBytes],
   output logic                      mat_obuf_tag_valid_o,
   output logic                      mat_obuf_first_o,
   output logic [19:0]               mat_obuf_row_o,
   output logic signed [AccBits-1:0] mat_obuf_psum_o [Cols]  // one cycle behind the tag
 );
-  `NPU_ASSERT_STATIC(Bytes, ActBits == 8 && WeightBits == 8,
-                     "npu_matrix: IBUF and WBUF hold one element in each byte")
+  `NPU_ASSERT_STATIC(Widths, ActBits == 8 && (WeightBits == 8 || WeightBits == 4),
+                     "npu_matrix: a byte of IBUF is one activation, of WBUF one weight or two")
   `NPU_ASSERT_STATIC(Depth, Rows >= 4 && 2 ** $clog2(Rows) == Rows,
                      "npu_matrix: Rows must be a power of two, at least 4")
 

@@ -59,7 +59,7 @@ module npu_matrix_bench
   logic                      mat_ibuf_valid, mat_wbuf_valid, mat_obuf_tag_valid, mat_obuf_first;
   logic [19:0]               mat_ibuf_row, mat_wbuf_row, mat_obuf_row;
   logic [7:0]                mat_ibuf_data [Rows];
-  logic [7:0]                mat_wbuf_data [Cols];
+  logic [7:0]                mat_wbuf_data [WbufRowBytes];
   logic signed [AccBits-1:0] mat_obuf_psum [Cols];
 
   npu_matrix u_matrix (

@@ -55,7 +55,7 @@ module npu_memory
 
   input  logic                      mat_wbuf_valid_i,
   input  logic [19:0]               mat_wbuf_row_i,
-  output logic [7:0]                mat_wbuf_data_o [Cols],
+  output logic [7:0]                mat_wbuf_data_o [WbufRowBytes],
 
   input  logic                      mat_obuf_tag_valid_i,
   input  logic                      mat_obuf_first_i,

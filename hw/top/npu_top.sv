@@ -6,6 +6,7 @@ module npu_top
   import npu_arch_pkg::Lanes;
   import npu_arch_pkg::Rows;
   import npu_arch_pkg::Cols;
+  import npu_arch_pkg::WbufRowBytes;
   import npu_arch_pkg::AccBits;
 (
   input  logic                   clk_i,
@@ -208,7 +209,7 @@ module npu_top
   logic                      mat_ibuf_valid, mat_wbuf_valid, mat_obuf_tag_valid, mat_obuf_first;
   logic [19:0]               mat_ibuf_row, mat_wbuf_row, mat_obuf_row;
   logic [7:0]                mat_ibuf_data [Rows];
-  logic [7:0]                mat_wbuf_data [Cols];
+  logic [7:0]                mat_wbuf_data [WbufRowBytes];
   logic signed [AccBits-1:0] mat_obuf_psum [Cols];
   npu_matrix u_matrix (
     .clk_i, .rst_ni, .clear_i(clear), .halt_i(halt),

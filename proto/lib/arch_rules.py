@@ -66,7 +66,8 @@ def _compute(message: arch_pb2.Arch) -> Iterator[str]:
     yield from _power_of_two("matrix.rows", message.matrix.rows, 4, 256)
     yield from _power_of_two("matrix.cols", message.matrix.cols, 4, 128)
     yield from _exactly("matrix.activation_bits", message.matrix.activation_bits, 8)
-    yield from _exactly("matrix.weight_bits", message.matrix.weight_bits, 8)
+    if message.matrix.weight_bits not in (4, 8):
+        yield f"matrix.weight_bits must be 4 or 8, got {message.matrix.weight_bits}; write one"
     yield from _exactly("matrix.accumulator_bits", message.matrix.accumulator_bits, 32)
     if message.vector.lanes != message.matrix.cols:
         yield (
@@ -76,24 +77,26 @@ def _compute(message: arch_pb2.Arch) -> Iterator[str]:
 
 
 def _dram(message: arch_pb2.Arch) -> Iterator[str]:
-    highest = max(4, min(message.matrix.rows, message.matrix.cols))
+    row_bytes = message.matrix.cols * message.matrix.weight_bits // 8
+    highest = max(4, min(message.matrix.rows, row_bytes))
     value = message.dram.bytes_per_cycle
     broken = list(_power_of_two("dram.bytes_per_cycle", value, 4, 128))
     yield from broken
     if not broken and value > highest:
         yield (
-            f"dram.bytes_per_cycle must be at most the smaller of matrix.rows and matrix.cols "
-            f"({highest}), got {value}; try {highest}"
+            f"dram.bytes_per_cycle must be at most the smaller of matrix.rows and the bytes of a "
+            f"row of weights ({highest}), got {value}; try {highest}"
         )
     yield from _in_range("dram.latency_cycles", message.dram.latency_cycles, 1, 10000)
 
 
 def _memory(message: arch_pb2.Arch, isa: isa_lib.Isa) -> Iterator[str]:
     rows, cols, lanes = message.matrix.rows, message.matrix.cols, message.vector.lanes
+    weights = max(1, cols * message.matrix.weight_bits // 8)
     # A row, and what else must divide the capacity: a vector of bytes (IBUF), both halves (OBUF).
     memories = (
         ("ibuf_bytes", message.memory.ibuf_bytes, rows, max(rows, lanes), "ibuf", "dst"),
-        ("wbuf_bytes", message.memory.wbuf_bytes, cols, cols, "wbuf", "dst"),
+        ("wbuf_bytes", message.memory.wbuf_bytes, weights, weights, "wbuf", "dst"),
         ("obuf_bytes", message.memory.obuf_bytes, 4 * cols, 8 * cols, "obuf", "src1_base"),
         ("vmem_bytes", message.memory.vmem_bytes, 4 * lanes, 4 * lanes, "", "dst"),
         ("param_bytes", message.memory.param_bytes, 8 * lanes, 8 * lanes, "param", "dst"),

@@ -77,8 +77,8 @@ def add_model_flags(values: flags.FlagValues) -> None:
 
 
 def add_quantization_flags(values: flags.FlagValues) -> None:
-    """What makes a quantized model: --model, --calibration and its method, --smooth_quant, --shape,
-    --seed."""
+    """What makes a quantized model: --model, --calibration and its method, --smooth_quant,
+    --weight_bits, --shape, --seed."""
     flags.DEFINE_string("model", None, "ONNX file, float or quantized (QDQ)", flag_values=values)
     flags.DEFINE_string(
         "calibration",
@@ -98,6 +98,13 @@ def add_quantization_flags(values: flags.FlagValues) -> None:
         None,
         "0 to 1, usually 0.5: calibration of a float transformer moves so much of its activations' "
         "outliers into the weights (SmoothQuant)",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "weight_bits",
+        None,
+        ["4", "8"],
+        "bits of a weight of a float model; default: what the configuration's array has",
         flag_values=values,
     )
     flags.DEFINE_multi_string(
@@ -252,8 +259,18 @@ def quantized(
         return model, None
     samples = data.calibration(model, values["calibration"].value, values["seed"].value)
     method = values["calibration_method"].value
-    made = quantize_model(model, list(samples), method, like, smooth_quant=smooth_quant)
+    made = quantize_model(
+        model, list(samples), method, like, smooth_quant=smooth_quant,
+        weight_bits=weight_bits(values),
+    )
     return made, model
+
+
+def weight_bits(values: flags.FlagValues) -> int:
+    """--weight_bits, else those of the configuration's array, else 8."""
+    if values["weight_bits"].value:
+        return int(values["weight_bits"].value)
+    return arch_of(values["config"].value).weight_bits if "config" in values else 8
 
 
 def load_float(path: str, qdq: onnx.ModelProto) -> onnx.ModelProto:

@@ -94,7 +94,7 @@ def _matrix(f: Any, arch: Arch) -> list[Access]:
     rows = np.unique(grid(f.ibuf, counts, strides, 1))
     acts = (rows[:, None] * arch.rows + np.arange(arch.rows)).reshape(-1)
     depth = f.n_kx * f.n_ky * f.n_c * arch.rows
-    weights = np.arange(f.wbuf * arch.cols, (f.wbuf + depth) * arch.cols)
+    weights = np.arange(f.wbuf * arch.wbuf_row_bytes, (f.wbuf + depth) * arch.wbuf_row_bytes)
     row_bytes = 4 * arch.cols
     sums = np.arange(f.obuf * row_bytes, (f.obuf + f.n_x * f.n_y) * row_bytes)
     result = [

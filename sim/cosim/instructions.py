@@ -278,11 +278,12 @@ def matrix(rng: random.Random, space: Space) -> Draft:
     act_unsigned, weight_unsigned = rng.randrange(2), rng.randrange(2)
     zero = rng.random() < 0.5
 
-    def zero_point(unsigned: int) -> int:
+    def zero_point(unsigned: int, bits: int) -> int:
         if not zero:
             return 0
-        lowest = 0 if unsigned else -128
-        return rng.choice((lowest, lowest + 255, lowest + rng.randrange(256)))
+        values = 1 << bits
+        lowest = 0 if unsigned else -values // 2
+        return rng.choice((lowest, lowest + values - 1, lowest + rng.randrange(values)))
 
     depth = n_kx * n_ky * n_c * space.arch.rows
     return Draft.make(
@@ -294,8 +295,8 @@ def matrix(rng: random.Random, space: Space) -> Draft:
         act_unsigned=act_unsigned,
         weight_unsigned=weight_unsigned,
         weight_transposed=int(space.arch.rows == space.arch.cols and rng.random() < 0.35),
-        act_zero=zero_point(act_unsigned),
-        weight_zero=zero_point(weight_unsigned),
+        act_zero=zero_point(act_unsigned, space.arch.act_bits),
+        weight_zero=zero_point(weight_unsigned, space.arch.weight_bits),
         n_x=n_x,
         n_y=n_y,
         n_kx=n_kx,

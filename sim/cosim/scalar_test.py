@@ -22,7 +22,9 @@ def _run_scalar(
     return 0, 0
 
 
-@pytest.mark.parametrize(("config", "first", "count"), [("nano4", 0, 40), ("edge16", 0, 12)])
+@pytest.mark.parametrize(
+    ("config", "first", "count"), [("nano4", 0, 40), ("edge16", 0, 12), ("edge16w4", 0, 8)]
+)
 def test_random_programs_give_the_same_memories(config: str, first: int, count: int) -> None:
     generator = Generator(load_config(config), fault_rate=0.0)
     for seed in range(first, first + count):

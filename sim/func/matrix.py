@@ -19,12 +19,18 @@ _EXACT_DEPTH = 256
 _ONE_THREAD = 1 << 18
 
 
+def _halves(packed: np.ndarray, unsigned: bool) -> np.ndarray:
+    """Weights of 4 bits, two in a byte, the lower first: uint8[n] -> uint8[2 n], sign extended."""
+    halves = np.stack([packed & 15, packed >> 4], axis=-1).reshape(-1)
+    return halves if unsigned else (halves ^ 8) - np.uint8(8)
+
+
 def execute(memories: Memories, instr: isa.Matrix) -> None:
     """Executes one MATRIX. Raises Fault ILLEGAL or LOCAL_RANGE."""
     n_x, n_y = instr.n_x, instr.n_y
     passes = (instr.n_c, instr.n_ky, instr.n_kx)
     arch = memories.arch
-    rows, cols = arch.rows, arch.cols
+    rows, cols, row = arch.rows, arch.cols, arch.wbuf_row_bytes
     transposed = bool(instr.weight_transposed)
     if not (n_x and n_y) or 0 in passes or (transposed and rows != cols):
         raise Fault(isa.Error.ILLEGAL)
@@ -39,7 +45,7 @@ def execute(memories: Memories, instr: isa.Matrix) -> None:
     if (
         lowest < 0
         or (highest + 1) * rows > ibuf.size
-        or (instr.wbuf + depth) * cols > wbuf.size
+        or (instr.wbuf + depth) * row > wbuf.size
         or (instr.obuf + positions) * cols * 4 > obuf.size
     ):
         raise Fault(isa.Error.LOCAL_RANGE)
@@ -51,13 +57,11 @@ def execute(memories: Memories, instr: isa.Matrix) -> None:
         .reshape(positions, depth)
         .astype(np.float32)
     )
-    start = instr.wbuf * cols
-    weights = (
-        wbuf[start : start + depth * cols]
-        .view(_DTYPE[instr.weight_unsigned])
-        .reshape(depth, cols)
-        .astype(np.float32)
-    )
+    start = instr.wbuf * row
+    packed = wbuf[start : start + depth * row]
+    if arch.weight_bits == 4:
+        packed = _halves(packed, bool(instr.weight_unsigned))
+    weights = packed.view(_DTYPE[instr.weight_unsigned]).reshape(depth, cols).astype(np.float32)
     if transposed:
         weights = weights.reshape(-1, rows, rows).swapaxes(1, 2).reshape(depth, cols)
     if instr.act_zero:

@@ -142,6 +142,13 @@ class ScalarMachine:
             raise ScalarFault("LOCAL_RANGE")
         return int.from_bytes(memory[at : at + size], "little", signed=signed)
 
+    def _weight(self, at: int, signed: bool) -> int:
+        """The at-th weight of WBUF; those of 4 bits lie two in a byte, the lower half first."""
+        if self.arch.weight_bits == 8:
+            return self._word(2, at, 1, signed)
+        value = self._word(2, at // 2, 1, False) >> 4 * (at % 2) & 15
+        return _signed(value, 4) if signed else value
+
     def matrix(self, i: Any) -> None:
         rows, cols = self.arch.rows, self.arch.cols
         if 0 in (i.n_x, i.n_y, i.n_kx, i.n_ky, i.n_c) or (i.weight_transposed and rows != cols):
@@ -160,7 +167,7 @@ class ScalarMachine:
                     for n in range(cols):
                         row_w, byte = (n, k) if i.weight_transposed else (k, n)
                         at = (i.wbuf + number * rows + row_w) * cols + byte
-                        weight = self._word(2, at, 1, not i.weight_unsigned) - i.weight_zero
+                        weight = self._weight(at, not i.weight_unsigned) - i.weight_zero
                         sums[n] = _signed(sums[n] + act * weight, 32)
             out[p] = sums
         for p, sums in out.items():

@@ -91,6 +91,11 @@ def lower(op: Op, low: Lowering) -> None:
         return
     names = (*op.inputs[:2], *op.outputs)
     a, b, y = (low.tensor(name) for name in names)
+    if low.arch.weight_bits < 8:
+        raise UserError(
+            f"layer {op.name}: a product of two activations needs an array of 8-bit weights, got "
+            f"one of {low.arch.weight_bits} bits; choose another configuration"
+        )
     left, right, out = (low.stored(name) for name in names)
     batch = math.prod(y.shape[:-2])
     rows, depth, outputs = a.shape[-2], a.shape[-1], b.shape[-1]
