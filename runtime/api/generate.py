@@ -28,6 +28,7 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.api import decoder, weights
 from jacquard.runtime.api.cache import POSITION, HostCache, Stage, cache_rows, states
 from jacquard.runtime.api.decoder import DECODE, IDS, LOGITS, MASK, POSITIONS, PREFILL
+from jacquard.runtime.api.inputs import end_of_positions
 from jacquard.runtime.api.sampling import Sampler
 from jacquard.runtime.api.session import Session
 from jacquard.runtime.device.base import DeviceResult, Progress
@@ -102,12 +103,13 @@ class Generator:
             )
         total = len(prompt) + count
         if total > self.longest:
-            limit = f"the {self._rows} rows of the largest cache"
+            limit, why = f"the {self._rows} rows of the largest cache", ""
             if self._positions is not None and self._positions < self._rows:
                 limit = f"the model's {self._positions} positions"
+                why = end_of_positions(self._positions) + "; "
             raise UserError(
                 f"prompt and tokens: must fit into {limit}, got {len(prompt)} ids and {count} "
-                f"tokens, {total}; shorten the prompt or ask for fewer tokens"
+                f"tokens, {total}; {why}shorten the prompt or ask for fewer tokens"
             )
 
     def steps(

@@ -133,6 +133,8 @@ def test_the_models_positions_are_a_limit() -> None:
     assert len(tokens(generator, [1, 2], 8)) == 8
     with pytest.raises(UserError, match="must fit into the model's 10 positions, got 2 ids and 9"):
         generator.check([1, 2], 9)
+    with pytest.raises(UserError, match="11; the model's table of positions ends at 10; shorten"):
+        generator.check([1, 2], 9)
 
 
 def _dropped(names: tuple[str, ...]) -> Callable[[pb.Program], None]:

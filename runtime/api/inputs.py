@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib import rotary
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.proto.lib.masks import LEAST_MASK, MASKED
 from jacquard.runtime.api import layout
@@ -163,7 +164,7 @@ def _take(
     """Puts the tensor's integers into `bound`, or what is wrong with them into `problems`."""
     try:
         if tensor.role == pb.Tensor.INDEX:
-            bound[tensor.name] = indices(array, tensor.limit)
+            bound[tensor.name] = indices(array, tensor.limit, place)
         elif tensor.role == pb.Tensor.MASK:
             bound[tensor.name] = device_mask(array)
         elif array.dtype == layout.DTYPES[tensor.dtype]:
@@ -176,15 +177,27 @@ def _take(
         problems.append(f"{place}: {error}")
 
 
-def indices(array: np.ndarray, limit: int) -> np.ndarray:
-    """int32 of the same shape. Raises ValueError: an index outside [0, limit)."""
+def indices(array: np.ndarray, limit: int, name: str) -> np.ndarray:
+    """int32 of the same shape. Raises ValueError: an index outside [0, limit).
+
+    name: of the input; one of positions reads another table than one of ids.
+    """
     wrong = (array < 0) | (array >= limit)
     if wrong.any():
+        reason = "use ids of the model's own vocabulary"
+        if "position" in name:
+            reason = end_of_positions(limit) + "; use a shorter sequence"
         raise ValueError(
-            f"indices must be from 0 to {limit - 1}, got {_first(array, wrong)}; "
-            "use ids of the model's own vocabulary"
+            f"indices must be from 0 to {limit - 1}, got {_first(array, wrong)}; {reason}"
         )
     return array.astype(np.int32)
+
+
+def end_of_positions(limit: int) -> str:
+    """Why a model has no more positions than these."""
+    if limit == rotary.POSITIONS:
+        return f"the compiler's tables of rotary embeddings end at {limit} positions"
+    return f"the model's table of positions ends at {limit}"
 
 
 def device_mask(array: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib import rotary
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api.inputs import ModelInputs
 
@@ -157,6 +158,24 @@ def test_indices_that_the_host_computes_are_checked_by_the_inputs_they_come_from
     assert lines(made, input_ids=IDS, attention_mask=MASK) == (
         "input attention_mask: indices must be from 0 to 11, got 12 at [0, 0] and 1 more; use ids "
         "of the model's own vocabulary",
+    )
+
+
+@pytest.mark.parametrize(
+    "limit,reason",
+    [
+        (64, "the model's table of positions ends at 64; use a shorter sequence"),
+        (rotary.POSITIONS, "the compiler's tables of rotary embeddings end at 4096 positions; use"),
+    ],
+)
+def test_what_ends_positions(limit: int, reason: str) -> None:
+    made = pb.Program()
+    made.inputs.add(
+        name="position_ids", shape=[1, 1], dtype=pb.Tensor.INT32, role=pb.Tensor.INDEX, limit=limit
+    )
+    (line,) = lines(made, position_ids=np.array([[limit]]))
+    assert line.startswith(
+        f"input position_ids: indices must be from 0 to {limit - 1}, got {limit} at [0, 0]; {reason}"
     )
 
 

@@ -76,5 +76,5 @@ def _fitting(
     array = converted(array, onnx.helper.tensor_dtype_to_np_dtype(tensor_type.elem_type))
     rows = table_rows(graph, value.name)
     if rows is not None:
-        indices(array, rows)
+        indices(array, rows, value.name)
     return array

@@ -10,8 +10,8 @@ import onnxruntime as ort
 from onnx import helper
 
 from jacquard.compiler.frontend.patterns.view import View
+from jacquard.proto.lib.rotary import POSITIONS  # a larger one is refused at run time
 
-POSITIONS = 4096  # a larger one is refused at run time, as a token id past its table is
 _WAVES = ("Cos", "Sin")
 _INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 

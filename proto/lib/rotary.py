@@ -1,0 +1,3 @@
+"""How far the compiler tabulates rotary embeddings, and the runtime says so."""
+
+POSITIONS = 4096
