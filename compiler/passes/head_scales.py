@@ -56,9 +56,10 @@ def check(
 
 def _gives(node: base.Node, parsed: base.Parsed) -> bool:
     """Whether the operator's result can have a scale for each channel."""
-    if node.op == "Add":
+    if node.op == "Add":  # of four dimensions the channels may be the second
         same = len({tensor.grid.scale for tensor in parsed.inputs}) == 1
-        return len(parsed.inputs) == 2 and same and parsed.inputs[1].data is None
+        stored = len(parsed.inputs) == 2 and all(t.data is None for t in parsed.inputs)
+        return stored and same and len(parsed.shapes[0]) < 4
     return node.op in ("MatMul", "Gemm") and "weights" in parsed.attrs
 
 

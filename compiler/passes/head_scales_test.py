@@ -94,6 +94,13 @@ NOT_HEADS = ("scales of one dimension must be those of heads of keys or values (
         (Q + "fi = QuantizeLinear<axis = 2>(f, s4, z4) fr = DequantizeLinear<axis = 2>(fi, s4, z4) "
          "l = MatMul(qr, fr) " + OUT.format("l"),
          f"node l (MatMul): {NOT_HEADS}fi with 2 scales along dimension 2"),
+        (Q + "a = Add(qr, qr) y0 = QuantizeLinear<axis = 3>(a, s4, z4) "
+         "y = DequantizeLinear<axis = 3>(y0, s4, z4)",
+         f"node a (Add): {NOT_HEADS}its result with 2 scales along dimension 3"),
+        (X + "b = Softmax(xr) bi = QuantizeLinear(b, cs, z) br = DequantizeLinear(bi, cs, z) "
+         "a = Add(xr, br) y0 = QuantizeLinear<axis = 2>(a, s8, z8) "
+         "y = DequantizeLinear<axis = 2>(y0, s8, z8)",
+         f"node a (Add): {NOT_HEADS}its result with 2 scales along dimension 2"),
         (X + "a = Relu(xr) y0 = QuantizeLinear<axis = 2>(a, s8, z8) "
          "y = DequantizeLinear<axis = 2>(y0, s8, z8)",
          "node y0 (QuantizeLinear): must not requantize to or from a scale per head, got xi with 1 "
