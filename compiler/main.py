@@ -15,27 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import onnx
 
+from jacquard.compiler.overrides import LayerOverride
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
-from jacquard.proto.lib.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerOverride:
-    """What the user fixes for one layer; None leaves the choice to the cost model.
-
-    Attributes:
-      tile_height, tile_width: output positions of a spatial tile.
-      channel_tiles: input channel tiles per reduction chunk.
-      output_tiles: output channel tiles that share one accumulator half.
-      fuse: False keeps this operator apart from the one that follows.
-    """
-
-    tile_height: int | None = None
-    tile_width: int | None = None
-    channel_tiles: int | None = None
-    output_tiles: int | None = None
-    fuse: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,33 +43,6 @@ class CompileOptions:
     clock: Callable[[str, float], None] | None = None
     fuse: bool = True
     kv_cache: bool = False
-
-
-def parse_override(text: str) -> tuple[str, LayerOverride]:
-    """`conv1:tile_height=4,fuse=false` -> ("conv1", LayerOverride(...)), for command lines.
-
-    Raises:
-      UserError: a field that does not exist, or a value that is not one of its kind.
-    """
-    name, colon, rest = text.rpartition(":")
-    place = f"--override {text}"
-    if not colon or not name:
-        raise UserError(f"{place}: must be LAYER:FIELD=VALUE,..., got no layer; name one")
-    fields = [field.name for field in dataclasses.fields(LayerOverride)]
-    found: dict[str, int | bool] = {}
-    for part in rest.split(","):
-        field, _, value = part.partition("=")
-        if field not in fields:
-            raise UserError(f"{place}: field must be one of {', '.join(fields)}, got {field!r}")
-        if field == "fuse":
-            if value not in ("true", "false"):
-                raise UserError(f"{place}: fuse must be true or false, got {value!r}")
-            found[field] = value == "true"
-        elif value.isdecimal() and int(value) > 0:
-            found[field] = int(value)
-        else:
-            raise UserError(f"{place}: {field} must be a positive number, got {value!r}")
-    return name, LayerOverride(**found)  # type: ignore[arg-type]
 
 
 def model_digest(qdq: onnx.ModelProto) -> bytes:

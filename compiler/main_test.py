@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from jacquard.compiler.codelets.base import Case
 from jacquard.compiler.codelets.case_model import model_of
 from jacquard.compiler.dram import plan as dram
-from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model, parse_override
+from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import storage
 from jacquard.compiler.passes.pipeline import GRAPH_PASSES
 from jacquard.proto import npu_isa as isa
@@ -113,15 +114,6 @@ def test_overrides_fix_the_tiling(field: str, value: int, check: object) -> None
     assert products and all(check(m) for m in products)
 
 
-def test_overrides_that_do_not_fit_are_refused() -> None:
-    model = conv_case((1, 64, 32, 32), (64, 64, 3, 3), pads=[1, 1, 1, 1])
-    options = CompileOptions(
-        overrides={"Conv_case": LayerOverride(tile_height=32, tile_width=32, output_tiles=1)}
-    )
-    with pytest.raises(UserError, match="layer Conv_case: the tile sizes given do not fit nano4"):
-        compile_model(model, NANO4, options)
-
-
 @pytest.mark.parametrize(
     ("fuse", "layer", "override", "message"),
     [
@@ -145,26 +137,6 @@ def test_overrides_without_effect_are_refused(
 def test_overrides_of_fusion_are_met_where_nothing_is_fused() -> None:
     options = CompileOptions(fuse=False, overrides={"add": LayerOverride(fuse=False)})
     assert len(compile_model(residual_model(), EDGE16, options).layers) == 2
-
-
-def test_overrides_from_text() -> None:
-    assert parse_override("a:b:tile_height=4,fuse=false") == (
-        "a:b", LayerOverride(tile_height=4, fuse=False)
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("tile_height=4", "must be LAYER:FIELD=VALUE,..., got no layer"),
-        ("conv:height=4", "field must be one of tile_height, tile_width, channel_tiles"),
-        ("conv:tile_height=-4", "tile_height must be a positive number, got '-4'"),
-        ("conv:fuse=no", "fuse must be true or false, got 'no'"),
-    ],
-)
-def test_overrides_that_are_not_understood(text: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        parse_override(text)
 
 
 def test_unknown_names_are_refused() -> None:

@@ -8,7 +8,8 @@ import pytest
 from onnx import numpy_helper
 
 from jacquard.benchmarks.generation.tiny_pair import quantized_pair, with_rows
-from jacquard.compiler.main import CompileOptions, LayerOverride, compile_model
+from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.compiler.overrides import LayerOverride
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError

@@ -18,7 +18,7 @@ from jacquard.proto.lib.fixed_point import requantization_scale
 
 def _fusible(op: Op, options: CompileOptions) -> bool:
     override = options.overrides.get(op.name)
-    return options.fuse and (override is None or override.fuse is not False)
+    return options.fuse and (override is None or not override.apart)
 
 
 class _Work:

@@ -99,7 +99,7 @@ class _Finder:
 
     def _fusible(self, op: Op) -> bool:
         override = self.options.overrides.get(op.name)
-        return self.options.fuse and (override is None or override.fuse is not False)
+        return self.options.fuse and (override is None or not override.apart)
 
     def _fused(
         self, start: int, middle: int, end: int

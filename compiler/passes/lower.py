@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph
+from jacquard.compiler.overrides import TILING, LayerOverride
 from jacquard.compiler.passes.storage import same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
 from jacquard.compiler.tile.lowering import Lowering
@@ -13,11 +14,10 @@ from jacquard.compiler.tile.memory import NoRoom
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
 
-TILE_FIELDS = ("tile_height", "tile_width", "channel_tiles", "output_tiles")
 
 
 def lower(
-    graph: Graph, arch: Arch, overrides: Mapping[str, object], array_rows: int
+    graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], array_rows: int
 ) -> TileProgram:
     """The network's instructions, one after another. UserError: every layer that does not fit,
     and every override of a tiling that there is not.
@@ -61,12 +61,12 @@ def lower(
 
 
 def _unused(
-    overrides: Mapping[str, object], tiled: Collection[str], graph: Graph
+    overrides: Mapping[str, LayerOverride], tiled: Collection[str], graph: Graph
 ) -> Iterator[str]:
     """A line per layer whose tile sizes nothing asked for. fuse=false holds in any case."""
     names = {op.name for op in graph.ops}
     for name, override in sorted(overrides.items()):
-        fields = [field for field in TILE_FIELDS if getattr(override, field, None) is not None]
+        fields = override.given(TILING)
         if name in tiled or not fields:
             continue
         owner = next((op.name for op in graph.ops if name in op.nodes), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import onnx
 
@@ -38,6 +38,28 @@ GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
 # What they make has activations as weights, in transposed tiles: nothing for an oblong array, or for
 # one whose weights have fewer bits than activations.
 SQUARE_PASSES = (fuse_attention,)
+
+
+def _not_on_chip(
+    results: Mapping[str, str], graph: Graph, options: CompileOptions
+) -> Iterator[str]:
+    """A line per result that the user wants on chip and that no fusion keeps there."""
+    stored = {name: op for op in graph.ops for name in op.outputs}
+    for name, override in sorted(options.overrides.items()):
+        if override.placement != "chip":
+            continue
+        if override.fuse is False:
+            yield (
+                f"override of layer {name}: placement must not be chip where fuse is false; leave "
+                "one of them out"
+            )
+        elif results[name] in stored:
+            readers = [op.name for op in graph.ops if results[name] in op.inputs]
+            yield (
+                f"override of layer {name}: placement chip must be of a result that the next "
+                f"operator takes over, got one that is stored for {', '.join(readers) or 'the host'}"
+                f"{'' if options.fuse else ' (--nofuse)'}; leave it out"
+            )
 
 
 def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program:
@@ -77,6 +99,7 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
     graph = import_qdq(qdq, options.model_name)
     verify(graph, "import")
     layers = {op.name for op in graph.ops}
+    results = {op.name: op.outputs[0] for op in graph.ops}
     raise_if_any(
         f"override of layer {name}: must name one of the model's {len(layers)} layers; see "
         "--dump-after=import"
@@ -89,6 +112,7 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
         graph = graph_pass(graph, options, square(arch))
         verify(graph, name)
         done(name, graph.text)
+    raise_if_any(_not_on_chip(results, graph, options))
     program = lower.lower(graph, square(arch), options.overrides, arch.rows)
     done("lower", program.text)
     program = narrow(program, arch)

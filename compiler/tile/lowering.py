@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
+from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.tile.ir import (
     CONSTANT_ARG, Instruction, LayerInfo, Step, WeightPart,
 )
@@ -139,7 +140,7 @@ class Lowering:
         arch: Arch,
         graph: Graph,
         places: dict[str, Stored | Packed],
-        overrides: dict[str, object],
+        overrides: dict[str, LayerOverride],
         array_rows: int,
     ) -> None:
         self.arch, self.graph, self.overrides = arch, graph, overrides

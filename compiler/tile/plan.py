@@ -12,6 +12,8 @@ import functools
 import math
 from collections.abc import Iterator
 
+from jacquard.compiler.overrides import LayerOverride
+from jacquard.compiler.tile import limits
 from jacquard.compiler.tile.operand import ActivationOperand
 from jacquard.compiler.tile.pooled import Pool
 from jacquard.proto.lib.arch import Arch
@@ -95,13 +97,13 @@ class Plan:
 
 
 def choose(
-    arch: Arch, name: str, activation: ActivationOperand, shape: Shape, override: object
+    arch: Arch, name: str, activation: ActivationOperand, shape: Shape, override: LayerOverride | None
 ) -> Plan:
     """The cheapest plan. UserError with the buffer and the shortage where none fits."""
     chunk = _weight_chunk(arch, name, activation, shape)
     best = _search(arch, activation.anywhere(), shape, override, chunk)
     if best is None:
-        raise UserError(_too_large(arch, name, activation, override))
+        raise UserError(_too_large(arch, name, activation, shape, override))
     return best
 
 
@@ -110,13 +112,15 @@ def _search(
     arch: Arch,
     activation: ActivationOperand,
     shape: Shape,
-    override: object,
+    override: LayerOverride | None,
     weight_chunk: tuple[int, int],
 ) -> Plan | None:
     best: Plan | None = None
     for candidate in _candidates(arch, activation, shape, override):
         plan = _costed(arch, activation, shape, candidate, *weight_chunk)
-        if plan is not None and (best is None or plan.cycles < best.cycles):
+        if plan is None or not limits.allows(override, plan, shape):
+            continue
+        if best is None or plan.cycles < best.cycles:
             best = plan
     return best
 
@@ -145,7 +149,7 @@ def _parts(size: int) -> tuple[int, ...]:
 
 
 def _candidates(
-    arch: Arch, activation: ActivationOperand, shape: Shape, override: object
+    arch: Arch, activation: ActivationOperand, shape: Shape, override: LayerOverride | None
 ) -> Iterator[tuple[int, int, int, int]]:
     """(height, width, output tiles, channel tiles) within the accumulators' and IBUF's size."""
 
@@ -285,7 +289,8 @@ def _edges(size: int, part: int) -> list[tuple[int, int]]:
 
 
 def _too_large(
-    arch: Arch, name: str, activation: ActivationOperand, override: object
+    arch: Arch, name: str, activation: ActivationOperand, shape: Shape,
+    override: LayerOverride | None,
 ) -> str:
     """Why not even the smallest tile fits."""
     needed = 2 * activation.rows(1, 1) * (1 if activation.splittable else activation.tiles)
@@ -296,5 +301,5 @@ def _too_large(
             f"({arch.ibuf_bytes} bytes), {more} bytes too many; use a larger configuration"
         )
     if override is not None:
-        return f"layer {name}: the tile sizes given do not fit {arch.name}; give smaller ones"
+        return limits.refusal(arch, name, activation, shape, override)
     return f"layer {name}: no tiling fits {arch.name}; use a larger configuration"

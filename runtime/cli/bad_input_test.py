@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from jacquard.compiler.main import LayerOverride
+from jacquard.compiler.overrides import LayerOverride
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.cli import command_run, main, options
 from jacquard.runtime.cli.entry import guarded
@@ -93,6 +93,7 @@ def test_missing_model(tmp_path, capsys):
         (["run", "--shape=x"], "NAME=VALUE"),
         (["run", "--override=product:tile=4"], "field must be one of tile_height"),
         (["run", "--override=prodcut:fuse=false"], "prodcut: must name one of the model's"),
+        (["run", "--overrides=none.textproto"], "none.textproto: must be a file that can be read"),
         (["run", "--nofuse", "--program=p.npu"], "must be given to `compile`"),
         (["run", "--calibration=nowhere"], "--calibration nowhere: must be a folder"),
         (["run", "--float-model=none.onnx"], "none.onnx: must be a file that can be read, got"),
@@ -271,6 +272,11 @@ def test_states_of_a_model_that_keeps_nothing(argv, message, tmp_path, capsys):
 
 
 def test_overrides_of_one_layer_add_up(tmp_path):
+    """Those of the file first, then those of the flags, which win."""
+    file = tmp_path / "o.textproto"
+    file.write_text(
+        'layer { name: "a:b" tile_height: 2 tile_width: 6 } layer { name: "c" order: WEIGHTS }'
+    )
     values = command_run.define_flags()
     values(
         [
@@ -278,11 +284,15 @@ def test_overrides_of_one_layer_add_up(tmp_path):
             "--model=m.onnx",
             "--override=a:b:tile_height=4",
             "--override=a:b:fuse=false",
+            f"--overrides={file}",
             "--nofuse",
         ]
     )
     found = options.compile_options(values)
-    assert found.overrides == {"a:b": LayerOverride(tile_height=4, fuse=False)}
+    assert found.overrides == {
+        "a:b": LayerOverride(tile_height=4, tile_width=6, fuse=False),
+        "c": LayerOverride(order="weights"),
+    }
     assert (found.model_name, found.fuse) == ("m", False)
 
 

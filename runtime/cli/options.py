@@ -13,7 +13,8 @@ from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.frontend.import_model import import_model
 from jacquard.compiler.frontend.load import keep_real_inputs, read, set_shapes
 from jacquard.compiler.frontend.quantize import METHODS, is_quantized, quantize_model
-from jacquard.compiler.main import CompileOptions, LayerOverride, parse_override
+from jacquard.compiler.main import CompileOptions
+from jacquard.compiler.overrides import LayerOverride, parse_override, read_overrides
 from jacquard.compiler.passes.device_part import DROPPED
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch, load_arch, load_config
@@ -63,6 +64,12 @@ def add_model_flags(values: flags.FlagValues) -> None:
         "override",
         [],
         "LAYER:FIELD=VALUE,...: fixes a layer's tiling (docs/overrides.md)",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "overrides",
+        None,
+        "textproto of what is fixed for which layer (docs/overrides.md); --override wins over it",
         flag_values=values,
     )
     flags.DEFINE_bool(
@@ -117,9 +124,14 @@ def add_quantization_flags(values: flags.FlagValues) -> None:
 
 
 def compile_options(values: flags.FlagValues) -> CompileOptions:
-    """What the shared flags say about compiling. Raises UserError for every bad --override."""
+    """What the shared flags say about compiling. Raises UserError for every bad override."""
     problems: list[str] = []
     overrides: dict[str, LayerOverride] = {}
+    if values["overrides"].value:
+        try:
+            overrides |= read_overrides(values["overrides"].value)
+        except UserError as error:
+            problems += error.lines
     for text in values["override"].value:
         try:
             layer, wanted = parse_override(text)
