@@ -1,6 +1,7 @@
 #include "sim/perf/model/dma.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace jacquard::perf {
 
@@ -79,6 +80,11 @@ bool RunWalk::Tick(const DmaQueue& queue, bool next) {
   return true;
 }
 
+BurstGen::BurstGen(int64_t burst_beats, int64_t beat_bytes)
+    : burst_(burst_beats),
+      shift_(std::countr_zero(static_cast<uint64_t>(beat_bytes))),
+      in_beat_(static_cast<uint64_t>(beat_bytes) - 1) {}
+
 BurstGen::Out BurstGen::Look(bool valid, uint64_t dram, int64_t data, int64_t room,
                              bool slot_free) const {
   Out out;
@@ -87,10 +93,9 @@ BurstGen::Out BurstGen::Look(bool valid, uint64_t dram, int64_t data, int64_t ro
     out.next = true;
     return out;
   }
-  const uint64_t addr = middle_ ? rest_addr_ : dram / beat_ * beat_;
-  const int64_t beats =
-      middle_ ? rest_beats_ : (static_cast<int64_t>(dram % beat_) + data + beat_ - 1) / beat_;
-  const int64_t block = burst_ - static_cast<int64_t>(addr / beat_ % burst_);
+  const uint64_t beat = middle_ ? rest_beat_ : dram >> shift_;
+  const int64_t beats = middle_ ? rest_beats_ : Beats(dram, data);
+  const int64_t block = burst_ - (static_cast<int64_t>(beat) & (burst_ - 1));
   out.beats = std::min(beats, block);
   out.issue = slot_free && room >= out.beats;
   out.next = out.issue && out.beats == beats;
@@ -104,13 +109,13 @@ bool BurstGen::Tick(const Out& out, uint64_t dram, int64_t data) {
     return changed;
   }
   if (!middle_) {
-    rest_addr_ = dram / beat_ * beat_;
-    rest_beats_ = (static_cast<int64_t>(dram % beat_) + data + beat_ - 1) / beat_;
+    rest_beat_ = dram >> shift_;
+    rest_beats_ = Beats(dram, data);
   }
   valid_ = true;
   shown_ = out.beats;
   middle_ = !out.next;
-  rest_addr_ += static_cast<uint64_t>(out.beats * beat_);
+  rest_beat_ += static_cast<uint64_t>(out.beats);
   rest_beats_ -= out.beats;
   return true;
 }

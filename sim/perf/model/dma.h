@@ -65,7 +65,7 @@ class RunWalk {
 // npu_burst_gen.
 class BurstGen {
  public:
-  BurstGen(int64_t burst_beats, int64_t beat_bytes) : burst_(burst_beats), beat_(beat_bytes) {}
+  BurstGen(int64_t burst_beats, int64_t beat_bytes);
 
   struct Out {
     bool next = false;   // the run is done with
@@ -81,10 +81,16 @@ class BurstGen {
   int64_t shown_beats() const { return shown_; }
 
  private:
-  int64_t burst_, beat_;
+  int64_t Beats(uint64_t dram, int64_t data) const {
+    return (static_cast<int64_t>(dram & in_beat_) + data + static_cast<int64_t>(in_beat_)) >>
+           shift_;
+  }
+  int64_t burst_;
+  int shift_;         // of a byte address to its beat
+  uint64_t in_beat_;  // a byte's place in its beat
   bool valid_ = false, middle_ = false;
   int64_t shown_ = 0;
-  uint64_t rest_addr_ = 0;
+  uint64_t rest_beat_ = 0;  // what is left of the run: from this beat in DRAM, so many
   int64_t rest_beats_ = 0;
 };
 

@@ -6,19 +6,18 @@ namespace jacquard::perf {
 
 Fetch::Fetch(const Params& p, const Program& program, uint64_t address)
     : program_(program),
-      beat_(p.beat_bytes),
       beats_per_word_(std::max<int64_t>(kWordBytes / p.beat_bytes, 1)),
       words_per_beat_(std::max<int64_t>(p.beat_bytes / kWordBytes, 1)),
       room_(p.fetch_buffer_bytes / p.beat_bytes),
-      next_addr_(address / p.beat_bytes * p.beat_bytes),
+      next_beat_(address / p.beat_bytes),
       part_(static_cast<int64_t>(address % p.beat_bytes / kWordBytes)) {
   burst_ = std::min({room_ / 4, int64_t{256}, 4096 / p.beat_bytes});
+  block_ = burst_ - static_cast<int64_t>(next_beat_ % burst_);
 }
 
 bool Fetch::Tick(bool arrives, bool taken) {
   const bool stop = end_;
-  const int64_t block = burst_ - static_cast<int64_t>(next_addr_ / beat_ % burst_);
-  const bool ask = run_ && !stop && room_ >= block;
+  const bool ask = run_ && !stop && room_ >= block_;
   const bool stall = valid_ && !taken;
   const bool step = beat_valid_ && !stall && !stop;
   const bool last_part = part_ == beats_per_word_ * words_per_beat_ - 1;
@@ -53,10 +52,15 @@ bool Fetch::Tick(bool arrives, bool taken) {
   }
   if (arrives && !stop) stored_++;
 
-  flying_ += (ask ? block : 0) - (arrives ? 1 : 0);
-  room_ += (take ? 1 : 0) - (ask ? block : 0);
-  shown_ = ask ? block : 0;
-  if (ask) next_addr_ += static_cast<uint64_t>(block * beat_);
+  flying_ -= arrives ? 1 : 0;
+  room_ += take ? 1 : 0;
+  shown_ = ask ? block_ : 0;
+  if (ask) {
+    flying_ += block_;
+    room_ -= block_;
+    next_beat_ += static_cast<uint64_t>(block_);
+    block_ = burst_;  // from now on whole ones
+  }
   if (stop) run_ = false;
   return changed;
 }

@@ -29,11 +29,12 @@ class Fetch {
 
  private:
   const Program& program_;
-  int64_t beat_, burst_, beats_per_word_, words_per_beat_;
+  int64_t burst_, beats_per_word_, words_per_beat_;
   // Bus side.
   bool run_ = true;
   int64_t shown_ = 0, room_, flying_ = 0;
-  uint64_t next_addr_;
+  uint64_t next_beat_;  // in DRAM
+  int64_t block_;       // beats from there to the end of its block
   // Buffer, and the beat being taken apart.
   int64_t stored_ = 0, part_;
   bool beat_valid_ = false;

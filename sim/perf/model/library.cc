@@ -17,7 +17,7 @@ void perf_close(void* program) { delete static_cast<Program*>(program); }
 
 uint32_t perf_size(const void* program) { return static_cast<const Program*>(program)->size(); }
 
-// args: eight. memory: DRAM from address 0, or null. start, done, buckets: per instruction, or null.
+// args: eight. memory: DRAM from address 0, or null. start, done, buckets: per instruction or null.
 // result: status, error index, cycles, beats of fetch, LOAD and STORE, then
 // counters[engine][bucket].
 void perf_run(const void* program, const Params* params, uint64_t address, const uint64_t* args,

@@ -1,4 +1,4 @@
-// The numbers of a machine that its timing depends on; sim/perf/machine.py fills them in this order.
+// The numbers that a machine's timing depends on; sim/perf/machine.py fills them in this order.
 #pragma once
 
 #include <cstdint>

@@ -75,7 +75,7 @@ EngineCycle Load::Tick(const Descriptor* offered, const Dram::Bus& bus, const Po
   bool changed =
       cycle.accepted || done_ || free || table_step || cycle.blocked == EngineCycle::kPort;
   const int64_t from =
-      fill_gather ? gather_.place_from() : static_cast<int64_t>(fill_.dram % 4096) % beat_;
+      fill_gather ? gather_.place_from() : static_cast<int64_t>(fill_.dram) & (beat_ - 1);
   changed |= realign_.Tick(chunk, write_ready, fill_.chip, from, fill_.bytes, fill_.before,
                            fill_.data, fill_.last);
   bool list_beat = false;
@@ -166,8 +166,8 @@ EngineCycle Store::Tick(const Descriptor* offered, const Dram::Bus& bus, const P
   if (free) asked_[oldest] = false;
   if (asked) asked_[ask_slot] = true;
   if (chunk.emit) ahead_--;
-  changed |= realign_.Tick(chunk, bus.write_taken, static_cast<int64_t>(send_.dram % 4096),
-                           send_.chip % beat_, send_.bytes, 0, send_.bytes, send_.last);
+  changed |= realign_.Tick(chunk, bus.write_taken, static_cast<int64_t>(send_.dram & 4095),
+                           send_.chip & (beat_ - 1), send_.bytes, 0, send_.bytes, send_.last);
   changed |= fifo_.Tick(arrive_, chunk.pop);
   room_ += chunk.pop - (read_issue ? 1 : 0);
   arrive_ = read_fire;
