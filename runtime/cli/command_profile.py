@@ -119,7 +119,9 @@ def check_flags(values: flags.FlagValues) -> None:
     options.check_writable(values["html"].value, "html")
     options.check_writable(values["trace"].value, "trace")
     if not any(values[flag].value for flag in ("html", "trace", "report")):
-        raise UserError("profile: must have a file to write, got none; give --html, --trace or --report")
+        raise UserError(
+            "profile: must have a file to write, got none; give --html, --trace or --report"
+        )
     if values["program"].value and (values["override"].value or not values["fuse"].value):
         raise UserError(
             "--override, --nofuse: must be given to `compile` when --program is; it is fixed"

@@ -75,7 +75,9 @@ def test_bad_input(argv, word, model, tmp_path, monkeypatch, capsys) -> None:  #
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_failed_run_writes_what_is_missing(model, tmp_path, monkeypatch, capsys) -> None:  # noqa: ANN001
+def test_a_failed_run_says_what_is_missing(
+    model: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys  # noqa: ANN001
+) -> None:
     """As where the machine stops with an error."""
     said = "device: run stopped with DRAM_READ at instruction 7 in layer first (cycle 200)"
 

@@ -1,4 +1,4 @@
-"""What bounds a layer: the resource that is in use nearly always, or what all the others wait for."""
+"""What bounds a layer: a resource that is in use nearly always, or what all others wait for."""
 
 from __future__ import annotations
 

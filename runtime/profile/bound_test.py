@@ -48,7 +48,7 @@ CASES = {
         "MATRIX and VECTOR in turns",
     ),
     "pipelines": ({("VECTOR", "BUSY"): 30, ("VECTOR", "DRAIN"): 60}, 0.0, "fill and drain"),
-    "the program comes too late": ({("LOAD", "BUSY"): 30, ("LOAD", "EMPTY"): 60}, 0.3, "queue empty"),
+    "the program comes late": ({("LOAD", "BUSY"): 30, ("LOAD", "EMPTY"): 60}, 0.3, "queue empty"),
     "a port": ({("STORE", "BUSY"): 30, ("STORE", "PORT"): 60}, 0.3, "memory port"),
     "idle nowhere, so far as it is known": ({("LOAD", "BUSY"): 30}, 0.1, "DRAM bandwidth"),
 }

@@ -1,7 +1,7 @@
-"""Headless Chromium through its debugging pipe: opens a file, says what the page complains of, acts.
+"""Headless Chromium through its debugging pipe: opens a file, hears the page complain, acts.
 
-The protocol is JSON messages with a zero byte between them, commands on file descriptor 3, answers and
-events on 4: no network and no port.
+The protocol is JSON messages with a zero byte between them, commands on file descriptor 3, answers
+and events on 4: no network and no port.
 """
 
 from __future__ import annotations

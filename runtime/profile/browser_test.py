@@ -54,8 +54,11 @@ def click(page: Page, table: str, column: str) -> None:
 
 def drawn(page: Page) -> None:
     """Waits for the time line, whose data is unpacked by and by."""
-    page.value("""new Promise((done) => { const look = () =>
-        document.getElementById("timeline").dataset.drawn ? done() : setTimeout(look, 20); look(); })""")
+    page.value("""new Promise((done) => {
+        const root = document.getElementById("timeline");
+        const look = () => root.dataset.drawn ? done() : setTimeout(look, 20);
+        look();
+    })""")
 
 
 def view(page: Page) -> list[int]:
@@ -164,8 +167,9 @@ def test_the_time_line_shows_every_engine(opened) -> None:  # noqa: ANN001
         const canvas = document.querySelector("#timeline canvas");
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
         const found = {};
+        const hex = (v) => v.toString(16).padStart(2, "0");
         for (let i = 0; i < pixels.length; i += 4) {
-            const key = [...pixels.slice(i, i + 3)].map((v) => v.toString(16).padStart(2, "0")).join("");
+            const key = [...pixels.slice(i, i + 3)].map(hex).join("");
             found[key] = (found[key] || 0) + 1;
         }
         return found;

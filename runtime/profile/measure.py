@@ -1,7 +1,7 @@
 """What a run says about speed: a Profile per layer and engine, from the result of any backend.
 
-In: a Program and its DeviceResult (with times: of rtl or perf). Out: plain numbers that the page, the
-trace and the report are made from, so that the three agree.
+In: a Program and its DeviceResult (with times: of rtl or perf). Out: plain numbers that the page,
+the trace and the report are made from, so that the three agree.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class LayerProfile:
 
 @dataclasses.dataclass(frozen=True)
 class Relief:
-    """A machine with one thing better. `problem`: why there is no such machine; cycles is then 0."""
+    """A machine with one thing better, or (`problem`) why there is none; cycles are then 0."""
 
     name: str
     what: str

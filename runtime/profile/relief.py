@@ -56,14 +56,19 @@ def machines(message: arch_pb2.Arch) -> list[Machine]:
         Machine("VECTOR x 2", "VECTOR does two iterations a cycle", {"vector_rate": 2}),
         Machine(
             "queues x 4",
-            f"queues of {4 * arch.queue_depth} instructions, fetch buffer and token counters to match",
+            f"queues of {4 * arch.queue_depth} instructions, fetch buffer and token counters to "
+            "match",
             {
                 "queue_depth": 4 * arch.queue_depth,
                 "fetch_buffer_bytes": 4 * arch.fetch_buffer_bytes,
                 "token_bits": arch.token_bits + 2,
             },
         ),
-        Machine("buffers x 2", "every memory on the chip twice as deep, compiled for it", made=larger),
+        Machine(
+            "buffers x 2",
+            "every memory on the chip twice as deep but TABLE, compiled for it",
+            made=larger,
+        ),
         Machine(
             "array x 2",
             f"array of {array.matrix.rows} x {array.matrix.cols}, {array.vector.lanes} lanes, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import pathlib
+from collections.abc import Iterable
 
 from jacquard.proto.npu_isa import Bucket, Engine
 from jacquard.runtime.plot.axis import Axis, readable
@@ -96,7 +97,10 @@ def _summary(profile: Profile) -> str:
     peak = arch.rows * arch.cols
     rows = [
         ("cycles", f"{profile.cycles:,} ({timed})"),
-        ("layer floor", f"{profile.floor_cycles:,}; {_times(profile.cycles, profile.floor_cycles)}"),
+        (
+            "layer floor",
+            f"{profile.floor_cycles:,}; {_times(profile.cycles, profile.floor_cycles)}",
+        ),
         (
             "roofline",
             f"{profile.roofline_cycles:,}; {_times(profile.cycles, profile.roofline_cycles)}",
@@ -126,7 +130,8 @@ def _summary(profile: Profile) -> str:
     return f"<table>{cells}</table>"
 
 
-def _key(entries) -> str:  # type: ignore[no-untyped-def]
+def _key(entries: Iterable[tuple[str, str]]) -> str:
+    """A legend: colours and what they stand for."""
     spans = "".join(
         f'<span><i style="background:{colour}"></i>{html.escape(text)}</span>'
         for colour, text in entries
@@ -149,7 +154,7 @@ def _engines(profile: Profile) -> str:
                     f'title="{html.escape(told)}"></span>'
                 )
         bars.append(f'<div class="bar"><b>{engine.name}</b><div>{"".join(pieces)}</div></div>')
-    rows = [
+    rows: list[tuple[str | int, ...]] = [
         (engine.name, *(int(profile.counters[engine, bucket]) for bucket in Bucket))
         for engine in Engine
     ]
@@ -170,9 +175,8 @@ def _bounds(profile: Profile) -> str:
         cycles = sum(layer.cycles for layer in layers)
         longest = max(layers, key=lambda layer: layer.cycles)
         above = sum(max(layer.cycles - layer.floor_cycles, 0) for layer in layers)
-        rows.append(
-            (bound, len(layers), cycles, round(100 * cycles / profile.cycles, 1), above, longest.name)
-        )
+        share = round(100 * cycles / profile.cycles, 1)
+        rows.append((bound, len(layers), cycles, share, above, longest.name))
     columns = ["bound by", "layers", "cycles", "% of the run", "cycles above the floor", "longest"]
     return f'<div id="bounds">{table(columns, rows)}</div>'
 
@@ -207,7 +211,11 @@ def _roofline(profile: Profile) -> list[str]:
     arch = profile.arch
     peak, width = float(arch.rows * arch.cols), float(arch.bytes_per_cycle)
     dots = [
-        (layer, layer.macs / max(layer.read_bytes + layer.write_bytes, 1), layer.macs / layer.cycles)
+        (
+            layer,
+            layer.macs / max(layer.read_bytes + layer.write_bytes, 1),
+            layer.macs / layer.cycles,
+        )
         for layer in profile.layers
         if layer.macs and layer.cycles
     ]
@@ -282,8 +290,8 @@ def _layers(profile: Profile) -> str:
             ]
         )
     told = (
-        "Cycles run from the end of the layer before; layers overlap at their edges, so a share can "
-        "pass 100 %. Shares: of the multiplications that the array could have done, cycles in "
+        "Cycles run from the end of the layer before; layers overlap at their edges, so a share "
+        "can pass 100 %. Shares: of the multiplications that the array could have done, cycles in "
         "which MATRIX and VECTOR moved, bytes of those that DRAM could have moved. A click on a "
         "head sorts. The last columns: this layer's cycles on the machines above."
     )
@@ -291,7 +299,7 @@ def _layers(profile: Profile) -> str:
 
 
 def _buckets(profile: Profile) -> list[str]:
-    rows = [
+    rows: list[tuple[str | int, ...]] = [
         (
             number,
             layer.name,

@@ -1,8 +1,8 @@
 """A profile as a trace that Perfetto and chrome://tracing open (JSON trace events).
 
-A cycle is a microsecond there. A track per engine with a slice per instruction, named by opcode and
-layer, from the moment it had the engine to itself to its end; a track of the layers; counters of the
-bytes that cross the DRAM bus in a cycle.
+A cycle is a microsecond there. A track per engine with a slice per instruction, named by opcode
+and layer, from the moment it had the engine to itself to its end; a track of the layers; counters
+of the bytes that cross the DRAM bus in a cycle.
 """
 
 from __future__ import annotations
@@ -91,8 +91,11 @@ def _instructions(profile: Profile) -> list[dict[str, object]]:
             if cycles
         }
         named = f"{engine.name.lower()} {profile.layers[layer].name if layer >= 0 else ''}".strip()
-        arguments = {"index": int(spans.index[n]), "bytes": int(spans.bytes[n])}
-        arguments["cycles since the one before"] = spent
+        arguments: dict[str, object] = {
+            "index": int(spans.index[n]),
+            "bytes": int(spans.bytes[n]),
+            "cycles since the one before": spent,
+        }
         found.append(
             _slice(engine + 1, named, int(spans.begin[n]), int(spans.done[n]), arguments)
         )
