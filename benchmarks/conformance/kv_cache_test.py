@@ -122,3 +122,71 @@ def test_a_graph_without_a_mask_is_refused() -> None:
     with pytest.raises(UserError, match="past.k.*mask per key"):
         compile_model(decode_model(2, 2, masked=False), load_config("edge16"),
                       CompileOptions(kv_cache=True))
+
+
+def prefill_model(heads: int, mixed: bool = False, wide: bool = False) -> onnx.ModelProto:
+    """An attention over keys and values that it gives: the first ones come as an input does.
+
+    mixed: heads of the keys given are in another order than rows have them. wide: 16 bits.
+    """
+    b = Builder()
+    shape = [1, ROWS, heads * DEPTH]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("q", "k", "v")]
+    split = b.constant("split", np.array([1, ROWS, heads, DEPTH], np.int64))
+    outputs, apart = [], {}
+    for name in ("q", "k", "v"):
+        x = b.stored(name, 0.025, ZERO)
+        x = b.stored(b.node("Reshape", f"{name}_heads", x, split), 0, ZERO, name)
+        apart[name] = b.stored(b.node("Transpose", f"{name}_t", x, perm=[0, 2, 1, 3]), 0, ZERO, name)
+    for name, part in (("k", "key"), ("v", "value")):
+        given, scale, zero = apart[name], 0.025, ZERO
+        if mixed:
+            order = b.constant(f"{name}_order", np.arange(heads)[::-1].copy())
+            given = b.node("Gather", f"{name}_mixed", given, order, axis=1)
+        if wide:
+            scale, zero = 0.001, np.int16(0)
+        given = b.node("Identity", f"{name}_given", given)
+        b.stored(given, scale, zero)
+        outputs.append(f"present.0.{part}")
+        b.nodes[-1].output[0] = outputs[-1]
+    k = b.stored(b.node("Transpose", "k_all_t", apart["k"], perm=[0, 1, 3, 2]), 0, ZERO, "k")
+    logits = b.stored(b.node("MatMul", "logits", apart["q"], k), 1.1e-3, np.int16(0))
+    p = b.stored(b.node("Softmax", "p", logits, axis=-1), 1 / 255, np.uint8(0))
+    y = b.stored(b.node("MatMul", "context", p, apart["v"]), 0.018, ZERO)
+    y = b.stored(b.node("Transpose", "context_t", y, perm=[0, 2, 1, 3]), 0, ZERO, "context")
+    y = b.stored(b.node("Reshape", "y", y, b.constant("joined", np.array(shape, np.int64))), 0, ZERO,
+                 "context")
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, heads, ROWS, DEPTH])
+             for n in outputs]
+    infos.append(helper.make_tensor_value_info(y, TensorProto.FLOAT, shape))
+    graph = helper.make_graph(b.nodes, "prefill", inputs, infos, b.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model
+
+
+@pytest.mark.parametrize("config", ["nano4", "edge16"])
+def test_a_prefill_copies_what_no_product_makes(config: str) -> None:
+    """Keys and values are inputs: rows of states are copies of them."""
+    model, arch = prefill_model(2), load_config(config)
+    program = compile_model(model, arch, CompileOptions(kv_cache=True))
+    assert sorted(layer.op for layer in program.layers) == [
+        "Attention", "CacheAppend", "CacheAppend"]
+    session = Session(program, open_device("func", arch), arch)
+    random = np.random.default_rng(5)
+    feed = {n: random.normal(size=(1, ROWS, 2 * DEPTH)).astype(np.float32) for n in ("q", "k", "v")}
+    session.run(feed)
+    expected = run_reference(model, feed)
+    for part in ("key", "value"):
+        rows = expected.integer_outputs[f"present.0.{part}"].transpose(0, 2, 1, 3)
+        np.testing.assert_array_equal(session.read_state(f"past.0.{part}"),
+                                      rows.reshape(1, ROWS, 2 * DEPTH))
+
+
+@pytest.mark.parametrize("how", [{"mixed": True}, {"wide": True}])
+def test_outputs_that_are_no_rows_of_a_cache_are_refused(how: dict[str, bool]) -> None:
+    with pytest.raises(UserError) as error:
+        compile_model(prefill_model(2, **how), load_config("nano4"), CompileOptions(kv_cache=True))
+    assert [line.split(":")[0] for line in error.value.lines] == [
+        "output present.0.key", "output present.0.value"]
+    assert "must be heads of 8 bits that lie side by side in the rows of one" in error.value.lines[0]

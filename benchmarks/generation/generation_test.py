@@ -136,6 +136,16 @@ def test_a_prefill_writes_the_rows_that_it_would_give() -> None:
         np.testing.assert_array_equal(kept.read_state(name), heads_last)
 
 
+@pytest.mark.parametrize("family, copies", [("gpt2", 0), ("llama", 2)])
+def test_products_store_into_the_cache(family: str, copies: int) -> None:
+    """All but rotated keys, which a product does not make."""
+    prefill, _ = quantized_pair(family)
+    program = compile_model(prefill, load_config("edge16"), CompileOptions(kv_cache=True))
+    assert [layer.op for layer in program.layers].count("CacheAppend") == copies
+    made = {layer.output.name for layer in program.layers if layer.output.segment == "cache"}
+    assert len(made) == len(program.states) == 4
+
+
 def _split(*rows: int) -> tuple[onnx.ModelProto, list[onnx.ModelProto]]:
     prefill, *decodes = graphs(*rows)
     return prefill, decodes

@@ -165,7 +165,7 @@ def lower_constant(
     else:
         if "window_view" in op.attrs:  # a Flatten was folded in: the features are an image again
             place = place_image(place, op.attrs["window_view"])
-        if window.pointwise and place.dense and out.dense and pool is None:
+        if window.pointwise and place.dense and (out.dense or out.step) and pool is None:
             place, out = place.flat(), out.flat()
             if residual is not None:
                 residual = dataclasses.replace(residual, place=residual.place.flat())

@@ -58,7 +58,14 @@ def fuse_attention(graph: Graph, options: CompileOptions, arch: Arch) -> Graph:
     if not options.kv_cache:
         return fused
     if not finder.caches and (given := kv_cache.given(graph)):
-        stateful = kv_cache.with_prefill(fused, {name: finder.given(name) for name in given})
+        places = {name: finder.given(name) for name in given}
+        others = {name: t for name, t in fused.outputs.items() if name not in given}
+        rows = {name: place.tensor for name, place in places.items() if place is not None}
+        live = drop_dead(dataclasses.replace(fused, outputs={**others, **rows}), options, arch)
+        stateful = kv_cache.with_prefill(
+            dataclasses.replace(live, outputs=others),
+            {name: graph.tensors[graph.outputs[name]] for name in given}, places,
+        )
     else:
         stateful = kv_cache.with_state(fused, finder.caches, finder.used, finder.masks)
     return drop_dead(stateful, options, arch)  # moves of what is appended no more

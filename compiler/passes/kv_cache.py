@@ -6,8 +6,8 @@ one of them, at the run-time argument `position`, and attention reads them all. 
 the mask, whose last element, the new row's, the host puts where that row is. The order of keys does not
 matter to attention, so the result is that of the graph whose past lacks the overwritten row.
 
-A prefill gives keys and values as outputs present.N.key, present.N.value; with kv_cache they are written to
-rows 0 and on of states past.N.key, past.N.value instead. States of both kinds of graph stand in the order of N, keys before
+A prefill gives keys and values as outputs present.N.key, present.N.value; with kv_cache they are rows 0 and
+on of states past.N.key, past.N.value instead: the product that makes them stores them there. States of both kinds of graph stand in the order of N, keys before
 values, so their rows are the same bytes.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.graph.ir import Graph, Op, QTensor, State
-from jacquard.proto.lib.errors import UserError
+from jacquard.proto.lib.errors import UserError, raise_if_any
 
 POSITION = "position"  # the run-time argument
 _NAMES = re.compile(r"(?:past|present)\w*\.(\d+)\.(key|value)")
@@ -169,37 +169,61 @@ def given(graph: Graph) -> list[str]:
                     _NAMES.fullmatch(name))
 
 
-def with_prefill(graph: Graph, found: Mapping[str, Rows | None]) -> Graph:
-    """The graph with these outputs as rows of states; None where they are no such rows. UserError."""
-    tensors, outputs = dict(graph.tensors), dict(graph.outputs)
-    ops, problems = list(graph.ops), []
-    states: dict[str, str] = {}
-    shapes = {name: tensors[graph.outputs[name]].shape for name in found}
-    for name, rows in found.items():
-        grid = tensors[graph.outputs[name]].grid
-        if rows is None or grid.dtype not in NARROW:
+def with_prefill(
+    graph: Graph, given: Mapping[str, QTensor], found: Mapping[str, Rows | None]
+) -> Graph:
+    """The graph, which gives keys and values no more, with them as rows of states.
+
+    Args:
+      given: the outputs that it gave, [1, heads, rows, depth].
+      found: where they came from; None where they are no such rows.
+
+    Raises UserError: outputs that cannot be rows of states, a line each.
+    """
+    count = next(iter(given.values())).shape[2]
+    problems = []
+    for name, tensor in given.items():
+        if found[name] is None or tensor.grid.dtype not in NARROW:
             problems.append(
                 f"output {name}: must be heads of 8 bits that lie side by side in the rows of one "
                 f"tensor, for a cache in place; {_WAY}"
             )
-            continue
-        if shapes[name][2] != (count := next(iter(shapes.values()))[2]):
+        elif tensor.shape[2] != count:
             problems.append(
                 f"output {name}: must have as many rows as the others, {count}, got "
-                f"{shapes[name][2]}; {_WAY}"
+                f"{tensor.shape[2]}; {_WAY}"
             )
-        _, heads, count, depth = shapes[name]
-        state = states[f"past{name.removeprefix('present')}"] = f"{name}.state"
-        tensors[state] = QTensor(state, (1, count, heads * depth), grid, axis=2)
-        del outputs[name]
+    raise_if_any(problems)
+    tensors, ops = dict(graph.tensors), list(graph.ops)
+    states: dict[str, str] = {}
+    for name, rows in found.items():
+        assert rows is not None
+        _, heads, _, depth = given[name].shape
+        past = f"past{name.removeprefix('present')}"
+        if rows.tensor not in states.values() and _is_state(graph, rows, heads * depth):
+            states[past] = rows.tensor
+            continue
+        state = states[past] = f"{name}.state"
+        tensors[state] = QTensor(state, (1, count, heads * depth), given[name].grid, axis=2)
         # Behind whatever reads them: until then they may be made row after row.
         last = max(i for i, op in enumerate(ops) if rows.tensor in (*op.inputs, *op.outputs))
         made = Op(name, "CacheAppend", (rows.tensor,), (state,),
                   {"first_column": rows.first, "appends": False})
         ops.insert(last + 1, made)
-    if problems:
-        raise UserError(problems)
     return dataclasses.replace(
-        graph, tensors=tensors, ops=tuple(ops), outputs=outputs,
-        state=State("", next(iter(shapes.values()))[2], states, ()),
+        graph, tensors=tensors, ops=tuple(ops), state=State("", count, states, ())
+    )
+
+
+def _is_state(graph: Graph, rows: Rows, columns: int) -> bool:
+    """Whether the tensor can lie in the state's rows: a product makes it, attention alone reads it."""
+    tensor = graph.tensors[rows.tensor]
+    made = [op for op in graph.ops if rows.tensor in op.outputs]
+    readers = [op for op in graph.ops if rows.tensor in op.inputs]
+    return (
+        (rows.first, tensor.view.channels, tensor.image) == (0, columns, False)
+        and rows.tensor not in graph.outputs.values()
+        and [(op.kind in ("MatMul", "Gemm"), "weights" in op.attrs) for op in made] == [(True, True)]
+        and all(op.kind == "Attention" and op.inputs.count(rows.tensor) == 1 and
+                rows.tensor in op.inputs[1:3] for op in readers)
     )

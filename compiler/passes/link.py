@@ -49,6 +49,10 @@ def link(
             entry = bound.add()
             entry.CopyFrom(program.tensors[tensor])
             entry.name = name
+            if bound is message.states:  # rows of a tensor of whatever shape
+                form = entry.layout
+                entry.shape[:] = (1, form.height * form.width, form.channels)
+                entry.axis = 2 if entry.scales else 0
     if graph.host is not None:
         _add_host(message, graph.host)
     if graph.state is not None:

@@ -26,20 +26,18 @@ def _graph() -> Graph:
     """
     tensors, ops, outputs = {}, [], {}
 
-    def image(name: str, grid: Grid) -> str:
-        """Of one column: what reads states by rectangles finds their rows where those of it lie."""
-        tensors[name] = QTensor(name, (1, HEADS, ROWS, 1), grid)
+    def tensor(name: str, rows: int, grid: Grid = GRID) -> str:
+        tensors[name] = QTensor(name, (1, rows, HEADS), grid)
         return name
 
     def copy(state: str, when: str) -> None:
-        name = image(f"{state}_{when}", WIDE)
+        name = tensor(f"{state}_{when}", ROWS, WIDE)
         ops.append(Op(f"copy_{name}", "QuantizeLinear", (state,), (name,), {}))
         outputs[name] = name
 
     for state in STATES.values():
-        row = f"{state}_row"
-        tensors[row] = QTensor(row, (1, 1, HEADS), GRID)
-        image(state, GRID)
+        row = tensor(f"{state}_row", 1)
+        tensor(state, ROWS)
         copy(state, "before")
         append = Op(f"append_{state}", "CacheAppend", (row,), (state,),
                     {"first_column": 0, "appends": True})
@@ -71,7 +69,7 @@ def test_what_the_program_says(config: str) -> None:
     assert argument.arg not in {s.arg for s in program.segments}
     assert [t.name for t in program.states] == list(STATES)
     for place, t in enumerate(program.states):
-        assert (t.segment, list(t.shape), t.scale) == (segment.name, [1, HEADS, ROWS, 1], GRID.scale)
+        assert (t.segment, list(t.shape), t.scale) == (segment.name, [1, ROWS, HEADS], GRID.scale)
         assert (t.layout.kind, t.layout.row_bytes) == (pb.Layout.ROWS, row)
         assert (t.offset_bytes, t.size_bytes) == (place * width, ROWS * width)
     assert {t.segment for t in (*program.inputs, *program.outputs)}.isdisjoint({segment.name})
@@ -118,8 +116,8 @@ def test_a_wrong_argument_is_found(change: dict[str, int]) -> None:
         (1, {"offset_bytes": 60}, "state past.0.value: must lie in a row of 64 bytes, got its end at 84"),
         (0, {"row_bytes": 128}, "must be the same for all states of its segment, and not 0, got 64, 128"),
         (0, {"kind": pb.Layout.BLOCKED}, "row_bytes must be the same for all states of its segment"),
-        (1, {"height": ROWS - 1}, "must keep it in the 6 positions of state past.0.value, got 7 steps"),
-        (1, {"height": ROWS + 1}, "tensor past.0.value: must lie in its segment 'cache' of 448 bytes"),
+        (1, {"width": ROWS - 1}, "must keep it in the 6 positions of state past.0.value, got 7 steps"),
+        (1, {"width": ROWS + 1}, "tensor past.0.value: must lie in its segment 'cache' of 448 bytes"),
     ],
 )
 def test_wrong_rows_are_found(at: int, change: dict[str, int], said: str) -> None:
@@ -129,7 +127,7 @@ def test_wrong_rows_are_found(at: int, change: dict[str, int], said: str) -> Non
     assert [t.offset_bytes for t in program.states] == [0, 24]
     state = program.states[at]
     for field, value in change.items():
-        if field == "height":
+        if field == "width":
             state.size_bytes = 24 * value
         setattr(state if field == "offset_bytes" else state.layout, field, value)
     assert any(said in line for line in check.check(program, arch))

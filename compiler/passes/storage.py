@@ -130,8 +130,8 @@ def store(graph: Graph, arch: Arch) -> Storage:
         tensors[name] = _proto(graph.tensors[name], place)
         tensors[name].segment = CACHE
         tensors[name].layout.kind = pb.Layout.ROWS
-        tensors[name].layout.row_bytes = place.row_bytes
-    row = next((place.row_bytes for place in states.values()), 0)
+        tensors[name].layout.row_bytes = place.step
+    row = next((place.step for place in states.values()), 0)
     rows = 0 if graph.state is None else graph.state.rows
     return Storage({**places, **states}, tensors, message, plan.planned_bytes, rows * row,
                    _arguments(graph, row))
@@ -150,10 +150,13 @@ def _states(graph: Graph, arch: Arch) -> dict[str, Stored]:
         tensor = graph.tensors[name]
         assert tensor.grid.dtype in NARROW and tensor.view.positions == graph.state.rows, name
         channels = tensor.view.channels
-        found[name] = Stored(CACHE_ARG, row, channels, graph.state.rows, 1, block, 0, block)
+        found[name] = Stored(CACHE_ARG, row, channels, 1, graph.state.rows, block, 0, block)
         row += -(-channels // block) * block
     row = -(-row // ALIGNMENT) * ALIGNMENT
-    return {name: dataclasses.replace(place, row_bytes=row) for name, place in found.items()}
+    return {
+        name: dataclasses.replace(place, step=row, row_bytes=row * graph.state.rows)
+        for name, place in found.items()
+    }
 
 
 def _arguments(graph: Graph, row_bytes: int) -> tuple[Argument, ...]:

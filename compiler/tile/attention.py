@@ -257,7 +257,7 @@ class _Emission:
         tile, place = block * block, key.place
         dram = place.offset + (key.first_tile + head * depth) * place.plane_bytes
         whole, rest = divmod(self.problem.keys, block)
-        if not place.dense:  # rows of a cache: a block of channels each
+        if place.step:  # rows of a cache: a block of channels each
             self._load_rows(key, dram, base, block, whole, depth * tile, rest)
             return
         common = {"buffer": int(WBUF), "arg": place.arg, "n0": tile, "n1": depth, "n3": 1,
@@ -278,8 +278,8 @@ class _Emission:
         `rest`, whose last rows are filled up. apart: bytes from a part to the next."""
         place, block, depth = source.place, self.arch.rows, self.problem.depth_tiles
         common = {"buffer": int(WBUF), "arg": place.arg, "n0": block, "n1": rows, "d1": block,
-                  "s1": place.row_bytes, "n2": depth, "d2": rows * block, "s2": place.plane_bytes}
-        part = rows * place.row_bytes
+                  "s1": place.step, "n2": depth, "d2": rows * block, "s2": place.plane_bytes}
+        part = rows * place.step
         if whole:
             self.low.emit(isa.Load(**common, dst=base, dram=dram, n3=whole, d3=apart, s3=part))
         if rest:
@@ -296,7 +296,7 @@ class _Emission:
         place, size = value.place, self.key_tiles * block * block
         base = self._wbuf(head, 1) * block
         dram = place.offset + (value.first_tile + head * depth) * place.plane_bytes
-        if not place.dense:
+        if place.step:
             whole, rest = divmod(self.problem.keys, self.key_tiles * block)
             self._load_rows(value, dram, base, self.key_tiles * block, whole, 0, rest)
             return

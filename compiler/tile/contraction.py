@@ -484,6 +484,10 @@ def _rect_fields(place: Stored, rect: Rect, tiles: tuple[int, int]) -> dict[str,
     dram = (
         place.offset + tiles[0] * place.plane_bytes + rect.y * place.row_bytes + rect.x * size
     )
+    if place.step:
+        return {"dram": dram + rect.x * (place.step - size), "n0": size, "n1": count,
+                "n2": rect.width, "n3": 1, "l1": rect.width * size, "s1": place.plane_bytes,
+                "l2": size, "s2": place.step}
     if rect.height == 1 or (rect.width == place.width and place.dense):
         run = rect.positions * size
         return {"dram": dram, "n0": run, "n1": count, "n2": 1, "n3": 1, "l1": run,

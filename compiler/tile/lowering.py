@@ -36,6 +36,7 @@ class Stored:
       channels, height, width: of the window.
       row_bytes, plane_bytes: from a row to the next, from a channel tile to the next.
       element_bytes: 1, 2 or 4.
+      step: from a position to the next, where others' bytes lie between (one row); 0: none do.
     """
 
     arg: int
@@ -47,6 +48,7 @@ class Stored:
     row_bytes: int
     plane_bytes: int
     element_bytes: int = 1
+    step: int = 0
 
     @property
     def tiles(self) -> int:
@@ -54,7 +56,7 @@ class Stored:
 
     @property
     def size_bytes(self) -> int:
-        """Its own bytes; a tensor of rows has others' between."""
+        """Its own bytes."""
         return self.tiles * self.positions * self.position_bytes
 
     @property
@@ -67,25 +69,22 @@ class Stored:
         return self.height * self.width
 
     @property
-    def step_bytes(self) -> int:
-        """From a position of a channel tile to the next. Only where rows are dense, or of one."""
-        assert self.dense or self.width == 1
-        return self.position_bytes if self.dense else self.row_bytes
-
-    @property
     def dense(self) -> bool:
-        """Rows follow each other without a gap."""
-        return self.row_bytes == self.width * self.position_bytes
+        """Positions and rows follow each other without a gap."""
+        return not self.step and self.row_bytes == self.width * self.position_bytes
 
     def columns(self, start: int, count: int) -> Stored:
         """The window of `count` columns from `start`."""
-        row = count * self.position_bytes if self.height == 1 else self.row_bytes
+        step = self.step or self.position_bytes
+        row = count * step if self.height == 1 else self.row_bytes
         return dataclasses.replace(
-            self, offset=self.offset + start * self.position_bytes, width=count, row_bytes=row
+            self, offset=self.offset + start * step, width=count, row_bytes=row
         )
 
     def flat(self) -> Stored:
-        """The same bytes as one row. Only where rows are dense."""
+        """The same bytes as one row. Only where rows are dense, or where it is one."""
+        if self.step:
+            return self
         assert self.dense
         width = self.height * self.width
         return dataclasses.replace(

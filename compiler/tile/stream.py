@@ -82,6 +82,12 @@ def load_rect(
                           n0=width * size, n1=height * tiles, n2=1, n3=1, d1=width * size,
                           before0=width * size))
         return
+    if place.step:
+        low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=dst, fill=fill & 0xFF,
+                          dram=place.offset + first * place.plane_bytes + (x + left) * place.step,
+                          n0=size, n1=width, n2=tiles, n3=1, d1=size, s1=place.step,
+                          d2=width * size, s2=place.plane_bytes, before1=left, after1=right))
+        return
     dram = (
         place.offset + first * place.plane_bytes + (y + top) * place.row_bytes + (x + left) * size
     )

@@ -1,8 +1,8 @@
 """Keys or values, written into the rows of their state.
 
 passes/kv_cache.py makes these: of Concat(past, new row), whose one row goes to the run-time position, and of
-a prefill's keys and values, which are rows 0 and on. In a tensor the rows of a channel tile lie together, in
-a state the channel tiles of a row.
+a prefill's keys and values, rows 0 and on, where no product stores them there itself. In a tensor the rows of
+a channel tile lie together, in a state the channel tiles of a row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def lower(op: Op, low: Lowering) -> None:
                 dram=source.offset + (first + tile) * source.plane_bytes + start * size,
                 n0=rows * size, n1=wide, n2=1, n3=1, d1=rows * size, s1=source.plane_bytes,
             ))
-            dram = state.offset + tile * size + start * state.row_bytes
+            dram = state.offset + tile * size + start * state.step
             if rows == 1:  # one run
                 low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=arg, src=piece.base, dram=dram,
                                    n0=wide * size, n1=1, n2=1, n3=1))
@@ -43,7 +43,7 @@ def lower(op: Op, low: Lowering) -> None:
                 low.emit(isa.Store(
                     buffer=isa.Buffer.VMEM, arg=arg, src=piece.base, dram=dram,
                     n0=size, n1=wide, n2=rows, n3=1, l1=rows * size, s1=size, l2=size,
-                    s2=state.row_bytes,
+                    s2=state.step,
                 ))
             low.vmem.free(piece)
 
