@@ -53,6 +53,18 @@ def test_heads_have_their_features_as_channels_where_the_layout_says_so():
                 assert low + 256 * high == array[0, head, row, feature]
 
 
+def test_heads_have_scales_of_their_own():
+    """Equal parts of a dimension, whichever it is."""
+    values = np.array([[3, -2, 3, 100], [0.5, 1, -100, 2]], np.float32)
+    for axis, real in ((1, values), (0, values.T)):
+        tensor = pb.Tensor(shape=real.shape, dtype=pb.Tensor.INT8, scale=1,
+                           scales=[0.25, 1], axis=axis)
+        found = layout.quantize(real, tensor)
+        expected = np.array([[12, -8, 3, 100], [2, 4, -100, 2]], np.int8)
+        np.testing.assert_array_equal(found, expected if axis else expected.T)
+        np.testing.assert_array_equal(layout.dequantize(found, tensor), real)
+
+
 def test_linear_tensor_lies_in_onnx_order():
     form = pb.Layout(kind=pb.Layout.LINEAR)
     tensor = pb.Tensor(

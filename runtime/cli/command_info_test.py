@@ -54,14 +54,17 @@ def test_arguments_and_states_are_told(
     for arg in (4, 5):  # one number, two registers
         program.arguments.add(name="position", arg=arg, segment="cache", step_bytes=16, count=8)
     program.states.add(name="past.0.key", shape=[1, 8, 4], dtype=pb.Tensor.UINT8, scale=0.5)
+    program.states.add(name="past.0.value", shape=[1, 8, 4], dtype=pb.Tensor.INT8, scale=0.5,
+                       scales=[0.25, 0.5], axis=2)
     program.segments.add(name="cache", kind=pb.Segment.STATE, arg=3, size_bytes=128)
     programs.save(program, tmp_path / "m.npu")
     assert command_info.main([f"--program={tmp_path}/m.npu"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1:4] == [
+    assert lines[1:5] == [
         "input mask: int32[1, 8] mask, 0 or -2^30, the host's last element at position",
         "argument position: a number from 0 to 7, given with each run",
         "state past.0.key: uint8[1, 8, 4] scale 0.5 zero point 0",
+        "state past.0.value: int8[1, 8, 4] 2 scales along 2, 0.25 to 0.5, zero point 0",
     ]
     assert "states: 128 bytes kept from run to run" in lines
 
