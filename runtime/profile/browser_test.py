@@ -54,9 +54,10 @@ def click(page: Page, table: str, column: str) -> None:
 
 def drawn(page: Page) -> None:
     """Waits for the time line, whose data is unpacked by and by."""
-    page.value("""new Promise((done) => {
+    page.value("""new Promise((done, fail) => {
         const root = document.getElementById("timeline");
         const look = () => root.dataset.drawn ? done() : setTimeout(look, 20);
+        setTimeout(() => fail("the time line was not drawn"), 20000);
         look();
     })""")
 
@@ -187,6 +188,7 @@ def test_the_time_line_zooms_moves_and_tells(opened) -> None:  # noqa: ANN001
     page.mouse("mouseWheel", x, y, deltaX=0, deltaY=-100)
     first = view(page)
     assert first[1] - first[0] == pytest.approx(0.8 * report["cycles"], rel=0.01)
+    assert first[0] == pytest.approx(0.1 * report["cycles"], rel=0.1)  # what is pointed at stays
     page.mouse("mousePressed", x, y, button="left", clickCount=1)
     page.mouse("mouseMoved", x - 50, y, button="left", buttons=1)
     page.mouse("mouseReleased", x - 50, y, button="left", clickCount=1)
