@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
 
 WEIGHTS, SCRATCH, ROW = 1, 2, 3
-Runs = tuple[int, int, tuple[tuple[int, int], ...]]
 
 
 def _load(arg: int, dram: int, size: int, count: int = 1, stride: int = 0, **more: int) -> isa.Load:
@@ -24,7 +24,7 @@ def _store(dram: int, size: int, arg: int = SCRATCH, count: int = 1, stride: int
                      n3=1)
 
 
-def _program(code: list[isa.Load | isa.Store], ends: dict[str, tuple[int, int, int]]) -> pb.Program:
+def _program(code: Sequence[isa.Instruction], ends: dict[str, tuple[int, int, int]]) -> pb.Program:
     """ends: layer -> (end instruction, offset, size of its output)."""
     program = pb.Program(code=b"".join(i.encode() for i in (*code, isa.End())))
     weights = program.segments.add(name="weights", kind=pb.Segment.WEIGHTS, arg=WEIGHTS,

@@ -153,7 +153,7 @@ def _max(cells: Shadow, base: int, access: Access) -> int:
     if access.dims:
         return int(_view(cells, base, access).max())
     if access.run <= FEW:
-        return max(cells[base : base + access.run].tolist())
+        return int(max(cells[base : base + access.run].tolist()))
     return int(np.maximum.reduce(cells[base : base + access.run]))
 
 

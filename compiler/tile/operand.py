@@ -50,6 +50,10 @@ class Rect:
 class ActivationOperand(Protocol):
     """What the tiler and the emitter ask of an activation operand."""
 
+    def __hash__(self) -> int:
+        """Equal operands are tiled once."""
+        ...
+
     @property
     def tiles(self) -> int:
         """Channel tiles of the reduction."""
