@@ -144,6 +144,13 @@ def print_summary(report: report_pb2.Report, judges_top1: bool, path: str | None
         )
     else:
         print_line(f"ran in {report.wall_seconds:.1f} s")
+    memory = report.memory
+    print_line(
+        f"DRAM: {memory.planned_bytes:,} bytes of activations (live at most "
+        f"{memory.lower_bound_bytes:,}, greedy by size {memory.greedy_bytes:,}, without reuse "
+        f"{memory.naive_bytes:,}); {memory.spilled_bytes:,} spilled, "
+        f"{memory.refetched_bytes + memory.other_refetched_bytes:,} fetched again"
+    )
     for output in report.outputs:
         place = f"{output.name}, against" if len(report.outputs) > 1 else "against"
         accuracy = f"{place} onnxruntime on the QDQ graph: at most {output.max_lsb_error} LSB"
