@@ -11,6 +11,7 @@ from jacquard.proto.lib.arch import load_config
 from jacquard.proto.npu_isa import Bucket, Engine
 from jacquard.runtime.profile import measure
 from jacquard.runtime.profile.sample import profile, timed
+from jacquard.runtime.profile.timeline import WAITS
 
 NANO4 = load_config("nano4")
 
@@ -43,6 +44,9 @@ def test_spans_of_an_engine_follow_each_other() -> None:
         assert (spans.begin[own] >= idle_from).all() and (spans.begin[own] <= done).all()
     np.testing.assert_array_equal(spans.buckets.sum(axis=1), spans.done - spans.idle_from)
     assert (spans.layer >= 0).all()
+    # Before an instruction has its engine to itself the engine has none, and only then does it wait.
+    waited = spans.buckets[:, list(WAITS)].sum(axis=1)
+    np.testing.assert_allclose(waited, spans.begin - spans.idle_from, atol=1)
 
 
 def test_bytes_of_spans_are_what_layers_move() -> None:

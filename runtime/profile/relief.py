@@ -50,6 +50,12 @@ def machines(message: arch_pb2.Arch) -> list[Machine]:
     array.matrix.rows *= 2
     array.matrix.cols *= 2
     array.vector.lanes *= 2
+    both = arch_pb2.Arch()
+    both.CopyFrom(array)
+    both.dram.bytes_per_cycle = wider
+    for dma in (both.load, both.store):
+        dma.buffer_bytes *= 2
+    both.frontend.fetch_buffer_bytes *= 2
     return [
         Machine("DRAM x 2", f"DRAM moves {wider} bytes a cycle", {"bytes_per_cycle": wider}),
         Machine("no latency", "DRAM answers in the next cycle", {"latency_cycles": 1}),
@@ -75,6 +81,7 @@ def machines(message: arch_pb2.Arch) -> list[Machine]:
             "memories to match, compiled for it",
             made=array,
         ),
+        Machine("array, DRAM x 2", f"that array, and DRAM moves {wider} bytes a cycle", made=both),
     ]
 
 

@@ -13,6 +13,7 @@
   const LEFT = 70, ROW = 56, GAP = 8, AXIS = 22, TOP = 26;
   const engines = data.engines;
   const B = data.buckets.length;
+  const works = data.buckets.map((_, k) => k).filter((k) => !data.waits.includes(k));
   const full = [0, data.cycles];
   let view = full.slice(), drag = null;
 
@@ -26,20 +27,24 @@
   const cycleAt = (px) => view[0] + (px - LEFT) / width() * (view[1] - view[0]);
   const rowTop = (n) => TOP + 30 + GAP + n * (ROW + GAP);
 
-  // Cycles per pixel and bucket of the engine's visible instructions, spread evenly over each.
+  // Cycles per pixel and bucket of the engine's visible instructions. Before an instruction has the
+  // engine to itself the engine waits; each of the two parts is spread evenly over its time.
   const columns = (e) => {
     const w = Math.max(1, Math.floor(width())), sums = new Float64Array(w * B);
     const per = (view[1] - view[0]) / w;
-    for (let i = lower(e.done, view[0]); i < e.done.length && e.from[i] < view[1]; i++) {
-      const a = e.from[i], b = e.done[i];
-      if (b <= a) continue;
+    const spread = (i, a, b, buckets) => {
       const first = Math.max(0, Math.floor((a - view[0]) / per));
       const last = Math.min(w - 1, Math.floor((b - view[0]) / per));
       for (let p = first; p <= last; p++) {
         const part = Math.min(b, view[0] + (p + 1) * per) - Math.max(a, view[0] + p * per);
         if (part <= 0) continue;
-        for (let k = 0; k < B; k++) sums[p * B + k] += e.spent[i * B + k] * part / (b - a);
+        for (const k of buckets) sums[p * B + k] += e.spent[i * B + k] * part / (b - a);
       }
+    };
+    for (let i = lower(e.done, view[0]); i < e.done.length && e.from[i] < view[1]; i++) {
+      const a = e.from[i], m = e.begin[i], b = e.done[i];
+      if (a < m && m < b) { spread(i, a, m, data.waits); spread(i, m, b, works); }
+      else if (a < b) { spread(i, a, b, data.waits); spread(i, a, b, works); }
     }
     return {w, per, sums};
   };

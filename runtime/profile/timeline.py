@@ -24,6 +24,15 @@ COLOURS = {
     Bucket.EMPTY: "#cccccc",
 }
 
+# What an engine does with no instruction in it.
+WAITS = (
+    Bucket.WAIT_LOAD,
+    Bucket.WAIT_MATRIX,
+    Bucket.WAIT_VECTOR,
+    Bucket.WAIT_STORE,
+    Bucket.EMPTY,
+)
+
 _STYLE = """
 #timeline { position: relative; }
 #timeline canvas { width: 100%; cursor: grab; display: block; touch-action: none; }
@@ -82,6 +91,7 @@ def timeline_data(profile: Profile) -> dict[str, object]:
     return {
         "cycles": profile.cycles,
         "buckets": [NAMES[bucket] for bucket in Bucket],
+        "waits": [int(bucket) for bucket in WAITS],
         "colours": [COLOURS[bucket] for bucket in Bucket],
         "engines": engines,
         "layers": layers,
