@@ -283,7 +283,12 @@ def print_summary(report: report_pb2.Generation, path: str | None, text: Text | 
             f"bytes in and {most[1]:,} out"
         )
     speed = f" at {total / report.wall_seconds / 1e3:,.0f} kHz" if total else ""
-    screen.print_line(f"{len(report.steps)} runs in {report.wall_seconds:.1f} s{speed}")
+    first = sum(step.wall_seconds for step in report.steps if step.stage == PREFILL)
+    mean = (report.wall_seconds - first) / max(1, len(decodes))
+    screen.print_line(
+        f"{len(report.steps)} runs in {report.wall_seconds:.1f} s{speed} (prefill {first:.1f} s, "
+        f"{mean:.2f} s a step)"
+    )
     if path:
         screen.print_line(f"report: {path}")
 
