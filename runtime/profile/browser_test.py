@@ -85,6 +85,8 @@ def test_numbers_equal_the_report(opened) -> None:  # noqa: ANN001
         ("MACs", "macs"),
         ("read", "dram_read_bytes"),
         ("written", "dram_write_bytes"),
+        ("spilled", "spilled_bytes"),
+        ("refetched", "refetched_bytes"),
         ("bound by", "bound"),
     ):
         assert cells(page, "#layers", column) == [layer[field] for layer in layers], column

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jacquard.compiler.checker.traffic import traffic
 from jacquard.proto import npu_isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -41,6 +42,8 @@ class LayerProfile:
     macs: int
     read_bytes: int
     write_bytes: int
+    spilled_bytes: int  # as compiler/checker/traffic.py counts both
+    refetched_bytes: int
     buckets: np.ndarray
     array_use: float  # MACs done of those that the array could have done
     matrix_use: float  # cycles in which MATRIX moved
@@ -121,10 +124,11 @@ def measure(
         )
     if not program.layers:
         raise NothingToShow(f"profile {program.model}: the program must have layers, got none")
-    layers = []
+    layers, moved = [], traffic(program)
     for number, cycles in enumerate(layer_cycles(program.layers, result.done_cycles)):
         layer = program.layers[number]
-        layers.append(_layer(layer, cycles, buckets[number], arch))
+        twice = moved.spilled[number], moved.refetched[number]
+        layers.append(_layer(layer, cycles, twice, buckets[number], arch))
     return Profile(
         model=program.model,
         config=arch.name,
@@ -168,7 +172,9 @@ def failed(program: pb.Program, arch: Arch, backend: str, problem: str) -> Profi
     )
 
 
-def _layer(layer: pb.Layer, cycles: int, buckets: np.ndarray, arch: Arch) -> LayerProfile:
+def _layer(
+    layer: pb.Layer, cycles: int, twice: tuple[int, int], buckets: np.ndarray, arch: Arch
+) -> LayerProfile:
     moved = layer.dram_read_bytes + layer.dram_write_bytes
     window = max(cycles, 1)
     array_use = layer.macs / (window * arch.rows * arch.cols)
@@ -182,6 +188,8 @@ def _layer(layer: pb.Layer, cycles: int, buckets: np.ndarray, arch: Arch) -> Lay
         macs=layer.macs,
         read_bytes=layer.dram_read_bytes,
         write_bytes=layer.dram_write_bytes,
+        spilled_bytes=twice[0],
+        refetched_bytes=twice[1],
         buckets=buckets,
         array_use=array_use,
         matrix_use=float(busy[Engine.MATRIX]),

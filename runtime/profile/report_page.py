@@ -259,6 +259,7 @@ def _roofline(profile: Profile) -> list[str]:
 def _layers(profile: Profile) -> str:
     tried = [relief.name for relief in profile.reliefs if not relief.problem]
     columns = ["#", "layer", "op", "cycles", "floor", "x floor", "MACs", "read", "written"]
+    columns += ["spilled", "refetched"]
     columns += ["array %", "MATRIX %", "VECTOR %", "DRAM %", "bound by", "most relieved by", *tried]
     rows: list[list[str | int | float]] = []
     for number, layer in enumerate(profile.layers):
@@ -275,6 +276,8 @@ def _layers(profile: Profile) -> str:
                 layer.macs,
                 layer.read_bytes,
                 layer.write_bytes,
+                layer.spilled_bytes,
+                layer.refetched_bytes,
                 *(
                     round(100 * use, 1)
                     for use in (
@@ -292,7 +295,9 @@ def _layers(profile: Profile) -> str:
     told = (
         "Cycles run from the end of the layer before; layers overlap at their edges, so a share "
         "can pass 100 %. Shares: of the multiplications that the array could have done, cycles in "
-        "which MATRIX and VECTOR moved, bytes of those that DRAM could have moved. A click on a "
+        "which MATRIX and VECTOR moved, bytes of those that DRAM could have moved. Spilled: "
+        "stored and loaded again, since it did not stay on the chip; refetched: weights and "
+        "results loaded again after a first time. A click on a "
         "head sorts. The last columns: this layer's cycles on the machines above."
     )
     return paragraph(told) + f'<div id="layers" class="wide">{table(columns, rows)}</div>'
