@@ -1,6 +1,6 @@
 // All on-chip memories with their ports and arbitration. Ports: hw/README.md.
 //
-// Reads: MATRIX before VECTOR before STORE; writes: VECTOR before LOAD. Requests are valid/ready in
+// Reads: MATRIX before VECTOR before STORE (of VMEM by bank, and in turns); writes: VECTOR before LOAD. Requests are valid/ready in
 // one cycle; read data follows exactly one cycle after the request was granted. A byte written is
 // read by whoever reads in a later cycle.
 `include "npu_macros.svh"
@@ -77,12 +77,32 @@ module npu_memory
     assign vec_wr_vmem[p] = vec_wr_valid_i[p] && vec_wr_buffer_i[p] == BufferVmem;
   end
 
+  // VMEM's banks that hold a vector: one of bytes in one of them, of int16 in two, of int32 in all.
+  localparam int unsigned BankLsb = $clog2(Lanes);
+  function automatic logic [3:0] vmem_banks(input logic [23:0] addr, input dtype_e dtype);
+    unique case (dtype)
+      DtypeS8, DtypeU8: return 4'b0001 << addr[BankLsb+:2];
+      DtypeS16, DtypeU16: return addr[BankLsb+1] ? 4'b1100 : 4'b0011;
+      default: return 4'b1111;
+    endcase
+  endfunction
+
+  // VMEM's banks have a read port each. Of VECTOR and STORE who wants the same one VECTOR goes first,
+  // but not twice: its passes may read every cycle for long.
+  logic [3:0] vec_vmem_banks, store_vmem_banks;
+  logic       store_lost_q;
+  assign vec_vmem_banks = |vec_rd_vmem
+      ? vmem_banks(vec_rd_addr_i[vec_rd_vmem[1]], vec_rd_dtype_i[vec_rd_vmem[1]]) : 4'b0000;
+  assign store_vmem_banks = store_rd_valid_i && store_rd_buffer_i != BufferIbuf
+      ? vmem_banks(store_rd_addr_i, DtypeU8) : 4'b0000;
+
   logic vec_rd, obuf_ready, table_ready, store_rd, load_wr;
-  assign vec_rd_ready_o = !(|vec_rd_ibuf && mat_ibuf_valid_i) && !(|vec_rd_obuf && !obuf_ready);
+  assign vec_rd_ready_o = !(|vec_rd_ibuf && mat_ibuf_valid_i) && !(|vec_rd_obuf && !obuf_ready)
+      && !(store_lost_q && (vec_vmem_banks & store_vmem_banks) != '0);
   assign vec_rd = |vec_rd_valid_i && vec_rd_ready_o;
   assign store_rd_ready_o = store_rd_buffer_i == BufferIbuf
       ? !mat_ibuf_valid_i && !(vec_rd && |vec_rd_ibuf)
-      : !(vec_rd && |vec_rd_vmem);
+      : !(vec_rd && (vec_vmem_banks & store_vmem_banks) != '0);
   assign store_rd = store_rd_valid_i && store_rd_ready_o;
   assign vec_wr_ready_o = 1'b1;
   assign load_wr_ready_o = !(load_wr_buffer_i == BufferIbuf && |vec_wr_ibuf) &&
@@ -155,23 +175,24 @@ module npu_memory
   );
 
   // VMEM
-  logic       vec_rd_vmem_now;
   logic [7:0] vmem_data [4][Lanes];
-  assign vec_rd_vmem_now = vec_rd && |vec_rd_vmem;
 
   npu_vmem u_vmem (
     .clk_i,
-    .rd_i(vec_rd_vmem_now || (store_rd && store_rd_buffer_i != BufferIbuf)),
-    .rd_addr_i(vec_rd_vmem_now ? vec_rd_addr_i[vec_rd_vmem[1]] : store_rd_addr_i),
-    .rd_dtype_i(vec_rd_vmem_now ? vec_rd_dtype_i[vec_rd_vmem[1]] : DtypeU8),
+    .vec_rd_i(vec_rd ? vec_vmem_banks : 4'b0000),
+    .vec_rd_addr_i(vec_rd_addr_i[vec_rd_vmem[1]]),
+    .store_rd_i(store_rd ? store_vmem_banks : 4'b0000),
+    .store_rd_addr_i,
     .rd_data_o(vmem_data),
-    .vec_wr_i(|vec_wr_vmem),
+    .vec_wr_i(|vec_wr_vmem
+        ? vmem_banks(vec_wr_addr_i[vec_wr_vmem[1]], vec_wr_dtype_i[vec_wr_vmem[1]]) : 4'b0000),
     .vec_wr_port_i(vec_wr_vmem[1]),
     .vec_wr_addr_i(vec_wr_addr_i[vec_wr_vmem[1]]),
     .vec_wr_dtype_i(vec_wr_dtype_i[vec_wr_vmem[1]]),
     .vec_wr_data_i,
     .vec_wr_mask_i,
-    .load_wr_i(load_wr && load_wr_buffer_i == BufferVmem),
+    .load_wr_i(load_wr && load_wr_buffer_i == BufferVmem
+        ? vmem_banks(load_wr_addr_i, DtypeU8) : 4'b0000),
     .load_wr_addr_i,
     .load_wr_data_i,
     .load_wr_strb_i
@@ -215,9 +236,11 @@ module npu_memory
   always_ff @(posedge clk_i) begin : granted
     if (!rst_ni) begin
       store_q <= 1'b0;
+      store_lost_q <= 1'b0;
       vec_valid_q <= 2'b00;
     end else begin
       store_q <= store_rd;
+      store_lost_q <= store_vmem_banks != '0 && !store_rd;
       vec_valid_q <= vec_rd ? vec_rd_valid_i : 2'b00;
     end
   end

@@ -50,8 +50,9 @@ module npu_vector_issue
   logic        dst_in_ibuf_q, dst2_in_ibuf_q;
   dtype_e      dst_dtype_q, dst2_dtype_q;
   logic [2:0]  reduce_loops_q;
-  logic        split_read_q;  // both sources in one memory: two reads
-  logic        second_q;      // the second of them is up
+  logic        shared_q;  // both sources lie in one memory
+  logic        second_q;  // the second of two reads of it is up
+  logic [1:0]  held_q;    // sources whose data are those of the iteration before
   logic        start_q, fresh_q, first_q;
   logic [23:0] dst_q, dst2_q;  // addresses of the iteration at hand, beside rd_addr_o
   logic [15:0] param_row_q;
@@ -66,8 +67,8 @@ module npu_vector_issue
 
   // The loop that steps after this iteration; 4: none, it was the last.
   logic [2:0] level;
-  logic       want, granted;
-  logic [1:0] reads;
+  logic       want, granted, split;
+  logic [1:0] wanted, reads;
 
   always_comb begin
     level = 3'd4;
@@ -80,15 +81,15 @@ module npu_vector_issue
   assign want = active_q && !halt_i && !stall_i && !hazard_i && !wait_drain_q
       && check_q == ErrorOk && !outside_q;
 
-  always_comb begin
-    reads = {config_q.has_src2, config_q.has_src1};
-    if (split_read_q) reads = second_q ? 2'b10 : 2'b01;
-  end
+  // Equal sources are read once, by the first; what loop 0 does not move is read once a round of it.
+  assign wanted = {config_q.has_src2 && !config_q.same, config_q.has_src1} & ~held_q;
+  assign split  = shared_q && wanted == 2'b11;
+  assign reads  = !split ? wanted : second_q ? 2'b10 : 2'b01;
 
   assign rd_valid_o = want ? reads : 2'b00;
   assign granted    = want && (reads == '0 || rd_ready_i);
   assign take_o     = granted ? reads : 2'b00;
-  assign issue_o    = granted && (!split_read_q || second_q);
+  assign issue_o    = granted && (!split || second_q);
   assign refused_o  = want && reads != '0 && !rd_ready_i;
   assign config_o   = config_q;
   assign target_o   = '{
@@ -170,6 +171,15 @@ module npu_vector_issue
     return ErrorOk;
   endfunction
 
+  // Both sources read the same vectors in the same way.
+  function automatic logic same_sources();
+    return instr_i.src1_buffer != BufferNone
+        && {instr_i.src1_buffer, instr_i.src1_dtype, instr_i.src1_base, instr_i.src1_stride0,
+            instr_i.src1_stride1, instr_i.src1_stride2, instr_i.src1_stride3}
+        == {instr_i.src2_buffer, instr_i.src2_dtype, instr_i.src2_base, instr_i.src2_stride0,
+            instr_i.src2_stride1, instr_i.src2_stride2, instr_i.src2_stride3};
+  endfunction
+
   // One iterator's base and strides; all zero where it is absent, so that it walks nowhere.
   `define NPU_WALK(walker, present, base, limit, loops, s0, s1, s2, s3) \
     at_q[0][walker]     = (present) ? PointerBits'(base) : '0; \
@@ -200,11 +210,13 @@ module npu_vector_issue
           code_q   <= check_q != ErrorOk ? check_q : ErrorLocalRange;
           error_index_q <= index_q;
         end
-        if (granted && split_read_q) second_q <= !second_q;
+        if (granted && split) second_q <= !second_q;
       end
 
       if (issue_o) begin
         start_q <= 1'b0;
+        held_q <= level != 3'd0 || config_q.op == VectorOpTranspose ? 2'b00
+            : {stride_q[0][WalkSrc2] == '0, stride_q[0][WalkSrc1] == '0};
         first_q <= level >= reduce_loops_q;
         if (level >= reduce_loops_q) fresh_q <= 1'b0;
         if (level == 3'd4) begin
@@ -271,6 +283,7 @@ module npu_vector_issue
           reduce_lanes: instr_i.lane_reduce,
           has_src1: instr_i.src1_buffer != BufferNone,
           has_src2: instr_i.src2_buffer != BufferNone,
+          same: same_sources(),
           has_dst2: instr_i.dst2_buffer != BufferNone
         };
         dst_in_ibuf_q  <= instr_i.dst_buffer == BufferIbuf;
@@ -281,9 +294,9 @@ module npu_vector_issue
         rd_buffer_o[1] <= instr_i.src2_buffer;
         rd_dtype_o[0]  <= instr_i.src1_dtype;
         rd_dtype_o[1]  <= instr_i.src2_dtype;
-        split_read_q <= instr_i.src1_buffer == instr_i.src2_buffer
-            && instr_i.src1_buffer != BufferNone;
+        shared_q <= instr_i.src1_buffer == instr_i.src2_buffer;
         second_q <= 1'b0;
+        held_q   <= 2'b00;
         start_q  <= 1'b1;
         fresh_q  <= 1'b1;
         first_q  <= 1'b1;

@@ -16,7 +16,7 @@ module npu_vector_lanes
   input  logic               rst_ni,
   input  logic               clear_i,
   input  logic               stall_i,
-  input  logic [1:0]         take_i,   // operands whose read data is on the wires, or was kept
+  input  logic [1:0]         take_i,   // operands whose read data is on the wires, or was kept; others hold
   input  logic [Stages-1:1]  valid_i,
   input  tag_t               tag_i [Stages+1],
   input  logic               enter_i,  // an instruction's first iteration comes to stage 1, with:
@@ -342,7 +342,10 @@ module npu_vector_lanes
         end else if (!config_q[1].has_src1) begin
           `NPU_FOR(l, Lanes) a2_q[l] = m1; `NPU_END_FOR
         end
-        if (take_i[1]) begin
+        if (config_q[1].same) begin
+          m2 = m2 - m1;
+          `NPU_FOR(l, Lanes) b2_q[l] = a2_q[l] + m2; `NPU_END_FOR
+        end else if (take_i[1]) begin
           if (kept_q) begin
             `NPU_FOR(l, Lanes) b2_q[l] = kept_data_q[1][l] + m2; `NPU_END_FOR
           end else begin

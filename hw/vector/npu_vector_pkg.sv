@@ -62,6 +62,7 @@ package npu_vector_pkg;
     logic               reduce_lanes;
     logic               has_src1;
     logic               has_src2;
+    logic               same;  // src2 is src1
     logic               has_dst2;
   } config_t;
 

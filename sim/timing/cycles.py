@@ -29,6 +29,7 @@ def matrix_cycles(instr: isa.Matrix, arch: Arch) -> int:
 def vector_cycles(instr: isa.Vector, arch: Arch) -> int:
     """An iteration a cycle; two where it needs the same memory twice.
 
+    Equal sources are read once; a source that loop 0 does not move, once for each round of it.
     Results of a reduction are rarer than its iterations, so two of them in one memory cost a cycle
     each only per result.
     """
@@ -39,9 +40,21 @@ def vector_cycles(instr: isa.Vector, arch: Arch) -> int:
         iterations *= count
         if loop >= instr.reduce_loops:
             results *= count
-    reads = 2 if instr.src1_buffer and instr.src1_buffer == instr.src2_buffer else 1
+    reads = iterations
+    if instr.src1_buffer and instr.src1_buffer == instr.src2_buffer and not _same_sources(instr):
+        still = not (instr.src1_stride0 and instr.src2_stride0)
+        reads += iterations // instr.n0 if still else iterations
     writes = 2 if instr.dst2_buffer and instr.dst2_buffer == instr.dst_buffer else 1
-    return max(iterations * reads, results * writes)
+    return max(reads, results * writes)
+
+
+def _same_sources(instr: isa.Vector) -> bool:
+    """Whether both sources read the same vectors in the same way."""
+    return (
+        (instr.src1_base, instr.src1_dtype) == (instr.src2_base, instr.src2_dtype)
+        and (instr.src1_stride0, instr.src1_stride1) == (instr.src2_stride0, instr.src2_stride1)
+        and (instr.src1_stride2, instr.src1_stride3) == (instr.src2_stride2, instr.src2_stride3)
+    )
 
 
 def words_touched(address: int, size_bytes: int, word_bytes: int) -> int:

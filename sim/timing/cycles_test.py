@@ -27,12 +27,19 @@ def test_matrix(shape: dict[str, int], expected: int) -> None:
     assert cycles.matrix_cycles(instr, load_config("edge16")) == expected
 
 
+_BOTH = {"src1_buffer": _VMEM, "src2_buffer": _VMEM, "dst_buffer": _IBUF,
+         "src1_stride0": 4, "src2_stride0": 4}
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
         ({"src1_buffer": _OBUF, "dst_buffer": _IBUF}, 60),
         ({"src1_buffer": _OBUF, "src2_buffer": _VMEM, "dst_buffer": _IBUF}, 60),
-        ({"src1_buffer": _VMEM, "src2_buffer": _VMEM, "dst_buffer": _IBUF}, 120),
+        ({**_BOTH, "src2_base": 8}, 120),
+        (_BOTH, 60),  # alike: read once
+        ({**_BOTH, "src2_stride0": 0}, 72),  # once for each round of loop 0
+        ({**_BOTH, "src1_stride0": 0, "src2_stride0": 0, "src2_base": 8}, 72),
         ({"dst_buffer": _VMEM, "dst2_buffer": _VMEM}, 120),
         ({"dst_buffer": _VMEM, "dst2_buffer": _VMEM, "reduce_loops": 1}, 60),
         ({"dst_buffer": _VMEM, "dst2_buffer": _IBUF}, 60),

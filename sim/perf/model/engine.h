@@ -20,7 +20,9 @@ struct EngineCycle {
 struct Ports {
   bool matrix_reads_ibuf = false;
   bool vector_reads_ibuf = false;
-  bool vector_reads_vmem = false;
+  uint32_t vector_reads_vmem = 0;  // banks
+  uint32_t store_wants_vmem = 0;   // banks
+  bool store_goes_first = false;   // it was refused the cycle before
   bool vector_writes_ibuf = false;
   bool vector_writes_vmem = false;
   bool vector_reads_table = false;

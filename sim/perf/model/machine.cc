@@ -80,6 +80,7 @@ void Machine::Step(const Times& times) {
 
   Ports ports;
   ports.matrix_reads_ibuf = matrix_.ReadsIbuf(now_);
+  store_.AskVmem(ports);
   const bool matrix_busy = matrix_.Busy(now_);
   if (now_ >= matrix_.next() || (offered[kMatrix] && matrix_.idle())) {
     cycles_[kMatrix] = matrix_.Tick(now_, offered[kMatrix] ? &matrix_fields_[0] : nullptr);

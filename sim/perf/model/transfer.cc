@@ -113,6 +113,7 @@ Store::Store(const Params& p)
       queue_(p.store_slots),
       burst_(BurstBeats(p.store_buffer_bytes, p.beat_bytes), p.beat_bytes),
       realign_(p.beat_bytes),
+      bank_bytes_(p.lanes),
       waiting_(p.store_slots),
       asked_(p.store_slots) {}
 
@@ -126,7 +127,8 @@ EngineCycle Store::Tick(const Descriptor* offered, const Dram::Bus& bus, const P
                                           bursts_ != bursts_max_);
   // Reads of on-chip memory.
   const bool read_ready = read_ibuf_ ? !ports.matrix_reads_ibuf && !ports.vector_reads_ibuf
-                                     : !ports.vector_reads_vmem;
+                                     : !(ports.vector_reads_vmem & ports.store_wants_vmem);
+  refused_ = read_valid_ && !read_ibuf_ && !read_ready;
   const bool read_fire = read_valid_ && read_ready;
   int64_t read_beats = read_rest_;
   if (read_.valid && !read_middle_) {
@@ -173,6 +175,7 @@ EngineCycle Store::Tick(const Descriptor* offered, const Dram::Bus& bus, const P
   arrive_ = read_fire;
   if (read_issue) {
     read_valid_ = true;
+    read_at_ = read_middle_ ? read_at_ + beat_ : read_.chip / beat_ * beat_;
     read_ibuf_ = static_cast<Buffer>(queue_.at(read_.slot).buffer) == Buffer::kIbuf;
     read_middle_ = read_beats != 1;
     read_rest_ = read_beats - 1;

@@ -48,6 +48,11 @@ class Store {
   bool quiet() const {
     return bursts_ == 0 && ahead_ == 0 && !burst_.valid() && !realign_.valid();
   }
+  // What it asks of VMEM in this cycle.
+  void AskVmem(Ports& ports) const {
+    if (read_valid_ && !read_ibuf_) ports.store_wants_vmem = 1u << (read_at_ / bank_bytes_ % 4);
+    ports.store_goes_first = refused_;
+  }
   EngineCycle Tick(const Descriptor* offered, const Dram::Bus& bus, const Ports& ports);
 
  private:
@@ -60,7 +65,8 @@ class Store {
   Realign realign_;
   // npu_chunk_reader.
   bool read_valid_ = false, read_middle_ = false, read_ibuf_ = false;
-  int64_t read_rest_ = 0;
+  bool refused_ = false;  // by VMEM, the cycle before
+  int64_t read_rest_ = 0, read_at_ = 0, bank_bytes_;
   bool arrive_ = false;
   int64_t room_ = kDepth, ahead_ = 0, bursts_ = 0;
   std::vector<int64_t> waiting_;  // bursts of each instruction without response

@@ -11,6 +11,14 @@ Vector::Vector(const Params& p)
       line_shift_(std::bit_width(static_cast<uint64_t>(4 * p.lanes)) - 1),
       square_(p.lanes) {}
 
+// VMEM's banks that hold a vector: one of bytes in one, of int16 in two, of int32 in all.
+uint32_t Vector::Banks(int64_t address, Dtype dtype) const {
+  const int64_t bank = address / lanes_ % 4;
+  if (dtype == Dtype::kS8 || dtype == Dtype::kU8) return 1u << bank;
+  if (dtype == Dtype::kS16 || dtype == Dtype::kU16) return bank < 2 ? 3 : 12;
+  return 15;
+}
+
 // A read waits for the writes of older instructions to the same line.
 bool Vector::Hazard() {
   if (clock_ > older_until_) return false;
@@ -54,10 +62,13 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
 
   // Issue.
   bool granted = false, issue = false, refused = false;
-  const int reads = !split_read_ ? reads_ : second_read_ ? 2 : 1;
+  const int wanted = reads_ & ~held_;
+  const bool split = shared_ && wanted == 3;
+  const int reads = !split ? wanted : second_read_ ? 2 : 1;
   if (active_ && !stall && !wait_drain_ && !Hazard()) {
     granted = true;
-    bool ibuf = false, vmem = false;
+    bool ibuf = false;
+    uint32_t vmem = 0;
     for (const int i : {kSrc1, kSrc2}) {
       if (!(reads >> i & 1)) continue;
       if (buffer_[i] == Buffer::kIbuf) {
@@ -66,13 +77,14 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
       } else if (buffer_[i] == Buffer::kObuf) {
         granted &= !matrix.ReadsObuf(now, at_[0][i] / obuf_row_bytes_ >= half_rows_);
       } else {
-        vmem = true;
+        vmem = Banks(at_[0][i], dtype_[i]);
       }
     }
+    granted &= !(ports.store_goes_first && (vmem & ports.store_wants_vmem));
     refused = !granted;
     ports.vector_reads_ibuf |= granted && ibuf;
-    ports.vector_reads_vmem |= granted && vmem;
-    issue = granted && (!split_read_ || second_read_);
+    if (granted) ports.vector_reads_vmem |= vmem;
+    issue = granted && (!split || second_read_);
   }
   int level = 4;
   for (int loop = 3; loop >= 0; loop--) {
@@ -86,7 +98,7 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
 
   // The edge.
   if (active_ && drained) wait_drain_ = false;
-  if (granted && split_read_) second_read_ = !second_read_;
+  if (granted && split) second_read_ = !second_read_;
   if (!stall) {
     Move();
     Entry& entry = Stage(1);  // behind Move: the next cycle's
@@ -110,6 +122,10 @@ EngineCycle Vector::Tick(Cycle now, const VectorFields* offered, Matrix& matrix,
     if (level == 4) {
       active_ = false;
     } else {
+      held_ = 0;
+      if (level == 0 && !transpose_) {
+        held_ = (stride_[0][kSrc1] == 0 ? 1 : 0) | (stride_[0][kSrc2] == 0 ? 2 : 0);
+      }
       Step(level);
     }
   }
@@ -192,8 +208,15 @@ void Vector::Accept(const VectorFields& f) {
       stride_[loop][i] = has_[i] && !reduced ? strides[loop][i] : 0;
     }
   }
-  reads_ = (has_[kSrc1] ? 1 : 0) | (has_[kSrc2] ? 2 : 0);
-  split_read_ = has_[kSrc1] && buffer_[kSrc1] == buffer_[kSrc2];
+  const bool same = has_[kSrc1] && buffer_[kSrc1] == buffer_[kSrc2] &&
+                    f.src1_dtype == f.src2_dtype && at_[0][kSrc1] == at_[0][kSrc2] &&
+                    stride_[0][kSrc1] == stride_[0][kSrc2] && stride_[1][kSrc1] == stride_[1][kSrc2] &&
+                    stride_[2][kSrc1] == stride_[2][kSrc2] && stride_[3][kSrc1] == stride_[3][kSrc2];
+  dtype_[kSrc1] = static_cast<Dtype>(f.src1_dtype);
+  dtype_[kSrc2] = static_cast<Dtype>(f.src2_dtype);
+  reads_ = (has_[kSrc1] ? 1 : 0) | (has_[kSrc2] && !same ? 2 : 0);
+  shared_ = buffer_[kSrc1] == buffer_[kSrc2];
+  held_ = 0;
   second_read_ = false;
 }
 

@@ -40,6 +40,7 @@ class Vector {
   };
   Entry& Stage(int stage) { return ring_[(clock_ - stage) & 15]; }
   bool transposer_busy() const { return full_ || index_ != 0; }
+  uint32_t Banks(int64_t address, Dtype dtype) const;
   bool Hazard();
   void Accept(const VectorFields& f);
   void Step(int level);
@@ -49,10 +50,13 @@ class Vector {
   int line_shift_;
 
   // The instruction at hand.
-  bool active_ = false, wait_drain_ = false, split_read_ = false, second_read_ = false;
-  int reads_ = 0;
+  bool active_ = false, wait_drain_ = false, second_read_ = false;
+  bool shared_ = false;  // both sources lie in one memory
+  int reads_ = 0;        // sources that are read
+  int held_ = 0;         // those whose data are the iteration's before
   bool has_[kIterators] = {};
   Buffer buffer_[kIterators] = {};
+  Dtype dtype_[2] = {};  // of the sources
   int64_t at_[4][kIterators] = {};      // of loop j, where its current iteration began
   int64_t stride_[4][kIterators] = {};
   int64_t count_[4] = {}, left_[4] = {};
