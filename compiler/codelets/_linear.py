@@ -11,7 +11,7 @@ import numpy as np
 from jacquard.compiler.codelets.base import Array, Constant, Node, QuantizedConstant, bounds
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op, QTensor
-from jacquard.compiler.tile.contraction import Contraction, Requant, Residual, emit
+from jacquard.compiler.tile.contraction import emit
 from jacquard.compiler.tile.lowering import Lowering, Packed, Stored, dtype_of
 from jacquard.compiler.tile.operand import (
     ActivationOperand,
@@ -24,6 +24,7 @@ from jacquard.compiler.tile.operand import (
 )
 from jacquard.compiler.tile.plan import Shape, choose
 from jacquard.compiler.tile.pooled import Pool
+from jacquard.compiler.tile.problem import Contraction, Requant, Residual
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import (
     quantize_constant,
@@ -195,7 +196,7 @@ def lower_constant(
         Contraction(
             op.name, activation, operand, out, x.grid.zero_point, x.grid.dtype == "uint8",
             weights.zero, weights.q.dtype == np.uint8, way, residual, pool,
-            op.inputs[0] if one_row else "",
+            op.inputs[0] if one_row else "", results=op.outputs if one_row else (),
         ),
     )
 

@@ -225,8 +225,9 @@ class Codelet:
       host: the operands that may come from the host.
       table: for functions of one operand: the look-up that computes the op from a 16-bit operand's
         grid to its result's, where it is one of the plain form (t = q), the op's clamp included.
-      streams: its results are made row after row, the last ones while the next op runs already
-        (Lowering.produce), so that its operands live one layer longer.
+      streams: of ops whose results are made row after row, the last ones while the next op runs
+        already (Lowering.produce), so that their operands live one layer longer: op, channel tiles
+        -> VECTOR's cycles for a row.
       narrows: an op of it may have a second output: the first one's integers requantized.
       reads, writes: types of its stored operands, and of its results, that it can be lowered for.
     """
@@ -242,7 +243,7 @@ class Codelet:
     masked: bool = False
     host: tuple[int, ...] = ()
     table: Callable[[Op, Grid, Grid], TableStage | None] | None = None
-    streams: bool = False
+    streams: Callable[[Op, int], float] | None = None
     narrows: bool = False
     reads: tuple[str, ...] = DTYPES
     writes: tuple[str, ...] = DTYPES

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.overrides import TILING, LayerOverride
-from jacquard.compiler.passes.storage import same_bytes, store
+from jacquard.compiler.passes.storage import Storage, row_cycles, same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
 from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.memory import NoRoom
@@ -25,7 +25,19 @@ def lower(
     array_rows: of the array that there is, of which bounds are; `arch` may have a deeper one.
     """
     storage = store(graph, arch)
-    low = Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows)
+    try:
+        return _lowered(graph, arch, overrides, storage, array_rows, split=True)
+    except NoRoom:
+        return _lowered(graph, arch, overrides, storage, array_rows, split=False)
+
+
+def _lowered(
+    graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], storage: Storage, array_rows: int,
+    split: bool,
+) -> TileProgram:
+    """NoRoom where products that leave rows for later (split) do not find place for them."""
+    low = Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows,
+                   row_cycles(graph, arch), split)
     problems: list[str] = []
     refused: set[str] = set()
     for op in graph.ops:
@@ -34,15 +46,15 @@ def lower(
             continue
         lowering = codelets()[op.kind].lower
         assert lowering is not None, op.kind
-        before = low.streams()
         try:
             lowering(op, low)
-            for name in before:  # storage counts on no stream outliving the op behind it
-                low.need(name)
+            low.finish()
         except UserError as error:
             problems += error.lines
             refused.add(op.name)
         except NoRoom as error:
+            if split:
+                raise
             problems.append(
                 f"layer {op.name}: {error.memory} must hold {error.wanted} at once, has "
                 f"{error.size}; use a larger configuration"

@@ -1,9 +1,9 @@
 """Orders the instructions for fetch, which is in order and stalls at a full queue.
 
-Each engine keeps its own order. Between engines the order is that of estimated start times: an
-instruction then never stands behind one that starts later, so queues fill up only where an engine
-is far behind anyway. Dependencies start earlier than what waits for them, so the order is also one
-in which the program could run step by step, and fetch cannot deadlock.
+Each engine keeps its own order. Between engines the order is that of the estimated times at which
+the engine's queue has room, so that fetch does not stand before a full queue while another engine
+runs out of work. What an instruction waits for stands before it, so the order is also one in which
+the program could run step by step, and fetch cannot deadlock.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from jacquard.proto.lib.arch import Arch
 def order(
     program: TileProgram, found: Dependencies, arch: Arch
 ) -> tuple[TileProgram, Dependencies]:
-    """The same steps in order of their estimated start, and the dependencies renumbered."""
+    """The same steps in the order of fetch, and the dependencies renumbered."""
     free = [0.0] * 4
     bus = 0.0  # LOAD and STORE share DRAM
     done = [0.0] * len(program.steps)
-    keys = []
+    keys: list[float] = []
+    last = [0.0] * 4  # key of each engine's step before
+    starts: list[list[float]] = [[] for _ in range(4)]
     needs = found.needs.tolist()
     duration = Durations(arch).duration
     for index, step in enumerate(program.steps):
@@ -43,9 +45,12 @@ def order(
         else:
             free[engine] = start + busy
         done[index] = free[engine] + delay
-        keys.append(start)
-    # Start times never fall along one engine and never precede a dependency's: a stable sort keeps
-    # both.
+        queue = starts[engine]
+        room = queue[-arch.queue_depth] if len(queue) >= arch.queue_depth else 0.0
+        queue.append(start)
+        last[engine] = max(last[engine], room, *(keys[n] for n in needs[index] if n >= 0), 0.0)
+        keys.append(last[engine])
+    # Keys never fall along one engine and never precede a dependency's: a stable sort keeps both.
     permutation = np.argsort(np.asarray(keys), kind="stable")
     place = np.empty_like(permutation)
     place[permutation] = np.arange(permutation.size)

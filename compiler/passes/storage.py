@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.codelets.registry import codelets
@@ -11,9 +12,11 @@ from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.tile.ir import CACHE_ARG, POSITION_ARG, SCRATCH_ARG, Argument
 from jacquard.compiler.tile.lowering import Packed, Stored, blocked
+from jacquard.compiler.tile.plan import BEHIND_PRODUCT, splits
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 
+PRODUCTS = ("Gemm", "MatMul")  # that may leave rows for when they are needed
 RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 SCRATCH = "scratch"  # name of the activations' segment
 CONSTANTS = "constants"
@@ -66,11 +69,33 @@ def _packed_inputs(graph: Graph, arch: Arch) -> set[str]:
     return found
 
 
+def row_cycles(graph: Graph, arch: Arch) -> dict[str, float]:
+    """Products' results that an op reads row after row -> its cycles for a row."""
+    found = {}
+    made = {name for op in graph.ops if op.kind in PRODUCTS for name in op.outputs}
+    for op in graph.ops:
+        streams = codelets()[op.kind].streams
+        if streams is not None and op.inputs[0] in made:
+            x = graph.tensors[op.inputs[0]]
+            found[x.name] = streams(op, -(-x.view.channels // arch.rows))
+    return found
+
+
+def _layers_behind(op: Op, graph: Graph, arch: Arch, read_by_rows: Collection[str]) -> int:
+    """Layers behind an op into which its emission may run."""
+    if codelets()[op.kind].streams is not None:
+        return 1
+    y = graph.tensors[op.outputs[0]]
+    split = y.name in read_by_rows and splits(y.view.positions, arch)
+    return BEHIND_PRODUCT if split else 0
+
+
 def store(graph: Graph, arch: Arch) -> Storage:
     """Lays out and plans every tensor that is written on the device or bound by the host."""
     roots: dict[str, str] = {}
     layers: list[Op] = []
     states = _states(graph, arch)
+    read_by_rows = row_cycles(graph, arch)
     first: dict[str, int] = {name: 0 for name in graph.inputs.values()}
     last: dict[str, int] = {}
 
@@ -81,11 +106,11 @@ def store(graph: Graph, arch: Arch) -> Storage:
         if same_bytes(op, graph):
             roots[op.outputs[0]] = root(op.inputs[0])
             continue
-        streams = codelets()[op.kind].streams
+        behind = _layers_behind(op, graph, arch, read_by_rows)
         for name in op.inputs:
             if name in states:
                 continue
-            last[root(name)] = max(last.get(root(name), 0), len(layers) + streams)
+            last[root(name)] = max(last.get(root(name), 0), len(layers) + behind)
         for name in op.outputs:
             if name in states:
                 continue

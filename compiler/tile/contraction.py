@@ -10,93 +10,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-import numpy as np
-import numpy.typing as npt
-
 from jacquard.compiler.tile.access import ELEMENT_BYTES
-from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.drain import Drain, as_load, emit_drain, rect_fields, requantize_fields
+from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.memory import Piece
-from jacquard.compiler.tile.operand import ActivationOperand, Rect, WeightOperand
-from jacquard.compiler.tile.plan import FIRST_PARTS, Plan, Shape, choose
-from jacquard.compiler.tile.pooled import Pool, Pooling
-from jacquard.compiler.tile.table import TableStage
+from jacquard.compiler.tile.operand import Rect
+from jacquard.compiler.tile.plan import (
+    BEHIND_PRODUCT,
+    FIRST_PARTS,
+    Plan,
+    Shape,
+    Split,
+    choose,
+    kept_tiles,
+)
+from jacquard.compiler.tile.pooled import Pooling
+from jacquard.compiler.tile.problem import Contraction
+from jacquard.compiler.tile.rows import BLOCK_VECTORS, balanced
 from jacquard.proto import npu_isa as isa
-
-
-@dataclasses.dataclass(frozen=True)
-class Requant:
-    """The accumulators' way to 8 or 16 bits, in `dtype`; bias int64[M], mult int32[M].
-
-    lookup: a plain table function of the 16-bit result in the same pass, stored as lookup_dtype.
-    """
-
-    bias: npt.NDArray[np.int64]
-    mult: npt.NDArray[np.int32]
-    shift: int
-    zero_point: int
-    lo: int
-    hi: int
-    dtype: isa.Dtype
-    lookup: TableStage | None = None
-    lookup_dtype: isa.Dtype = isa.Dtype.U8
-
-    @property
-    def stored_dtype(self) -> isa.Dtype:
-        """Of what leaves the pass."""
-        return self.dtype if self.lookup is None else self.lookup_dtype
-
-
-@dataclasses.dataclass(frozen=True)
-class Residual:
-    """A second operand, added to the requantized result under one rounding of its own.
-
-    mult_own scales the convolution's result (less its zero point), mult_other the operand.
-    """
-
-    place: Stored
-    dtype: isa.Dtype
-    other_zero: int
-    mult_own: int
-    mult_other: int
-    shift: int
-    zero_point: int
-    lo: int
-    hi: int
-    out_dtype: isa.Dtype
-
-
-@dataclasses.dataclass(frozen=True)
-class RowFactors:
-    """What each position's accumulators are multiplied by, instead of a number per channel.
-
-    place: one channel tile of int32, all lanes of a position alike.
-    """
-
-    place: Stored
-
-
-@dataclasses.dataclass(frozen=True)
-class Contraction:
-    """One layer on the array. `out` is where the result goes; its height x width are tiled.
-
-    source: the activations' tensor, of which rows may still be to be made.
-    With a pool `out` is only the shape of the convolution's result, which stays on chip. With
-    factors `requant.bias` and `requant.mult` are not used.
-    """
-
-    name: str
-    activation: ActivationOperand
-    weight: WeightOperand
-    out: Stored
-    act_zero: int
-    act_unsigned: bool
-    weight_zero: int
-    weight_unsigned: bool
-    requant: Requant
-    residual: Residual | None = None
-    pool: Pool | None = None
-    source: str = ""
-    factors: RowFactors | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +54,18 @@ def emit(low: Lowering, problem: Contraction) -> None:
         residual_bytes=0 if problem.residual is None else problem.residual.place.element_bytes,
         pool=problem.pool,
         arrival=low.arrival(problem.source),
+        departure=low.departure(problem.results), may_split=low.split and bool(problem.results),
         factor_bytes=0 if problem.factors is None else problem.factors.place.element_bytes,
     )
     override = low.overrides.get(problem.name)
     low.tiled.add(problem.name)
     plan = choose(low.arch, problem.name, problem.activation, shape, override)
-    _Emission(low, problem, plan).run()
+    rows = _Emission(low, problem, plan).run()
+    if plan.split is not None and plan.split.tail:
+        low.produce(problem.results, rows, behind=BEHIND_PRODUCT)
+    else:
+        for _ in rows:
+            pass
 
 
 class _Emission:
@@ -136,8 +73,15 @@ class _Emission:
 
     def __init__(self, low: Lowering, problem: Contraction, plan: Plan) -> None:
         self.low, self.arch, self.problem, self.plan = low, low.arch, problem, plan
-        self.items = list(self._items())
-        self.fetches = self._fetches()
+        if plan.split is None:
+            self.items = list(self._items())
+            self.fetches = self._fetches()
+        else:
+            whole = Rect(0, 0, 1, problem.out.width)
+            self.items = list(self._split_items(plan.split, whole))
+            self.fetches = [(whole, (0, problem.activation.tiles), 0, len(self.items))]
+        self.loaded = 0  # positions of a split product's only fetch
+        self.last_use = self._last_uses()
         self.fetched: dict[int, Piece] = {}
         self.weights: dict[tuple[int, int, int, int], Piece] = {}
         self.kept: Piece | None = None  # WBUF of the whole layer
@@ -181,6 +125,34 @@ class _Emission:
                             rect, group, chunk, fetch, index == 0, index == len(chunks) - 1
                         )
 
+    def _split_items(self, split: Split, whole: Rect) -> Iterator[_Item]:
+        """Output tiles at both ends part by part, those between for all positions."""
+        tiles = self.problem.out.tiles
+        parts = [Rect(0, x, 1, min(split.positions, whole.width - x))
+                 for x in range(0, whole.width, split.positions)]
+        first, end = split.head, tiles - split.tail
+        each = ((parts, 0, first, split.group), ([whole], first, end, self.plan.output_tiles),
+                (parts, end, tiles, split.group))
+        for rects, low, high, size in each:
+            for rect in rects:
+                for start in range(low, high, size):
+                    group = (start, min(start + size, high))
+                    chunk = (0, self.problem.activation.tiles)
+                    yield _Item(rect, group, chunk, 0, True, True)
+
+    def _last_uses(self) -> dict[int, int]:
+        """Output tiles whose weights stay in WBUF from part to part -> the last item of each."""
+        split = self.plan.split
+        if split is None:
+            return {}
+        count = kept_tiles(self.arch, self.problem.activation.tiles, self.plan.weight_tiles)
+        first = 0 if split.head else self.problem.out.tiles - split.tail
+        kept = range(first, first + min(split.head or split.tail, count))
+        return {
+            o: index for index, item in enumerate(self.items)
+            for o in range(*item.outputs) if o in kept
+        }
+
     def _fetches(self) -> list[tuple[Rect, tuple[int, int], int, int]]:
         """(rectangle, channel tiles, first item, end item) of each fetch."""
         found: list[tuple[Rect, tuple[int, int], int, int]] = []
@@ -194,17 +166,29 @@ class _Emission:
 
     # --- emission ---------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self) -> Iterator[int]:
+        """Emits item after item; yields how many positions are stored where a split one's are.
+
+        Of a split product an item's results are drained behind the next one's products: what is made
+        of the positions before comes in front of them."""
+        late: Drain | None = None
         for index, item in enumerate(self.items):
+            self.index = index
             group = self._load_params(item)
             if item.first:
                 self.obuf = self.low.take_obuf_half()
             start = item.outputs[0]
             if item.fetch not in self.fetched:
+                if self.last_use:
+                    self._need(item.rect)
+                    self._kept_weights_ahead(item)
                 self._first_fetch(item)
                 start += 1
             else:
                 self._weights_ahead(item, start)
+                self._load_part(item)
+            if self.plan.split is not None:
+                self._need_next_part()
             residual = self._load_residual(item) if item.last else None
             factors = self._load_factors(item) if item.last else None
             first, end = self.fetches[item.fetch][2:]
@@ -213,25 +197,76 @@ class _Emission:
             for output in range(start, item.outputs[1]):
                 for chunk in self._weight_chunks(item, output):
                     self._multiply(item, output, chunk)
-            if item.last:
-                self._drain(item, group, residual, factors)
             if index == end - 1:
                 self.low.ibuf.free(self.fetched[item.fetch])
+            if self.kept is not None and index == max(self.last_use.values(), default=-1):
+                self.low.wbuf.free(self.kept)
+                self.kept = None
+            drain = Drain(item.rect, item.outputs, self.obuf, group, residual, factors)
+            if self.plan.split is not None:
+                if late is not None:
+                    self._drain(late)
+                    yield from self._stored(late)
+                late = drain
+            elif item.last:
+                self._drain(drain)
+        if late is not None:
+            self._drain(late)
         if self.kept is not None:
             self.low.wbuf.free(self.kept)
         if self.param_piece is not None:
             self.low.param.free(self.param_piece)
         if self.pooling is not None:
             self.pooling.free()
+        yield self.problem.out.width
+
+    def _stored(self, drain: Drain) -> Iterator[int]:
+        """Positions that are complete with a drain of a split product."""
+        if drain.outputs[1] == self.problem.out.tiles:
+            yield drain.rect.x + drain.rect.width
+
+    def _load_part(self, item: _Item) -> None:
+        """The positions of a split product that an item is the first to read."""
+        end = item.rect.x + item.rect.width
+        if self.plan.split is None or end <= self.loaded:
+            return
+        rect, tiles = Rect(0, self.loaded, 1, end - self.loaded), self.problem.activation.tiles
+        self._need(rect)
+        self._load(item.fetch, rect, 0, tiles)
+        self.loaded = end
+
+    def _need_next_part(self) -> None:
+        """Has the other positions made in front of the drains of these."""
+        if self.loaded < self.problem.out.width:
+            self._need(Rect(0, self.loaded, 1, self.problem.out.width - self.loaded))
+
+    def _kept_weights_ahead(self, item: _Item) -> None:
+        """All that stays in WBUF: unlike the inputs it does not wait for what is made of others."""
+        for output in range(*item.outputs):
+            if output in self.last_use:
+                for chunk in self._weight_chunks(item, output):
+                    self._weight(output, chunk)
+
+    def _load(self, fetch: int, rect: Rect, first: int, count: int) -> None:
+        """Emits the load of channel tiles of a fetch, or of a part of its positions."""
+        activation, (whole, (start, _), _, _) = self.problem.activation, self.fetches[fetch]
+        rows = activation.rows(whole.height, whole.width)
+        base = self.fetched[fetch].base + (first - start) * rows
+        if rect == whole:
+            self.low.emit(activation.load(rect, first, count, base))
+            return
+        load = activation.load(rect, first, count, base + rect.x - whole.x)
+        self.low.emit(dataclasses.replace(load, d2=rows * self.arch.ibuf_row_bytes))
 
     def _first_fetch(self, item: _Item) -> None:
         """The layer's first inputs, piece by piece: each with the products of the first output tile
         that it allows, so that MATRIX starts on the first piece."""
-        rect, (first, end), _, _ = self.fetches[item.fetch]
+        whole, (first, end), _, _ = self.fetches[item.fetch]
         activation, low, output = self.problem.activation, self.low, item.outputs[0]
-        rows = activation.rows(rect.height, rect.width)
-        base = low.ibuf.take(rows * (end - first))
-        self.fetched[item.fetch] = base
+        rect = whole if self.plan.split is None else item.rect
+        rows = activation.rows(whole.height, whole.width)
+        self.fetched[item.fetch] = low.ibuf.take(rows * (end - first))
+        self.loaded = rect.x + rect.width
         chunks = list(self._weight_chunks(item, output))
         at = first
         for chunk in chunks:
@@ -239,11 +274,11 @@ class _Emission:
             self._need(rect)
             until = chunk[1] if activation.splittable and chunk is not chunks[-1] else end
             if until > at:
-                low.emit(activation.load(rect, at, until - at, base.base + (at - first) * rows))
+                self._load(item.fetch, rect, at, until - at)
                 at = until
             self._multiply(item, output, chunk)
         if at < end:
-            low.emit(activation.load(rect, at, end - at, base.base + (at - first) * rows))
+            self._load(item.fetch, rect, at, end - at)
 
     def _prefetch(self, fetch: int, part: int, parts: int) -> None:
         """A part of the next inputs, between the products of this fetch's `parts` items.
@@ -280,15 +315,14 @@ class _Emission:
             self.fetched[fetch] = self.low.ibuf.take(rows * count)
         if not activation.splittable:
             if part == 0:
-                self.low.emit(activation.load(rect, chunk[0], count, self.fetched[fetch].base))
+                self._load(fetch, rect, chunk[0], count)
             return
         # As few loads as keep pieces of at least a few KiB.
         parts = min(parts, max(1, rows * count * self.arch.rows // 4096), count)
         if part >= parts:
             return
         first, end = count * part // parts, count * (part + 1) // parts
-        base = self.fetched[fetch].base + first * rows
-        self.low.emit(activation.load(rect, chunk[0] + first, end - first, base))
+        self._load(fetch, rect, chunk[0] + first, end - first)
 
     def _load_params(self, item: _Item) -> int:
         """Makes the group's parameter rows resident; returns the PARAM row of its first tile."""
@@ -329,7 +363,7 @@ class _Emission:
         key = (output, first, ky, end)
         if key not in self.weights:
             tiles = (end - first) * (ky_end - ky) * self.problem.activation.taps_x
-            piece = self.weights[key] = self._take_weights(tiles * self.arch.rows)
+            piece = self.weights[key] = self._take_weights(output, tiles * self.arch.rows)
             base = piece.base * self.arch.wbuf_row_bytes
             self.low.emit(self.problem.weight.load(output, first, end, ky, ky_end, base))
         return self.weights[key]
@@ -349,12 +383,16 @@ class _Emission:
         for output, chunk in chunks[:first]:
             self._weight(output, chunk)
 
-    def _take_weights(self, rows: int) -> Piece:
+    def _take_weights(self, output: int, rows: int) -> Piece:
         """WBUF rows: one after another in the layer's own piece where weights are kept."""
-        if not self.plan.keep_weights:
+        if not self.plan.keep_weights and output not in self.last_use:
             return self.low.wbuf.take(rows)
         if self.kept is None:
-            self.kept = self.low.wbuf.take(self.plan.weight_bytes // self.arch.wbuf_row_bytes)
+            size = self.plan.weight_bytes // self.arch.wbuf_row_bytes
+            if self.last_use:
+                size = size * len(self.last_use) // self.problem.out.tiles
+                self.low.wbuf.restart()  # tile by tile where the ones kept before are used up
+            self.kept = self.low.wbuf.take(size)
             self.kept_next = self.kept.base
         piece = Piece(self.kept_next, rows)
         self.kept_next = piece.end
@@ -366,9 +404,9 @@ class _Emission:
             return None
         count = item.outputs[1] - item.outputs[0]
         piece = self.low.vmem.take(count * item.rect.positions * residual.place.position_bytes)
-        fields = _rect_fields(residual.place, item.rect, item.outputs)
+        fields = rect_fields(residual.place, item.rect, item.outputs)
         self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=residual.place.arg, dst=piece.base,
-                               **_as_load(fields)))
+                               **as_load(fields)))
         return piece
 
     def _load_factors(self, item: _Item) -> Piece | None:
@@ -377,9 +415,9 @@ class _Emission:
             return None
         place = self.problem.factors.place
         piece = self.low.vmem.take(item.rect.positions * place.position_bytes)
-        fields = _rect_fields(place, item.rect, (0, 1))
+        fields = rect_fields(place, item.rect, (0, 1))
         self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=piece.base,
-                               **_as_load(fields)))
+                               **as_load(fields)))
         return piece
 
     def _multiply(self, item: _Item, output: int, chunk: tuple[int, int, int, int]) -> None:
@@ -387,12 +425,13 @@ class _Emission:
         problem, rect = self.problem, item.rect
         activation = problem.activation
         first, end, ky, ky_end = chunk
-        s_x, s_y, s_kx, s_ky, s_c = activation.strides(rect.height, rect.width)
-        skipped = first - self.fetches[item.fetch][1][0]
+        whole, (start, _), _, _ = self.fetches[item.fetch]
+        s_x, s_y, s_kx, s_ky, s_c = activation.strides(whole.height, whole.width)
+        skipped = (first - start) * s_c + (rect.x - whole.x) * s_x
         piece = self._weight(output, chunk)
         self.low.emit(
             isa.Matrix(
-                ibuf=self.fetched[item.fetch].base + skipped * s_c + ky * s_ky,
+                ibuf=self.fetched[item.fetch].base + skipped + ky * s_ky,
                 wbuf=piece.base,
                 obuf=self.obuf + (output - item.outputs[0]) * rect.positions,
                 accumulate=int((first, ky) != (problem.weight.span(output)[0], 0)),
@@ -404,100 +443,19 @@ class _Emission:
                 s_x=s_x, s_y=s_y, s_kx=s_kx, s_ky=s_ky, s_c=s_c,
             )
         )
-        if not self.plan.keep_weights:
+        if not self.plan.keep_weights and output not in self.last_use:
             self.low.wbuf.free(piece)
             del self.weights[(output, first, ky, end)]
 
-    def _drain(
-        self, item: _Item, param: int, residual: Piece | None, factors: Piece | None
-    ) -> None:
-        """Requantizes a finished group, adds the residual, stores it."""
-        problem, arch, low = self.problem, self.arch, self.low
-        requant, positions = problem.requant, item.rect.positions
-        count = item.outputs[1] - item.outputs[0]
-        own = ELEMENT_BYTES[requant.stored_dtype] * arch.lanes  # bytes of a vector
-        requantize = {
-            "op": int(isa.VectorOp.MOVE), "scale": int(isa.ScaleMode.PER_LANE),
-            "shift": requant.shift, "zero_point": requant.zero_point, "clamp": 1,
-            "lo": requant.lo, "hi": requant.hi, "param": param, "param_stride1": 0,
-            "src1_buffer": int(isa.Buffer.OBUF), "src1_dtype": int(isa.Dtype.S32),
-            "src1_base": self.obuf * arch.obuf_row_bytes, "src1_stride0": arch.obuf_row_bytes,
-            "src1_stride1": item.rect.width * arch.obuf_row_bytes,
-        }
+    def _drain(self, drain: Drain) -> None:
+        """Requantizes a finished group, adds the residual, stores it; where rows of it are waited for,
+        block by block."""
+        problem, size = self.problem, drain.rect.positions
         if self.pooling is not None:
-            self.pooling.drain(item.rect, item.outputs[0], requantize, requant.dtype)
+            fields = requantize_fields(self.low, problem, drain)
+            self.pooling.drain(drain.rect, drain.outputs[0], fields, problem.requant.dtype)
             return
-        requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
-        if factors is not None:
-            assert problem.factors is not None
-            requantize = {n: v for n, v in requantize.items() if not n.startswith("param")} | {
-                "op": int(isa.VectorOp.MUL), "scale": int(isa.ScaleMode.IMM), "mult1": 1,
-                "src2_buffer": int(isa.Buffer.VMEM), "src2_dtype": int(isa.Dtype.S32),
-                "src2_base": factors.base, "src2_stride0": problem.factors.place.position_bytes,
-            }
-        if requant.lookup is not None:
-            requantize |= {"table": 1, "table_index": low.table(requant.lookup.table),
-                           "table_shift": requant.lookup.table_shift}
-        piece = low.vmem.take(count * positions * own)
-        low.emit(
-            isa.Vector(
-                **requantize, n0=positions, n1=count, n2=1, n3=1,
-                dst_buffer=isa.Buffer.VMEM, dst_dtype=requant.stored_dtype, dst_base=piece.base,
-                dst_stride0=own, dst_stride1=positions * own,
-            )
-        )
-        if factors is not None:
-            low.vmem.free(factors)
-        if residual is not None:
-            assert problem.residual is not None
-            other, total = problem.residual, count * positions
-            size = problem.out.position_bytes
-            result = piece if size == own else low.vmem.take(total * size)
-            low.emit(
-                isa.Vector(
-                    op=isa.VectorOp.SADD, scale=isa.ScaleMode.IMM, shift=other.shift,
-                    zero_point=other.zero_point, clamp=1, lo=other.lo, hi=other.hi,
-                    n0=total, n1=1, n2=1, n3=1,
-                    imm1=-requant.zero_point, mult1=other.mult_own,
-                    imm2=-other.other_zero, mult2=other.mult_other,
-                    dst_buffer=isa.Buffer.VMEM, dst_dtype=other.out_dtype, dst_base=result.base,
-                    dst_stride0=size,
-                    src1_buffer=isa.Buffer.VMEM, src1_dtype=requant.stored_dtype,
-                    src1_base=piece.base, src1_stride0=own,
-                    src2_buffer=isa.Buffer.VMEM, src2_dtype=other.dtype, src2_base=residual.base,
-                    src2_stride0=other.place.position_bytes,
-                )
-            )
-            low.vmem.free(residual)
-            if result is not piece:
-                low.vmem.free(piece)
-                piece = result
-        fields = _rect_fields(problem.out, item.rect, item.outputs)
-        low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=problem.out.arg, src=piece.base, **fields))
-        low.vmem.free(piece)
-
-
-def _rect_fields(place: Stored, rect: Rect, tiles: tuple[int, int]) -> dict[str, int]:
-    """STORE fields that copy [tile][y][x][block] dense on chip to a rectangle of a tensor."""
-    size = place.position_bytes
-    count = tiles[1] - tiles[0]
-    dram = (
-        place.offset + tiles[0] * place.plane_bytes + rect.y * place.row_bytes + rect.x * size
-    )
-    if place.step:
-        return {"dram": dram + rect.x * (place.step - size), "n0": size, "n1": count,
-                "n2": rect.width, "n3": 1, "l1": rect.width * size, "s1": place.plane_bytes,
-                "l2": size, "s2": place.step}
-    if rect.height == 1 or (rect.width == place.width and place.dense):
-        run = rect.positions * size
-        return {"dram": dram, "n0": run, "n1": count, "n2": 1, "n3": 1, "l1": run,
-                "s1": place.plane_bytes}
-    run = rect.width * size
-    return {"dram": dram, "n0": run, "n1": rect.height, "n2": count, "n3": 1, "l1": run,
-            "s1": place.row_bytes, "l2": rect.height * run, "s2": place.plane_bytes}
-
-
-def _as_load(fields: dict[str, int]) -> dict[str, int]:
-    """The same copy in LOAD's field names."""
-    return {name.replace("l", "d") if name in ("l1", "l2") else name: v
-            for name, v in fields.items()}
+        split = self.plan.split
+        if split is not None and drain.outputs[0] >= problem.out.tiles - split.tail:
+            size = balanced(size, max(1, BLOCK_VECTORS // (drain.outputs[1] - drain.outputs[0])))
+        emit_drain(self.low, problem, drain, size)

@@ -7,7 +7,7 @@ and the next layer's first loads find free space.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -122,10 +122,14 @@ def dtype_of(tensor: QTensor) -> isa.Dtype:
 
 @dataclasses.dataclass
 class _Stream:
-    """An emission that goes on when its rows are needed; `stored` of `total` are so far."""
+    """An emission that goes on when its rows are needed; `stored` of `total` are so far.
+
+    layer: it belongs to. last: the last one that it may run into.
+    """
 
     rows: Iterator[int]
     layer: int
+    last: int
     cycles_per_row: float
     total: int
     stored: int = 0
@@ -141,9 +145,14 @@ class Lowering:
         places: dict[str, Stored | Packed],
         overrides: dict[str, LayerOverride],
         array_rows: int,
+        row_cycles: Mapping[str, float],
+        split: bool = True,
     ) -> None:
+        """row_cycles: of the op that reads a tensor row after row, by the tensor's name.
+        split: products may leave rows for when they are needed."""
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self._array_rows = array_rows
+        self.row_cycles, self.split = row_cycles, split
         self.places = places
         self.tiled: set[str] = set()  # layers whose tiling was searched: their overrides had effect
         self.steps: list[Step] = []
@@ -172,8 +181,12 @@ class Lowering:
         return "" if host is None else host.inputs[name].sources
 
     def stored(self, name: str) -> Stored:
-        """Where a blocked tensor lies, all of it made; constants are packed on first use."""
+        """Where a blocked tensor lies, all of it made."""
         self.need(name)
+        return self.place(name)
+
+    def place(self, name: str) -> Stored:
+        """Where a blocked tensor lies or will lie; constants are packed on first use."""
         place = self.places.get(name)
         if place is None:
             tensor = self.tensor(name)
@@ -184,15 +197,19 @@ class Lowering:
 
     # --- results made row after row ---------------------------------------------------------------
 
-    def produce(self, op: Op, rows: Iterator[int], cycles_per_row: float) -> None:
-        """Emits an op's first rows, and leaves the others to whoever needs its results.
+    def produce(
+        self, results: Sequence[str], rows: Iterator[int], cycles_per_row: float = 0.0,
+        behind: int = 1,
+    ) -> None:
+        """Emits the first rows of a layer's results, and leaves the others to whoever needs them.
 
         rows: emits a block of rows (positions) at each step and gives how many are stored by then.
+        behind: layers behind it that it may run into.
         """
-        total = self.tensor(op.outputs[0]).view.positions
-        stream = _Stream(rows, self._layer, cycles_per_row, total)
-        self._streams.update(dict.fromkeys(op.outputs, stream))
-        self.need(op.outputs[0], 1)  # what it holds all the time finds its place first
+        total = self.tensor(results[0]).view.positions
+        stream = _Stream(rows, self._layer, self._layer + behind, cycles_per_row, total)
+        self._streams.update(dict.fromkeys(results, stream))
+        self.need(results[0], 1)  # what it holds all the time finds its place first
 
     def need(self, name: str, rows: int | None = None) -> None:
         """Emits what makes the first rows of a tensor (None: all of them), as far as it is not yet."""
@@ -218,9 +235,24 @@ class Lowering:
         stream = self._streams.get(name)
         return 0.0 if stream is None else stream.cycles_per_row
 
+    def departure(self, results: Sequence[str]) -> float:
+        """Cycles for a row of what reads a layer's results row after row; 0 where nothing does."""
+        return max((self.row_cycles.get(name, 0.0) for name in results), default=0.0)
+
+    def ready(self, name: str, rows: int) -> bool:
+        """Whether the first rows of a tensor are emitted."""
+        stream = self._streams.get(name)
+        return stream is None or stream.stored >= rows
+
     def streams(self) -> set[str]:
         """Tensors of which rows are still to be made."""
         return set(self._streams)
+
+    def finish(self) -> None:
+        """Emits the rest of all that may not run into the next layer."""
+        for name, stream in tuple(self._streams.items()):
+            if stream.last <= self._layer:
+                self.need(name)
 
     def constant(self, data: bytes | npt.NDArray[np.generic]) -> int:
         """Adds bytes to the constants' segment; returns their offset."""

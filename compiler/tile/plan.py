@@ -24,6 +24,34 @@ FIRST_PARTS = 8  # pieces of a layer's first inputs, so that MATRIX starts on th
 OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
 
 
+SPLIT_CYCLES = 1500  # from a part's last sums to what is made of it, beside the passes of VECTOR
+BEHIND_PRODUCT = 2  # layers into which a split product may run: the one that reads its rows, one more
+
+
+def splits(positions: int, arch: Arch) -> bool:
+    """Whether products of so many positions are split at their ends rather than tiled narrowly.
+
+    Of tiles a few array heights wide the weights, loaded for each, would take more than the bus has.
+    """
+    return 2 * arch.rows <= positions < 8 * arch.rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Where a product's positions are taken in two parts, so that rows are read or ready earlier.
+
+    Attributes:
+      positions: of the first part.
+      head, tail: the first and the last output tiles that are, each part through all of them.
+      group: output tiles of a part that share an accumulator half.
+    """
+
+    positions: int
+    head: int
+    tail: int
+    group: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Shape:
     """What the plan depends on besides the operand: output positions and tiles.
@@ -42,6 +70,8 @@ class Shape:
     pool: Pool | None = None
     factor_bytes: int = 0
     arrival: float = 0.0  # cycles from an input position to the next, while they are being made
+    departure: float = 0.0  # cycles for each output position of what reads one after another
+    may_split: bool = False
 
     @property
     def residual(self) -> bool:
@@ -80,7 +110,8 @@ class Plan:
         MATRIX instruction.
       param_tiles: output tiles whose parameters are loaded together.
       weight_bytes: of the whole layer, as packed.
-      cycles: what the cost model says.
+      passes_cycles: of the array. cycles: what the cost model says.
+      split: None where every output tile is of all of a spatial tile's positions.
     """
 
     height: int
@@ -93,7 +124,9 @@ class Plan:
     weight_rows: int
     param_tiles: int
     weight_bytes: int
+    passes_cycles: float
     cycles: float
+    split: Split | None = None
 
 
 def choose(
@@ -117,11 +150,12 @@ def _search(
 ) -> Plan | None:
     best: Plan | None = None
     for candidate in _candidates(arch, activation, shape, override):
-        plan = _costed(arch, activation, shape, candidate, *weight_chunk)
-        if plan is None or not limits.allows(override, plan, shape):
-            continue
-        if best is None or plan.cycles < best.cycles:
-            best = plan
+        costed = _costed(arch, activation, shape, candidate, *weight_chunk)
+        for plan in (costed, *_split_plans(arch, activation, shape, costed, override)):
+            if plan is None or not limits.allows(override, plan, shape):
+                continue
+            if best is None or plan.cycles < best.cycles:
+                best = plan
     return best
 
 
@@ -279,7 +313,58 @@ def _costed(
         if param_tiles > arch.param_rows // 2:
             return None
     return Plan(height, width, outputs, depth, keep_inputs, keep_weights, weight_tiles, weight_rows,
-                param_tiles, weight_bytes, cycles)
+                param_tiles, weight_bytes, matrix, cycles)
+
+
+def _split_plans(
+    arch: Arch, activation: ActivationOperand, shape: Shape, plan: Plan | None, override: object
+) -> Iterator[Plan]:
+    """A plan whose only spatial tile is split where its rows arrive or are read one by one.
+
+    What overlaps has to find place on chip: no more than half of IBUF and VMEM is this layer's.
+    """
+    if plan is None or override is not None or plan.width < shape.width or shape.height > 1:
+        return
+    if not shape.may_split or not (shape.arrival or shape.departure) or not splits(shape.width, arch):
+        return
+    if (
+        2 * activation.tiles * plan.width > arch.ibuf_rows
+        or plan.param_tiles < shape.output_tiles
+        or not plan.keep_inputs
+    ):
+        return
+    part = -(-shape.width // 2)
+    tile = shape.deepest * part  # cycles of an output tile of a part
+
+    def tiles(row_cycles: float) -> int:
+        wanted = math.ceil((row_cycles * part + SPLIT_CYCLES) / tile)
+        return min(wanted, shape.output_tiles) if row_cycles else 0
+
+    head, tail = tiles(shape.arrival), tiles(shape.departure)
+    # A group's results, its residual, and the next one's: beside what is made of them.
+    element = shape.own_bytes + shape.element_bytes + 2 * shape.residual_bytes
+    vectors = arch.vmem_bytes // (arch.lanes * element)
+    group = min(max(head, tail), arch.obuf_half_rows // part, vectors // part)
+    if head + tail > shape.output_tiles or not group:
+        return
+    bytes_ = shape.deepest * arch.rows * arch.wbuf_row_bytes
+    kept = kept_tiles(arch, shape.deepest, plan.weight_tiles)
+    again = max(0, head - kept) + max(0, tail - kept)
+    hidden = min(shape.arrival * part, head * tile) + min(shape.departure * part, tail * tile)
+    # The bus has time left only where the array is the slower one.
+    spare = max(0.0, plan.passes_cycles - plan.weight_bytes / arch.bytes_per_cycle)
+    cost = max(0.0, again * bytes_ / arch.bytes_per_cycle - spare)
+    yield dataclasses.replace(plan, split=Split(part, head, tail, group),
+                              cycles=plan.cycles - hidden + cost)
+
+
+def kept_tiles(arch: Arch, depth: int, weight_tiles: int) -> int:
+    """Output tiles whose weights can stay in WBUF from part to part, in one piece.
+
+    On either side of it there may have to be room for those that stream, twice.
+    """
+    streaming = 4 * min(depth, weight_tiles) * arch.rows
+    return max(0, arch.wbuf_rows - streaming) // (depth * arch.rows)
 
 
 def _edges(size: int, part: int) -> list[tuple[int, int]]:

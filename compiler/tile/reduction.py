@@ -154,11 +154,11 @@ class _Positions:
     ) -> None:
         """One instruction over all results of a part; sources are int32."""
         lanes = self.low.arch.lanes
-        sources = Vectors(a, _S32, 0, 4 * lanes).iterator("src1", over_tiles=False)
+        sources = Vectors(a, _S32, 0, 4 * lanes).iterator("src1", "r")
         if b >= 0:
-            sources |= Vectors(b, _S32, 0, 4 * lanes).iterator("src2", over_tiles=False)
+            sources |= Vectors(b, _S32, 0, 4 * lanes).iterator("src2", "r")
         target = Vectors(dst, dtype, 0, ELEMENT_BYTES[dtype] * lanes)
-        self.low.emit(isa.Vector(**fields, **sources, **target.iterator("dst", over_tiles=False),
+        self.low.emit(isa.Vector(**fields, **sources, **target.iterator("dst", "r"),
                                  n0=part.results, n1=1, n2=1, n3=1))
 
     def _store(self, part: _Part, src: int) -> None:
@@ -256,8 +256,8 @@ class _Channels:
         dtype, size = self.problem.out_dtype, self.out.position_bytes
         self.low.emit(isa.Vector(
             op=isa.VectorOp.TRANSPOSE, n0=self.lanes, n1=1, n2=1, n3=1,
-            **Vectors(self.places["y"], dtype, 0, size).iterator("src1", over_tiles=False),
-            **Vectors(self.places["square"], dtype, 0, size).iterator("dst", over_tiles=False),
+            **Vectors(self.places["y"], dtype, 0, size).iterator("src1", "r"),
+            **Vectors(self.places["square"], dtype, 0, size).iterator("dst", "r"),
         ))
         self.low.emit(isa.Store(
             buffer=isa.Buffer.VMEM, arg=self.out.arg, src=self.places["square"],

@@ -19,6 +19,9 @@ from jacquard.compiler.tile.stream import Block, load_rect, store_block
 from jacquard.proto import npu_isa as isa
 
 
+BLOCK_VECTORS = 192  # of a block that needs to be no larger: enough to hide loads and latencies
+
+
 @dataclasses.dataclass(frozen=True)
 class Vectors:
     """Vectors in VMEM: that of (tile, row) at base + tile * tile_stride + row * row_stride bytes.
@@ -34,9 +37,9 @@ class Vectors:
     def from_tile(self, tile: int) -> Vectors:
         return dataclasses.replace(self, base=self.base + tile * self.tile_stride)
 
-    def iterator(self, prefix: str, over_tiles: bool = True) -> dict[str, int]:
-        """Fields of an iterator: loop 0 over tiles, loop 1 over rows; loop 0 over rows without."""
-        strides = [self.tile_stride, self.row_stride] if over_tiles else [self.row_stride]
+    def iterator(self, prefix: str, loops: str = "tr") -> dict[str, int]:
+        """Fields of an iterator. loops: what loops 0, 1 run over, of t(iles) and r(ows)."""
+        strides = [self.tile_stride if loop == "t" else self.row_stride for loop in loops]
         found = {f"{prefix}_buffer": int(isa.Buffer.VMEM), f"{prefix}_dtype": int(self.dtype),
                  f"{prefix}_base": self.base}
         return found | {f"{prefix}_stride{i}": stride for i, stride in enumerate(strides)}
@@ -88,11 +91,16 @@ class Rows:
         self, chunk: Chunk, fields: Mapping[str, int], dst: Vectors, a: Vectors | None = None,
         b: Vectors | None = None,
     ) -> None:
-        """Every vector of a chunk; a PARAM row per tile where `fields` has a first one."""
-        found = {**fields, **dst.iterator("dst")}
+        """Every vector of a chunk; a PARAM row per tile where `fields` has a first one.
+
+        Loop 0 is the one that a source's vectors serve, if they serve one: they are read once then.
+        """
+        loops = "rt" if any(s is not None and not s.row_stride for s in (a, b)) else "tr"
+        found = {**fields, **dst.iterator("dst", loops)}
         if "param" in found:
-            found["param_stride0"] = 1
-        self._emit(chunk.tiles, chunk.rows, found, _sources(a, b))
+            found[f"param_stride{loops.index('t')}"] = 1
+        counts = {"t": chunk.tiles, "r": chunk.rows}
+        self._emit(counts[loops[0]], counts[loops[1]], found, _sources(a, b, loops))
 
     def reduce(
         self, chunk: Chunk, fields: Mapping[str, int], dst: Vectors, a: Vectors,
@@ -118,8 +126,7 @@ class Rows:
         b: Vectors | None = None,
     ) -> None:
         """One vector per row."""
-        self._emit(rows, 1, {**fields, **dst.iterator("dst", over_tiles=False)},
-                   _sources(a, b, over_tiles=False))
+        self._emit(rows, 1, {**fields, **dst.iterator("dst", "r")}, _sources(a, b, "r"))
 
     def _emit(self, n0: int, n1: int, fields: dict[str, int], sources: dict[str, int]) -> None:
         self.low.emit(isa.Vector(**fields, **sources, n0=n0, n1=n1, n2=1, n3=1))
@@ -142,11 +149,11 @@ class Rows:
         store_block(self.low, place.flat(), Block(chunk.first, chunk.end, rect), src)
 
 
-def _sources(a: Vectors | None, b: Vectors | None, over_tiles: bool = True) -> dict[str, int]:
+def _sources(a: Vectors | None, b: Vectors | None, loops: str = "tr") -> dict[str, int]:
     found: dict[str, int] = {}
     for prefix, source in (("src1", a), ("src2", b)):
         if source is not None:
-            found |= source.iterator(prefix, over_tiles)
+            found |= source.iterator(prefix, loops)
     return found
 
 

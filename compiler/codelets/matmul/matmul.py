@@ -35,9 +35,10 @@ from jacquard.compiler.codelets.base import (
 from jacquard.compiler.codelets.matmul._absorb import absorb
 from jacquard.compiler.codelets.elementwise._scaling import factors_to_multipliers
 from jacquard.compiler.graph.ir import Op, QTensor
-from jacquard.compiler.tile.contraction import Contraction, Requant, RowFactors, emit
+from jacquard.compiler.tile.contraction import emit
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
+from jacquard.compiler.tile.problem import Contraction, Requant, RowFactors
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import requantization_scale
 

@@ -6,6 +6,7 @@ of squares, for the results; d is computed again each time.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,13 +25,12 @@ from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.compiler.tile.ir import CONSTANT_ARG
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.memory import NoRoom, Piece
-from jacquard.compiler.tile.rows import Chunk, Places, Rows, Vectors, balanced, most
+from jacquard.compiler.tile.rows import BLOCK_VECTORS, Chunk, Places, Rows, Vectors, balanced, most
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.fixed_point import OFFSET_STEP, quantize_offset
 
-BLOCK_VECTORS = 192  # of a block that needs to be no larger: enough to hide loads and latencies
 LONG_ROWS = 2  # of a block whose rows come in chunks
-OPERANDS = ("x0", "x1")  # take turns
+OPERANDS = ("x0", "x1", "x2", "x3")  # take turns; at least two of them
 
 _S32 = isa.Dtype.S32
 _IMM = int(isa.ScaleMode.IMM)
@@ -40,7 +40,15 @@ def lower_normalization(op: Op, low: Lowering, centred: bool) -> None:
     """Leaves the layer to whoever needs its rows."""
     low.begin_layer(op, macs=0)
     layer = _Normalization(op, low, centred)
-    low.produce(op, layer.run(), layer.cycles_per_row)
+    low.produce(op.outputs, layer.run(), cycles_per_row(op, layer.rows.tiles, centred))
+
+
+def cycles_per_row(op: Op, tiles: int, centred: bool) -> float:
+    """Of VECTOR."""
+    passes = 4 if centred else 2  # sum, centre, squares, factor; squares, factor
+    passes += 1 + len(op.outputs) - 1
+    once = 16.0  # the statistics, and a second read for those of two sources
+    return passes * tiles + once
 
 
 class _Normalization:
@@ -49,13 +57,17 @@ class _Normalization:
     def __init__(self, op: Op, low: Lowering, centred: bool) -> None:
         self.low, self.centred = low, centred
         x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
-        self.x, self.y = low.stored(x.name).flat(), low.stored(y.name).flat()
+        self.source = x.name
+        self.x, self.y = low.place(x.name).flat(), low.stored(y.name).flat()
         self.narrow = narrow_of(op, low)
         self.rows = Rows(low, self.x.channels)
         self.dtype, self.out_dtype, self.zero = dtype_of(x), dtype_of(y), x.grid.zero_point
         self.steps = Steps.of(self.x.channels, 8 * self.x.element_bytes, centred)
         self._affine(op, y.grid)
-        self.places, self.operand = Places(low), OPERANDS[0]
+        self.places = Places(low)
+        self.operands: tuple[str, ...] = OPERANDS
+        self.operand = self.latest = OPERANDS[0]
+        self.ahead: list[tuple[Chunk, str]] = []  # blocks that are loaded, and where
         epsilon = self.steps.epsilon(self.x.channels, x.grid.scale, op.attrs["epsilon"])
         self.statistics = statistics(low, self.rows, self.places, self.steps, epsilon, self.zero,
                                      self.x.element_bytes, centred)
@@ -110,15 +122,6 @@ class _Normalization:
         names = WHOLE if self.whole else IN_PARTS
         return sizes | {name: of(_S32, 1, rows) for name in names}
 
-    @property
-    def cycles_per_row(self) -> float:
-        """Of VECTOR: a pass takes two cycles a vector where both its sources lie in VMEM."""
-        passes = 7 if self.centred else 4  # sum, centre, squares, factor; squares, factor
-        passes += 1 if self.beta is None else 2
-        passes += 0 if self.narrow is None else 1
-        once = 13.0  # the statistics
-        return passes * self.rows.tiles + once
-
     # --- blocks -----------------------------------------------------------------------------------
 
     def run(self) -> Iterator[int]:
@@ -132,15 +135,13 @@ class _Normalization:
             if self.whole:
                 self._load_beta(0, self.rows.tiles)
         self._take_operands()
-        following: Chunk | None = None
         row = 0
         while row < self.x.width:
-            block = self._make_room(following or self._load_block(row))
+            block = self._make_room(self._next_block(row))
             self.low.table(INVERSE_ROOT)  # in good time, should something else have taken its place
             row += block.rows
-            following = None
             if self.whole:
-                following = self._whole(block, row, params)
+                self._whole(block, params)
             else:
                 self._long(self.rows.chunks(self.chunk_tiles, block.row, block.rows), params)
             self.places.free(*self._sizes(1, 1))
@@ -151,23 +152,49 @@ class _Normalization:
 
     def _take_operands(self) -> None:
         """Room of its own for operands, so that they need not wait for stores."""
+        size = self.rows.bytes_of(self.dtype, self.chunk_tiles, self.block)
+        if len(OPERANDS) * size > self.low.arch.vmem_bytes // 4:
+            self.operands = OPERANDS[:2]
         while True:
             size = self.rows.bytes_of(self.dtype, self.chunk_tiles, self.block)
             try:
-                self.places.take(dict.fromkeys(OPERANDS, size))
+                self.places.take(dict.fromkeys(self.operands, size))
                 return
             except NoRoom:
                 if self.block == 1:
                     raise
             self.block //= 2
 
-    def _load_block(self, row: int, most_rows: int | None = None) -> Chunk:
-        """The block from `row`; its operand is loaded if its rows are whole."""
-        rows = min(most_rows or self.block, self.x.width - row)
-        block = self.rows.chunk(0, self.rows.tiles, row, rows)
-        if self.whole:
-            self.rows.load(self.x, block, self.places[self.operand])
+    def _next_block(self, row: int) -> Chunk:
+        """The block from `row`, its operand loaded if its rows are whole; then those behind it, as far
+        as there is room. That starts early, so that it does not wait for stores: VECTOR's reads leave
+        them no port. Rows that are still to be made come after this block."""
+        if not self.whole:
+            return self.rows.chunk(0, self.rows.tiles, row, min(self.block, self.x.width - row))
+        if not self.ahead:
+            self._load_block(row, self.block)
+        block, self.operand = self.ahead.pop(0)
+        end = (self.ahead or [(block, "")])[-1][0]
+        following = end.row + end.rows
+        while following < self.x.width and len(self.ahead) < len(self.operands) - 1:
+            if not self.low.ready(self.source, min(following + self.block, self.x.width)):
+                break
+            following = self._load_block(following, self.block)
         return block
+
+    def _load_block(self, row: int, rows: int) -> int:
+        """Loads the rows from `row` to where it is their turn; returns the first behind them."""
+        block = self.rows.chunk(0, self.rows.tiles, row, min(rows, self.x.width - row))
+        self.ahead.append((block, self._load_rows(block)))
+        return block.row + block.rows
+
+    def _load_rows(self, chunk: Chunk) -> str:
+        """Loads a chunk; returns where it is, the place behind the one before."""
+        self.low.need(self.source, chunk.row + chunk.rows)
+        turn = (self.operands.index(self.latest) + 1) % len(self.operands)
+        self.latest = self.operands[turn]
+        self.rows.load(self.x, chunk, self.places[self.latest])
+        return self.latest
 
     def _make_room(self, block: Chunk) -> Chunk:
         """Takes what a block needs beside its operand; fewer rows where others hold much."""
@@ -178,23 +205,22 @@ class _Normalization:
             except NoRoom:
                 if block.rows == 1:
                     raise
-            block = self._load_block(block.row, block.rows // 2)
+            self.ahead.clear()
+            if self.whole:
+                self._load_block(block.row, block.rows // 2)
+                block, self.operand = self.ahead.pop()
+            else:
+                block = dataclasses.replace(block, rows=block.rows // 2)
 
-    def _whole(self, block: Chunk, end: int, params: Piece | None) -> Chunk | None:
-        """A block of whole rows; returns the next one, which is being loaded. That starts early, so
-        that it does not wait for stores: VECTOR's reads leave them no port."""
-        x, following = self._operand(block), None
-        if end < self.x.width:
-            self._turn()
-            following = self._load_block(end)
-        elements = x
+    def _whole(self, block: Chunk, params: Piece | None) -> None:
+        """A block of whole rows."""
+        x = elements = self._operand(block)
         if self.centred:
             self._add(block, x)
             elements = self._centre(block, x)
         self.statistics.squares(block, elements)
         self.statistics.factors(block.rows)
         self._results(block, elements, params)
-        return following
 
     def _long(self, chunks: list[Chunk], params: Piece | None) -> None:
         """A block of rows in chunks: three sweeps, two where no mean is taken."""
@@ -211,12 +237,8 @@ class _Normalization:
             self._load_beta(chunk.first, chunk.tiles)
             self._results(chunk, elements, params)
 
-    def _turn(self) -> None:
-        self.operand = OPERANDS[1 - OPERANDS.index(self.operand)]
-
     def _load(self, chunk: Chunk) -> Vectors:
-        self._turn()
-        self.rows.load(self.x, chunk, self.places[self.operand])
+        self.operand = self._load_rows(chunk)
         return self._operand(chunk)
 
     def _elements(self, chunk: Chunk) -> Vectors:

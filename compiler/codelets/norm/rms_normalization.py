@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jacquard.compiler.codelets.base import SIGNED, Array, Case, Codelet, Node, Parsed
-from jacquard.compiler.codelets.norm._normalization import lower_normalization
+from jacquard.compiler.codelets.norm._normalization import cycles_per_row, lower_normalization
 from jacquard.compiler.codelets.norm._steps import parse_normalization
 from jacquard.compiler.graph.ir import Op
 from jacquard.compiler.tile.lowering import Lowering
@@ -20,6 +20,10 @@ def parse(node: Node) -> Parsed:
 
 def lower(op: Op, low: Lowering) -> None:
     lower_normalization(op, low, centred=False)
+
+
+def row_cycles(op: Op, tiles: int) -> float:
+    return cycles_per_row(op, tiles, centred=False)
 
 
 def reference(op: Op, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -47,5 +51,5 @@ def cases() -> Sequence[Case]:
     ]
 
 
-CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last", streams=True,
+CODELET = Codelet("RMSNormalization", parse, lower, reference, cases, view="last", streams=row_cycles,
                   narrows=True, writes=SIGNED)

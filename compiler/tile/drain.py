@@ -1,0 +1,145 @@
+"""From the accumulators to DRAM: requantized, a residual added, stored.
+
+A drain is what MATRIX leaves of a group of output tiles over a rectangle of positions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jacquard.compiler.tile.access import ELEMENT_BYTES
+from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.memory import Piece
+from jacquard.compiler.tile.operand import Rect
+from jacquard.compiler.tile.problem import Contraction
+from jacquard.proto import npu_isa as isa
+
+
+@dataclasses.dataclass(frozen=True)
+class Drain:
+    """Output tiles [first, end) of a rectangle. obuf: OBUF row of the sums. param: PARAM row of the
+    first tile. residual, factors: VMEM, as load_residual and load_factors put them there."""
+
+    rect: Rect
+    outputs: tuple[int, int]
+    obuf: int
+    param: int
+    residual: Piece | None
+    factors: Piece | None
+
+
+def emit_drain(low: Lowering, problem: Contraction, drain: Drain, size: int) -> None:
+    """Stores the results in blocks of `size` positions, and frees the operands."""
+    for first in range(0, drain.rect.positions, size):
+        _block(low, problem, drain, first, min(size, drain.rect.positions - first))
+    for piece in (drain.factors, drain.residual):
+        if piece is not None:
+            low.vmem.free(piece)
+
+
+def requantize_fields(low: Lowering, problem: Contraction, drain: Drain) -> dict[str, int]:
+    """Fields of the pass from the accumulators, its destination and lengths not included."""
+    requant, row = problem.requant, low.arch.obuf_row_bytes
+    return {
+        "op": int(isa.VectorOp.MOVE), "scale": int(isa.ScaleMode.PER_LANE),
+        "shift": requant.shift, "zero_point": requant.zero_point, "clamp": 1,
+        "lo": requant.lo, "hi": requant.hi, "param": drain.param, "param_stride1": 0,
+        "src1_buffer": int(isa.Buffer.OBUF), "src1_dtype": int(isa.Dtype.S32),
+        "src1_base": drain.obuf * row, "src1_stride0": row,
+        "src1_stride1": drain.rect.width * row,
+    }
+
+
+def _block(low: Lowering, problem: Contraction, drain: Drain, first: int, rows: int) -> None:
+    """Positions [first, first + rows) of a drain's."""
+    arch, factors = low.arch, drain.factors
+    requant, positions = problem.requant, drain.rect.positions
+    count = drain.outputs[1] - drain.outputs[0]
+    own = ELEMENT_BYTES[requant.stored_dtype] * arch.lanes  # bytes of a vector
+    requantize = requantize_fields(low, problem, drain)
+    requantize["src1_base"] += first * arch.obuf_row_bytes
+    requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
+    if factors is not None:
+        assert problem.factors is not None
+        size = problem.factors.place.position_bytes
+        requantize = {n: v for n, v in requantize.items() if not n.startswith("param")} | {
+            "op": int(isa.VectorOp.MUL), "scale": int(isa.ScaleMode.IMM), "mult1": 1,
+            "src2_buffer": int(isa.Buffer.VMEM), "src2_dtype": int(isa.Dtype.S32),
+            "src2_base": factors.base + first * size, "src2_stride0": size,
+        }
+    if requant.lookup is not None:
+        requantize |= {"table": 1, "table_index": low.table(requant.lookup.table),
+                       "table_shift": requant.lookup.table_shift}
+    piece = low.vmem.take(count * rows * own)
+    low.emit(
+        isa.Vector(
+            **requantize, n0=rows, n1=count, n2=1, n3=1,
+            dst_buffer=isa.Buffer.VMEM, dst_dtype=requant.stored_dtype, dst_base=piece.base,
+            dst_stride0=own, dst_stride1=rows * own,
+        )
+    )
+    if drain.residual is not None:
+        piece = _add_residual(low, problem, drain, piece, first, rows)
+    rect = drain.rect
+    if rows < positions:
+        rect = Rect(rect.y, rect.x + first, 1, rows)
+    fields = rect_fields(problem.out, rect, drain.outputs)
+    low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=problem.out.arg, src=piece.base, **fields))
+    low.vmem.free(piece)
+
+
+def _add_residual(
+    low: Lowering, problem: Contraction, drain: Drain, piece: Piece, first: int, rows: int
+) -> Piece:
+    """Adds the residual to a block's results; returns where the sums are."""
+    other = problem.residual
+    assert other is not None and drain.residual is not None
+    own = ELEMENT_BYTES[problem.requant.stored_dtype] * low.arch.lanes
+    size, step = problem.out.position_bytes, other.place.position_bytes
+    count = drain.outputs[1] - drain.outputs[0]
+    result = piece if size == own else low.vmem.take(count * rows * size)
+    low.emit(
+        isa.Vector(
+            op=isa.VectorOp.SADD, scale=isa.ScaleMode.IMM, shift=other.shift,
+            zero_point=other.zero_point, clamp=1, lo=other.lo, hi=other.hi,
+            n0=rows, n1=count, n2=1, n3=1,
+            imm1=-problem.requant.zero_point, mult1=other.mult_own,
+            imm2=-other.other_zero, mult2=other.mult_other,
+            dst_buffer=isa.Buffer.VMEM, dst_dtype=other.out_dtype, dst_base=result.base,
+            dst_stride0=size, dst_stride1=rows * size,
+            src1_buffer=isa.Buffer.VMEM, src1_dtype=problem.requant.stored_dtype,
+            src1_base=piece.base, src1_stride0=own, src1_stride1=rows * own,
+            src2_buffer=isa.Buffer.VMEM, src2_dtype=other.dtype,
+            src2_base=drain.residual.base + first * step, src2_stride0=step,
+            src2_stride1=drain.rect.positions * step,
+        )
+    )
+    if result is not piece:
+        low.vmem.free(piece)
+    return result
+
+
+def rect_fields(place: Stored, rect: Rect, tiles: tuple[int, int]) -> dict[str, int]:
+    """STORE fields that copy [tile][y][x][block] dense on chip to a rectangle of a tensor."""
+    size = place.position_bytes
+    count = tiles[1] - tiles[0]
+    dram = (
+        place.offset + tiles[0] * place.plane_bytes + rect.y * place.row_bytes + rect.x * size
+    )
+    if place.step:
+        return {"dram": dram + rect.x * (place.step - size), "n0": size, "n1": count,
+                "n2": rect.width, "n3": 1, "l1": rect.width * size, "s1": place.plane_bytes,
+                "l2": size, "s2": place.step}
+    if rect.height == 1 or (rect.width == place.width and place.dense):
+        run = rect.positions * size
+        return {"dram": dram, "n0": run, "n1": count, "n2": 1, "n3": 1, "l1": run,
+                "s1": place.plane_bytes}
+    run = rect.width * size
+    return {"dram": dram, "n0": run, "n1": rect.height, "n2": count, "n3": 1, "l1": run,
+            "s1": place.row_bytes, "l2": rect.height * run, "s2": place.plane_bytes}
+
+
+def as_load(fields: dict[str, int]) -> dict[str, int]:
+    """The same copy in LOAD's field names."""
+    return {name.replace("l", "d") if name in ("l1", "l2") else name: v
+            for name, v in fields.items()}
