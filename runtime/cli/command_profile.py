@@ -142,7 +142,8 @@ def tell(values: flags.FlagValues, profile: measure.Profile) -> None:
         screen.print_line(f"  {100 * cycles / profile.cycles:5.1f} % bound by {bound}")
     for one in profile.reliefs:
         saved = 100 * (1 - one.cycles / profile.base_cycles)
-        found = one.problem or f"{one.cycles:,} cycles, {saved:.1f} % saved"
+        told = f"{abs(saved):.1f} % {'saved' if saved >= 0 else 'more'}"
+        found = one.problem or f"{one.cycles:,} cycles, {told}"
         screen.print_line(f"  {one.name} ({one.what}): {found}")
     for flag in ("html", "trace", "report"):
         if values[flag].value:
