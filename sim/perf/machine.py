@@ -30,7 +30,7 @@ _HEAD = ("status", "error_index", "cycles", "fetch_beats", "load_beats", "store_
 
 @dataclasses.dataclass(frozen=True)
 class ModelResult:
-    """One run. Arrays have a row per instruction; their cycles are counted as in sim/rtl's traces."""
+    """One run. Arrays have a row per instruction; cycles are counted as in sim/rtl's traces."""
 
     status: int  # jacquard.proto.npu_isa.Error
     error_index: int

@@ -1,4 +1,4 @@
-"""Random programs on the cycle model and in RTL: the same cycle everywhere, not one of tolerance."""
+"""Random programs on the cycle model and in RTL: the same cycle everywhere, without tolerance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of sim/timing, which the compiler counts with, against the cycle model that obeys them."""
+"""The rules of sim/timing, which the compiler counts with, against the cycle model."""
 
 from __future__ import annotations
 

@@ -208,10 +208,9 @@ void Vector::Accept(const VectorFields& f) {
       stride_[loop][i] = has_[i] && !reduced ? strides[loop][i] : 0;
     }
   }
-  const bool same = has_[kSrc1] && buffer_[kSrc1] == buffer_[kSrc2] &&
-                    f.src1_dtype == f.src2_dtype && at_[0][kSrc1] == at_[0][kSrc2] &&
-                    stride_[0][kSrc1] == stride_[0][kSrc2] && stride_[1][kSrc1] == stride_[1][kSrc2] &&
-                    stride_[2][kSrc1] == stride_[2][kSrc2] && stride_[3][kSrc1] == stride_[3][kSrc2];
+  bool same = has_[kSrc1] && buffer_[kSrc1] == buffer_[kSrc2] && f.src1_dtype == f.src2_dtype &&
+              at_[0][kSrc1] == at_[0][kSrc2];
+  for (int loop = 0; loop < 4; loop++) same &= stride_[loop][kSrc1] == stride_[loop][kSrc2];
   dtype_[kSrc1] = static_cast<Dtype>(f.src1_dtype);
   dtype_[kSrc2] = static_cast<Dtype>(f.src2_dtype);
   reads_ = (has_[kSrc1] ? 1 : 0) | (has_[kSrc2] && !same ? 2 : 0);
