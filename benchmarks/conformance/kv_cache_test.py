@@ -137,7 +137,8 @@ def prefill_model(heads: int, mixed: bool = False, wide: bool = False) -> onnx.M
     for name in ("q", "k", "v"):
         x = b.stored(name, 0.025, ZERO)
         x = b.stored(b.node("Reshape", f"{name}_heads", x, split), 0, ZERO, name)
-        apart[name] = b.stored(b.node("Transpose", f"{name}_t", x, perm=[0, 2, 1, 3]), 0, ZERO, name)
+        x = b.node("Transpose", f"{name}_t", x, perm=[0, 2, 1, 3])
+        apart[name] = b.stored(x, 0, ZERO, name)
     for name, part in (("k", "key"), ("v", "value")):
         given, scale, zero = apart[name], 0.025, ZERO
         if mixed:
@@ -154,8 +155,8 @@ def prefill_model(heads: int, mixed: bool = False, wide: bool = False) -> onnx.M
     p = b.stored(b.node("Softmax", "p", logits, axis=-1), 1 / 255, np.uint8(0))
     y = b.stored(b.node("MatMul", "context", p, apart["v"]), 0.018, ZERO)
     y = b.stored(b.node("Transpose", "context_t", y, perm=[0, 2, 1, 3]), 0, ZERO, "context")
-    y = b.stored(b.node("Reshape", "y", y, b.constant("joined", np.array(shape, np.int64))), 0, ZERO,
-                 "context")
+    joined = b.constant("joined", np.array(shape, np.int64))
+    y = b.stored(b.node("Reshape", "y", y, joined), 0, ZERO, "context")
     infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, heads, ROWS, DEPTH])
              for n in outputs]
     infos.append(helper.make_tensor_value_info(y, TensorProto.FLOAT, shape))
@@ -189,4 +190,4 @@ def test_outputs_that_are_no_rows_of_a_cache_are_refused(how: dict[str, bool]) -
         compile_model(prefill_model(2, **how), load_config("nano4"), CompileOptions(kv_cache=True))
     assert [line.split(":")[0] for line in error.value.lines] == [
         "output present.0.key", "output present.0.value"]
-    assert "must be heads of 8 bits that lie side by side in the rows of one" in error.value.lines[0]
+    assert "heads of 8 bits that lie side by side in the rows of one" in error.value.lines[0]

@@ -1,4 +1,4 @@
-"""One image of the weights: prefill and decode steps of the cuts have the same bytes, however tiled."""
+"""One image of the weights: prefill and steps of the cuts have the same bytes, however tiled."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_other_weights_are_refused() -> None:
     other = onnx.ModelProto()
     other.CopyFrom(decode)
     matrix = next(
-        t for t in other.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2
+        t for t in other.graph.initializer
+        if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2
     )
     values = numpy_helper.to_array(matrix).copy()
     values[0, 0] = -values[0, 0] or np.int8(1)

@@ -1,14 +1,16 @@
 """Key and value caches that stay in device memory: rows of them are written in place.
 
-A decode graph takes past keys and values as inputs, appends this step's row and gives the result back.
-With CompileOptions.kv_cache the rows live in state tensors of as many rows as the past has; a run writes
-one of them, at the run-time argument `position`, and attention reads them all. Which of them count says
-the mask, whose last element, the new row's, the host puts where that row is. The order of keys does not
-matter to attention, so the result is that of the graph whose past lacks the overwritten row.
+A decode graph takes past keys and values as inputs, appends this step's row and gives the result
+back. With CompileOptions.kv_cache the rows live in state tensors of as many rows as the past has;
+a run writes one of them, at the run-time argument `position`, and attention reads them all. Which
+of them count says the mask, whose last element, the new row's, the host puts where that row is.
+The order of keys does not matter to attention, so the result is that of the graph whose past
+lacks the overwritten row.
 
-A prefill gives keys and values as outputs present.N.key, present.N.value; with kv_cache they are rows 0 and
-on of states past.N.key, past.N.value instead: the product that makes them stores them there. States of both kinds of graph stand in the order of N, keys before
-values, so their rows are the same bytes.
+A prefill gives keys and values as outputs present.N.key, present.N.value; with kv_cache they are
+rows 0 and on of states past.N.key, past.N.value instead: the product that makes them stores them
+there. States of both kinds of graph stand in the order of N, keys before values, so their rows
+are the same bytes.
 """
 
 from __future__ import annotations
@@ -126,25 +128,27 @@ def _problems(
 ) -> Iterator[str]:
     if not caches:
         yield (
-            f"model {graph.name}: must append a row to past keys and values (Concat of an input and "
-            "one row, on one grid) or give outputs present.N.key, present.N.value, for a cache in "
+            f"model {graph.name}: must append a row to past keys and values (Concat of an "
+            "input and one row, on one grid) or give outputs present.N.key, present.N.value, for a cache in "
             f"place, got neither; {_WAY}"
         )
     for name, cache in caches.items():
         if name not in used:
             yield (
-                f"input {cache.source}: must be read by an attention that fits the machine and has a "
-                f"mask per key, for a cache in place; {_WAY}"
+                f"input {cache.source}: must be read by an attention that fits the machine and "
+                f"has a mask per key, for a cache in place; {_WAY}"
             )
     if len({cache.rows for cache in caches.values()}) > 1:
         sizes = sorted({cache.rows for cache in caches.values()})
-        yield f"model {graph.name}: caches must have as many rows as each other, got {sizes}; {_WAY}"
+        yield (
+            f"model {graph.name}: caches must have as many rows as each other, got {sizes}; {_WAY}"
+        )
     for op in graph.ops:
         for name in masks & set(op.inputs):
             if op.kind != "Attention":
                 yield (
-                    f"node {op.name} ({op.kind}): reads the mask of a cache in place, {name}, which "
-                    f"loses its last element; {_WAY}"
+                    f"node {op.name} ({op.kind}): reads the mask of a cache in place, {name}, "
+                    f"which loses its last element; {_WAY}"
                 )
 
 
@@ -216,14 +220,14 @@ def with_prefill(
 
 
 def _is_state(graph: Graph, rows: Rows, columns: int) -> bool:
-    """Whether the tensor can lie in the state's rows: a product makes it, attention alone reads it."""
+    """Whether the tensor can lie in the state's rows: a product makes it for attention alone."""
     tensor = graph.tensors[rows.tensor]
     made = [op for op in graph.ops if rows.tensor in op.outputs]
     readers = [op for op in graph.ops if rows.tensor in op.inputs]
     return (
         (rows.first, tensor.view.channels, tensor.image) == (0, columns, False)
         and rows.tensor not in graph.outputs.values()
-        and [(op.kind in ("MatMul", "Gemm"), "weights" in op.attrs) for op in made] == [(True, True)]
+        and [op.kind in ("MatMul", "Gemm") and "weights" in op.attrs for op in made] == [True]
         and all(op.kind == "Attention" and op.inputs.count(rows.tensor) == 1 and
                 rows.tensor in op.inputs[1:3] for op in readers)
     )

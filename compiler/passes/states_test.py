@@ -112,12 +112,12 @@ def test_a_wrong_argument_is_found(change: dict[str, int]) -> None:
 @pytest.mark.parametrize(
     ("at", "change", "said"),
     [
-        (1, {"offset_bytes": 8}, "state past.0.value: must not overlap state past.0.key, got offset 8"),
-        (1, {"offset_bytes": 60}, "state past.0.value: must lie in a row of 64 bytes, got its end at 84"),
-        (0, {"row_bytes": 128}, "must be the same for all states of its segment, and not 0, got 64, 128"),
-        (0, {"kind": pb.Layout.BLOCKED}, "row_bytes must be the same for all states of its segment"),
-        (1, {"width": ROWS - 1}, "must keep it in the 6 positions of state past.0.value, got 7 steps"),
-        (1, {"width": ROWS + 1}, "tensor past.0.value: must lie in its segment 'cache' of 448 bytes"),
+        (1, {"offset_bytes": 8}, "past.0.value: must not overlap state past.0.key, got offset 8"),
+        (1, {"offset_bytes": 60}, "past.0.value: must lie in a row of 64 bytes, got its end at 84"),
+        (0, {"row_bytes": 128}, "the same for all states of its segment, and not 0, got 64, 128"),
+        (0, {"kind": pb.Layout.BLOCKED}, "row_bytes must be the same for all states"),
+        (1, {"width": ROWS - 1}, "keep it in the 6 positions of state past.0.value, got 7 steps"),
+        (1, {"width": ROWS + 1}, "past.0.value: must lie in its segment 'cache' of 448 bytes"),
     ],
 )
 def test_wrong_rows_are_found(at: int, change: dict[str, int], said: str) -> None:

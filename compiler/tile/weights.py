@@ -1,12 +1,14 @@
 """The segment of weights: constants that every Program of a model holds alike.
 
-In: packed matrices and tables in whatever order layers come. Out: the segment, whose bytes follow from
-these alone, so that they do not depend on positions, tiling, names or the order of layers, and
-instructions that read it. A prefill and its decode steps thus have one image of their weights.
+In: packed matrices and tables in whatever order layers come. Out: the segment, whose bytes follow
+from these alone, so that they do not depend on positions, tiling, names or the order of layers,
+and instructions that read it. A prefill and its decode steps thus have one image of their
+weights.
 
-Matrices come first, larger ones before smaller ones, then in the order of their bytes; behind them
-tables of embeddings by what indexes them, in the same order. So a graph that has a table less (positions
-that are known are added up while importing) has the beginning of the others' image.
+Matrices come first, larger ones before smaller ones, then in the order of their bytes; behind
+them tables of embeddings by what indexes them, in the same order. So a graph that has a table
+less (positions that are known are added up while importing) has the beginning of the others'
+image.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ A prefill has outputs present.N.key, present.N.value [1, heads, rows, depth] for
 decode step holds a cache of B rows in one of two ways:
 
 - in the device: states past.N.key, past.N.value [1, B, heads * depth], into which the step itself
-  writes the new row, at argument `position` (CompileOptions.kv_cache). A prefill compiled so has the
-  same states and writes their first rows. All programs find them at one place of one DeviceMemory: row
-  p lies where row p lies, however many there are, so nothing moves when another step goes on;
+  writes the new row, at argument `position` (CompileOptions.kv_cache). A prefill compiled so has
+  the same states and writes their first rows. All programs find them at one place of one
+  DeviceMemory: row p lies where row p lies, however many there are, so nothing moves when another
+  step goes on;
 - as inputs past.N.* [1, heads, B, depth] and outputs present.N.* [1, heads, B + 1, depth], whose
   last row is the new one; the host then moves that row to where it belongs.
 
@@ -106,8 +107,8 @@ class HostCache:
 def cache_rows(prefill: pb.Program, decode: pb.Program) -> int:
     """How many rows the cache of a decode step has, which goes on where `prefill` ends.
 
-    Raises UserError: it keeps its rows elsewhere, or layers, heads, places or grids differ; the first
-    tensor that does not fit.
+    Raises UserError: it keeps its rows elsewhere, or layers, heads, places or grids differ; the
+    first tensor that does not fit.
     """
     in_place = bool(states(prefill))
     made = states(prefill) or prefill_parts(prefill)
@@ -126,8 +127,8 @@ def cache_rows(prefill: pb.Program, decode: pb.Program) -> int:
         )
     wrong = _state_shapes(held, made) if in_place else _past_shapes(decode, held, made)
     problems = [
-        f"{place}: layer {layer}'s {part} must have {wrong[layer, part]}; export both graphs of one "
-        "model"
+        f"{place}: layer {layer}'s {part} must have {wrong[layer, part]}; export both graphs of "
+        "one model"
         for layer, part in sorted(wrong)
     ]
     for part in sorted(set(made) - set(wrong)):
@@ -176,8 +177,8 @@ def _state_shapes(
             wrong[part] = f"as many rows as the others, got {sorted(rows)}"
         elif place != wanted:
             wrong[part] = (
-                f"the prefill's place, byte {wanted[0]} of rows of {wanted[1]}, got byte {place[0]} "
-                f"of rows of {place[1]}"
+                f"the prefill's place, byte {wanted[0]} of rows of {wanted[1]}, got byte "
+                f"{place[0]} of rows of {place[1]}"
             )
     return wrong
 

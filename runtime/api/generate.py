@@ -59,8 +59,8 @@ class Generator:
     """
 
     def __init__(self, prefill: Stage, decodes: Sequence[Stage]) -> None:
-        """decodes: a stage for each bucket, at least one, in any order; sessions of one memory where
-        caches are in place.
+        """decodes: a stage for each bucket, at least one, in any order; sessions of one memory
+        where caches are in place.
 
         Raises UserError: Programs of different configurations, graphs that are no prefill and
         decode steps, or whose weights or caches do not match.

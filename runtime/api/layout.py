@@ -80,10 +80,10 @@ def pack(array: np.ndarray, tensor: pb.Tensor) -> np.ndarray:
     dtype, layout = DTYPES[tensor.dtype], tensor.layout
     array = np.ascontiguousarray(array.astype(dtype))
     if layout.kind == pb.Layout.ROWS:
-        rows = np.zeros(rows_shape(tensor), np.uint8)
+        held = np.zeros(rows_shape(tensor), np.uint8)
         planes = _planes(array, layout).reshape(layout.channels, -1)
-        rows[:, : layout.channels] = planes.T.view(np.uint8)
-        return rows.reshape(-1)
+        held[:, : layout.channels] = planes.T.view(np.uint8)
+        return held.reshape(-1)
     if layout.kind == pb.Layout.LINEAR:
         data = array.reshape(-1).view(np.uint8)
     elif layout.kind == pb.Layout.BLOCKED:

@@ -1,8 +1,9 @@
 """Device memory: one DRAM image for the Programs that run in it, kept from run to run.
 
-In: Programs of one model. Code, constants and weights are copied once, when the memory is made. Weights
-that are equal, or begin another's, lie there once. Activations share one place, since one Program runs at
-a time; and so do states, whose rows stay where they are when another Program goes on with them.
+In: Programs of one model. Code, constants and weights are copied once, when the memory is made.
+Weights that are equal, or begin another's, lie there once. Activations share one place, since one
+Program runs at a time; and so do states, whose rows stay where they are when another Program goes
+on with them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class DeviceMemory:
         for known, placement in zip(self._programs, self._placements, strict=True):
             if known is program:
                 return placement
-        raise ValueError(f"program {program.model}: must be one of those that the memory is made of")
+        raise ValueError(f"program {program.model}: must be one of those that the memory holds")
 
     def write(self, address: int, data: Bytes, row_bytes: int = 0) -> None:
         """data: uint8[size], or [rows, size] whose rows lie `row_bytes` apart."""

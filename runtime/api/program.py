@@ -99,9 +99,9 @@ class Placement:
 def place(programs: Sequence[pb.Program]) -> tuple[Placement, ...]:
     """Lays programs out in one DRAM, each piece on a page of its own.
 
-    They run one at a time: segments of kinds SCRATCH and STATE of one name share a place as large as
-    the largest of them, so states go on from program to program. Constant segments share one where
-    their bytes are equal, or begin the other's.
+    They run one at a time: segments of kinds SCRATCH and STATE of one name share a place as large
+    as the largest of them, so states go on from program to program. Constant segments share one
+    where their bytes are equal, or begin the other's.
     """
 
     def page(value: int) -> int:

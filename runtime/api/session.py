@@ -4,7 +4,7 @@
 >>> outputs = session.run({"input": image})   # float32 or ids and masks in, float32 out
 >>> session.report().cycles
 
-States, as a decoder's caches, go on from run to run, and from program to program in one DeviceMemory:
+States, as a decoder's caches, go on from run to run, in one DeviceMemory from program to program:
 >>> session.run({"ids": [[464]]}, arguments={"position": 0})
 >>> session.read_state("past.0.key")
 """

@@ -1,4 +1,4 @@
-"""What a run is given besides tensors: numbers for its arguments, and states in the device's memory.
+"""What a run is given besides tensors: numbers for its arguments, and states in device memory.
 
 States stay where they are from run to run; the host looks at them only when it is asked to.
 """

@@ -1,8 +1,8 @@
 """One image of the weights: a prefill and its decode steps must have the same.
 
-In: Programs. A segment of weights follows from the matrices and tables alone (`program.proto`), so the
-images of one model are equal, or one is the beginning of the other (a table of positions that one graph
-does not read).
+In: Programs. A segment of weights follows from the matrices and tables alone (`program.proto`),
+so the images of one model are equal, or one is the beginning of the other (a table of positions
+that one graph does not read).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def check(first: pb.Program, other: pb.Program, place: str, wanted: str) -> None
     layers += [b[part] for part in b if part not in a and b[part] not in layers]
     more = f" and {len(layers) - NAMED} more" if len(layers) > NAMED else ""
     raise UserError(
-        f"{place}: weights must be {wanted}'s bit for bit ({_digest(theirs)}), got {_digest(ours)}, "
-        f"which differ in {', '.join(layers[:NAMED])}{more}; export both graphs of one model and "
-        "quantize their weights alike"
+        f"{place}: weights must be {wanted}'s bit for bit ({_digest(theirs)}), got "
+        f"{_digest(ours)}, which differ in {', '.join(layers[:NAMED])}{more}; export both graphs "
+        "of one model and quantize their weights alike"
     )
 
 

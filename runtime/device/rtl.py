@@ -1,4 +1,4 @@
-"""Backend `rtl`: the Verilated chip. DRAM is a file that both this process and the simulator map."""
+"""Backend `rtl`: the Verilated chip. DRAM is a file that this process and the simulator map."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Keys or values, written into the rows of their state.
 
-passes/kv_cache.py makes these: of Concat(past, new row), whose one row goes to the run-time position, and of
-a prefill's keys and values, rows 0 and on, where no product stores them there itself. In a tensor the rows of
-a channel tile lie together, in a state the channel tiles of a row.
+passes/kv_cache.py makes these: of Concat(past, new row), whose one row goes to the run-time
+position, and of a prefill's keys and values, rows 0 and on, where no product stores them there
+itself. In a tensor the rows of a channel tile lie together, in a state the channel tiles of a
+row.
 """
 
 from __future__ import annotations
