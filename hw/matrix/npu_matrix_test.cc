@@ -140,6 +140,7 @@ class MatrixTest : public Bench {
   void assertion_fires() {
     top_.vec_wr_valid_i = 3;
     top_.vec_wr_buffer_i[0] = top_.vec_wr_buffer_i[1] = uint32_t(Buffer::kVmem);
+    top_.vec_wr_addr_i[0] = top_.vec_wr_addr_i[1] = 0;  // IBUF, where they pointed, is the larger
     std::fprintf(stderr, "expected now: an error of WritesApart\n");
     cycle();
     CHECK(context_.gotError(), "assertions are compiled out");

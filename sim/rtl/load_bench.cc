@@ -364,8 +364,8 @@ void Throughputs() {
   const uint64_t lists = 128 * 4 / B + 1;
   GatherThroughput("gather, 96 beats a row", 96 * B, 1, 128 * 96 + lists + 240);
   GatherThroughput("three of them", 96 * B, 3, 3 * (128 * 96 + lists) + 240);
-  // Two bursts of 8 beats of indices are in flight, and 64 rows.
-  GatherThroughput("gather, a beat a row", B, 8, (B == 4 ? 7 : 2) * 8 * 128 + 400);
+  // Two bursts of 8 beats of indices are in flight, and 64 rows: so many in a latency and a little.
+  GatherThroughput("gather, a beat a row", B, 8, (B == 4 ? 7 : B == 8 ? 4 : 2) * 8 * 128 + 400);
 }
 
 // `list`: indices at the place that `rows` of Errors() says.
