@@ -24,7 +24,7 @@ from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.cli import screen
 
-# Columns, and the passes of compiler/passes/pipeline.py that they add up; graph passes are the rest.
+# Columns, and the passes (compiler/passes/pipeline.py) that they add up; graph passes: the rest.
 COLUMNS = {
     "import": ("import",),
     "graph passes": (),

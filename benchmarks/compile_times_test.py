@@ -1,4 +1,4 @@
-"""The table of compile times: its columns are all of the time. How long is nobody's business here."""
+"""The table of compile times: its columns make up the total, however long that is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users fix: from text and textproto, its effect, and messages that name layer, field, limit."""
+"""What users fix: from text and textproto, its effect, messages with layer, field and limit."""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ def _loads(code: table.Code, arg: int, register_of: dict[int, int]) -> Iterator[
 
 def _stores(code: table.Code, arg: int, register_of: dict[int, int]) -> Iterator[_Runs]:
     t = code.tables[npu_isa.Store]
-    columns = [t[name].tolist() for name in ("arg", "dram", "n0", "n1", "s1", "n2", "s2", "n3", "s3")]
+    names = ("arg", "dram", "n0", "n1", "s1", "n2", "s2", "n3", "s3")
+    columns = [t[name].tolist() for name in names]
     for index, own, dram, n0, n1, s1, n2, s2, n3, s3 in zip(
         t.index.tolist(), *columns, strict=True
     ):
@@ -171,7 +172,7 @@ def _versions(
 
 
 def _cells(array: np.ndarray, runs: _Runs, cell: int) -> np.ndarray:
-    """A view of the cells under the runs; one that is under several of them stands there as often."""
+    """A view of the cells under the runs; one under several of them stands there as often."""
     shape = (*(n for n, _ in runs.dims), runs.run // cell)
     size = array.itemsize
     strides = (*(s // cell * size for _, s in runs.dims), size)

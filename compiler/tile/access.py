@@ -44,7 +44,7 @@ def granules(arch: Arch) -> dict[int, int]:
 
 
 class Pattern(NamedTuple):
-    """An access but for the granules of its address: which of the instruction's addresses that is."""
+    """An access but for the granules of its address; `address`: which of the instruction's."""
 
     access: Access
     address: int
