@@ -40,7 +40,7 @@ def test_keys_and_values_stay_in_the_device():
 
 def test_tokens_differ_from_step_to_step():
     """Greedy tokens of seeded weights: a machine that computed one step for all would be found."""
-    assert len(set(REPORT["tokens"])) >= TOKENS // 2
+    assert len(set(REPORT["tokens"])) >= max(2, TOKENS // 2)
 
 
 @pytest.mark.skipif(REPORT["backend"] != "rtl", reason="only RTL has cycles")

@@ -28,7 +28,7 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 
 POSITION = "position"  # the run-time argument
 _NAMES = re.compile(r"(?:past|present)\w*\.(\d+)\.(key|value)")
-_WAY = "compile it without --kv_cache"
+_WAY = "use --nokv_cache"
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -132,12 +132,14 @@ def _problems(
             "input and one row, on one grid) or give outputs present.N.key, present.N.value, for a cache in "
             f"place, got neither; {_WAY}"
         )
-    for name, cache in caches.items():
-        if name not in used:
-            yield (
-                f"input {cache.source}: must be read by an attention that fits the machine and "
-                f"has a mask per key, for a cache in place; {_WAY}"
-            )
+    unused = [cache for name, cache in caches.items() if name not in used]
+    if unused:
+        first, more = unused[0], f" and {len(unused) - 1} more" if len(unused) > 1 else ""
+        yield (
+            f"input {first.source}{more}: a cache in place must be read by an attention that has a "
+            f"mask per key and fits the machine, a head's keys in a quarter of WBUF, got "
+            f"{first.rows} rows of {first.depth} a head; use fewer rows, or --nokv_cache"
+        )
     if len({cache.rows for cache in caches.values()}) > 1:
         sizes = sorted({cache.rows for cache in caches.values()})
         yield (

@@ -75,6 +75,9 @@ class Generator:
             decoder.check_rows(stage, rows)
             place = f"decode {stage.program.model}"
             weights.check(prefill.program, stage.program, place, "the prefill")
+            # What the prefill does not have, as a table of positions, all of them must share.
+            longest = max((s.program for s in decodes), key=weights.size_bytes)
+            weights.check(longest, stage.program, place, f"decode {longest.model}")
         in_place = bool(states(prefill.program))
         if in_place and any(s.session.memory is not prefill.session.memory for s in decodes):
             raise ValueError("sessions: must share one DeviceMemory, where their caches are")
@@ -213,9 +216,9 @@ class Generator:
 def check_counts(prompt: Sequence[int], count: int) -> None:
     """What no model can do. Raises UserError."""
     if not prompt:
-        raise UserError("prompt: must have at least one token id, got none")
+        raise UserError("prompt: must have at least one token id, got none; begin with one")
     if count < 1:
-        raise UserError(f"tokens: must be at least 1, got {count}")
+        raise UserError(f"tokens: must be at least 1, got {count}; ask for one or more")
 
 
 def _step(

@@ -75,6 +75,21 @@ def test_weights_are_the_prefills() -> None:
     )
 
 
+def test_tables_of_positions_are_one() -> None:
+    """The prefill has none to compare with: the decode steps are compared with each other."""
+    first, fitting, stage = prefill(8), decode(8), decode(16)
+    for made, data in ((first, b""), (fitting, b"\1" * 64), (stage, b"\2" * 64)):
+        weights = made.program.segments.add(kind=pb.Segment.WEIGHTS, data=bytes(64) + data)
+        for name, offset in (("wte", 0), ("wpe", 64))[: 1 + bool(data)]:
+            weights.parts.add(layer=name, offset_bytes=offset, size_bytes=64)
+    Generator(first, [stage])
+    with pytest.raises(UserError) as error:
+        Generator(first, [fitting, stage])
+    (line,) = error.value.lines
+    assert line.startswith("decode d16: weights must be decode d8's bit for bit (sha256 ")
+    assert ", which differ in wpe; " in line
+
+
 def test_sessions_of_two_memories_are_a_mistake() -> None:
     first, second = prefill(8, in_place=True), decode(16, in_place=True)
     second.session.memory = SampleMemory()

@@ -2,7 +2,7 @@
 
 In: Programs. A segment of weights follows from the matrices and tables alone (`program.proto`),
 so the images of one model are equal, or one is the beginning of the other (a table of positions
-that one graph does not read).
+that one graph does not read). Biases and gains are not in it: they follow each graph's own grids.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ def segment(program: pb.Program) -> pb.Segment:
     """The program's weights; an empty segment where it has none."""
     found = (s for s in program.segments if s.kind == pb.Segment.WEIGHTS)
     return next(found, pb.Segment(kind=pb.Segment.WEIGHTS))
+
+
+def size_bytes(program: pb.Program) -> int:
+    """Of the program's image."""
+    return len(segment(program).data)
 
 
 def alike(a: bytes, b: bytes) -> bool:
