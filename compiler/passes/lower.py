@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.overrides import TILING, LayerOverride
-from jacquard.compiler.passes.storage import Storage, row_cycles, same_bytes, store
+from jacquard.compiler.passes.storage import Storage, read_by_tiles, row_cycles, same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
 from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.memory import NoRoom
@@ -37,7 +37,7 @@ def _lowered(
 ) -> TileProgram:
     """NoRoom where products that leave rows for later (split) do not find place for them."""
     low = Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows,
-                   row_cycles(graph, arch), split)
+                   row_cycles(graph, arch), read_by_tiles(graph, arch), split)
     problems: list[str] = []
     refused: set[str] = set()
     for op in graph.ops:

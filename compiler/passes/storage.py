@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.codelets.registry import codelets
@@ -12,7 +12,7 @@ from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.tile.ir import CACHE_ARG, POSITION_ARG, SCRATCH_ARG, Argument
 from jacquard.compiler.tile.lowering import Packed, Stored, blocked
-from jacquard.compiler.tile.plan import BEHIND_PRODUCT, splits
+from jacquard.compiler.tile.plan import BEHIND_PRODUCT, TILE_CYCLES, splits
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 
@@ -81,11 +81,35 @@ def row_cycles(graph: Graph, arch: Arch) -> dict[str, float]:
     return found
 
 
-def _layers_behind(op: Op, graph: Graph, arch: Arch, read_by_rows: Collection[str]) -> int:
+def read_by_tiles(graph: Graph, arch: Arch) -> dict[str, int]:
+    """Results of the products right in front of an attention that it reads head by head -> layers from
+    the one to the other."""
+    found: dict[str, int] = {}
+    made: list[Op] = []  # the products since the last other op
+    for op in graph.ops:
+        if same_bytes(op, graph):
+            continue
+        if op.kind == "Attention":
+            for behind, product in enumerate(reversed(made), 1):
+                name, x = product.outputs[0], graph.tensors[product.inputs[0]].view
+                if name not in op.inputs[:3]:
+                    break
+                tile = -(-x.channels // arch.rows) * x.positions
+                if splits(x.positions, arch) and tile >= TILE_CYCLES:
+                    found[name] = behind
+        made = [*made, op] if op.kind in PRODUCTS else []
+    return found
+
+
+def _layers_behind(
+    op: Op, graph: Graph, arch: Arch, read_by_rows: Collection[str], tiles: Mapping[str, int]
+) -> int:
     """Layers behind an op into which its emission may run."""
     if codelets()[op.kind].streams is not None:
         return 1
     y = graph.tensors[op.outputs[0]]
+    if y.name in tiles:
+        return tiles[y.name]
     split = y.name in read_by_rows and splits(y.view.positions, arch)
     return BEHIND_PRODUCT if split else 0
 
@@ -95,7 +119,7 @@ def store(graph: Graph, arch: Arch) -> Storage:
     roots: dict[str, str] = {}
     layers: list[Op] = []
     states = _states(graph, arch)
-    read_by_rows = row_cycles(graph, arch)
+    read_by_rows, tiles = row_cycles(graph, arch), read_by_tiles(graph, arch)
     first: dict[str, int] = {name: 0 for name in graph.inputs.values()}
     last: dict[str, int] = {}
 
@@ -106,7 +130,7 @@ def store(graph: Graph, arch: Arch) -> Storage:
         if same_bytes(op, graph):
             roots[op.outputs[0]] = root(op.inputs[0])
             continue
-        behind = _layers_behind(op, graph, arch, read_by_rows)
+        behind = _layers_behind(op, graph, arch, read_by_rows, tiles)
         for name in op.inputs:
             if name in states:
                 continue

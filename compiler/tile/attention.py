@@ -72,9 +72,10 @@ class WeightTables:
 class Source:
     """A projection: rows of it are positions, heads lie side by side in its channels.
 
-    first_tile: channel tile of head 0.
+    name: of its tensor, of which heads may still be to be made. first_tile: channel tile of head 0.
     """
 
+    name: str
     place: Stored
     first_tile: int
     zero_point: int
@@ -246,6 +247,20 @@ class _Emission:
             self.key_head = head
             self._load_keys(head)
 
+    def _need(self, source: Source, head: int) -> bool:
+        """Has a head of a projection made; returns whether it was not yet."""
+        before = len(self.low.steps)
+        self.low.need(source.name, tiles=source.first_tile + (head + 1) * self.problem.depth_tiles)
+        return len(self.low.steps) > before
+
+    def _project(self, index: int) -> bool:
+        """Has the projections of a unit's head made; returns whether some were not yet."""
+        head = self.units[index].head
+        group = head // self.problem.group
+        problem = self.problem
+        sources = ((problem.query, head), (problem.key, group), (problem.value, group))
+        return any([self._need(source, number) for source, number in sources])
+
     def _wbuf(self, head: int, part: int) -> int:
         """First WBUF row of a key head's keys (0) or values (1)."""
         return self.wbuf.base + (head % 2 * 2 + part) * self.weight_rows
@@ -311,15 +326,23 @@ class _Emission:
     def run(self) -> None:
         self._load_mask_row()
         self._load_mask(0)
+        self._project(0)
         self._load(0)
         self._load_values(0)
         count = len(self.units)
         for index in range(count + 1):
+            # Where the next head's projections are products among these, OBUF's halves are in turn
+            # theirs, a context's, logits': none waits for what VECTOR has yet to begin.
+            among = self._project(index + 1) if index + 1 < count else False
             if index + 1 < count:
                 self._load(index + 1)
-            if index < count:
+            if index < count and not among:
                 self._logits(index)
             drains = self._context(index - 1) if index else []
+            if among:
+                while drains:
+                    self.low.emit(drains.pop(0))
+                self._logits(index)
             if index < count:
                 self._exponentials(index)
                 if index + 1 < count:

@@ -58,21 +58,31 @@ def emit(low: Lowering, problem: Contraction) -> None:
         factor_bytes=0 if problem.factors is None else problem.factors.place.element_bytes,
     )
     override = low.overrides.get(problem.name)
+    by_tiles = (
+        shape.may_split and override is None and not shape.arrival
+        and problem.results[0] in low.read_by_tiles
+    )
+    shape = dataclasses.replace(shape, by_tiles=by_tiles)
     low.tiled.add(problem.name)
     plan = choose(low.arch, problem.name, problem.activation, shape, override)
-    rows = _Emission(low, problem, plan).run()
+    by_tiles = by_tiles and (plan.width, plan.output_tiles) == (shape.width, 1)
+    rows = _Emission(low, problem, plan, by_tiles).run()
     if plan.split is not None and plan.split.tail:
         low.produce(problem.results, rows, behind=BEHIND_PRODUCT)
+    elif by_tiles:
+        low.produce(problem.results, rows, behind=low.read_by_tiles[problem.results[0]],
+                    by_tiles=True)
     else:
         for _ in rows:
             pass
 
 
 class _Emission:
-    """State of one layer's emission."""
+    """State of one layer's emission; by_tiles: what it yields are output tiles, not positions."""
 
-    def __init__(self, low: Lowering, problem: Contraction, plan: Plan) -> None:
+    def __init__(self, low: Lowering, problem: Contraction, plan: Plan, by_tiles: bool) -> None:
         self.low, self.arch, self.problem, self.plan = low, low.arch, problem, plan
+        self.by_tiles = by_tiles
         if plan.split is None:
             self.items = list(self._items())
             self.fetches = self._fetches()
@@ -167,7 +177,8 @@ class _Emission:
     # --- emission ---------------------------------------------------------------------------------
 
     def run(self) -> Iterator[int]:
-        """Emits item after item; yields how many positions are stored where a split one's are.
+        """Emits item after item; yields how many positions are stored where a split one's are, or
+        output tiles.
 
         Of a split product an item's results are drained behind the next one's products: what is made
         of the positions before comes in front of them."""
@@ -210,6 +221,9 @@ class _Emission:
                 late = drain
             elif item.last:
                 self._drain(drain)
+            if self.by_tiles and index + 1 < len(self.items):
+                self._weights_of(self.items[index + 1])
+                yield item.outputs[1]
         if late is not None:
             self._drain(late)
         if self.kept is not None:
@@ -218,7 +232,13 @@ class _Emission:
             self.low.param.free(self.param_piece)
         if self.pooling is not None:
             self.pooling.free()
-        yield self.problem.out.width
+        yield self.problem.out.tiles if self.by_tiles else self.problem.out.width
+
+    def _weights_of(self, item: _Item) -> None:
+        """An item's weights, in front of what is made of those before it."""
+        for output in range(*item.outputs):
+            for chunk in self._weight_chunks(item, output):
+                self._weight(output, chunk)
 
     def _stored(self, drain: Drain) -> Iterator[int]:
         """Positions that are complete with a drain of a split product."""

@@ -122,7 +122,8 @@ def dtype_of(tensor: QTensor) -> isa.Dtype:
 
 @dataclasses.dataclass
 class _Stream:
-    """An emission that goes on when its rows are needed; `stored` of `total` are so far.
+    """An emission that goes on when its rows are needed, or its channel tiles (by_tiles); `stored` of
+    `total` are so far.
 
     layer: it belongs to. last: the last one that it may run into.
     """
@@ -132,6 +133,7 @@ class _Stream:
     last: int
     cycles_per_row: float
     total: int
+    by_tiles: bool = False
     stored: int = 0
 
 
@@ -146,13 +148,15 @@ class Lowering:
         overrides: dict[str, LayerOverride],
         array_rows: int,
         row_cycles: Mapping[str, float],
+        read_by_tiles: Mapping[str, int],
         split: bool = True,
     ) -> None:
         """row_cycles: of the op that reads a tensor row after row, by the tensor's name.
+        read_by_tiles: tensors that an attention reads head by head -> layers from the product's to it.
         split: products may leave rows for when they are needed."""
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self._array_rows = array_rows
-        self.row_cycles, self.split = row_cycles, split
+        self.row_cycles, self.read_by_tiles, self.split = row_cycles, read_by_tiles, split
         self.places = places
         self.tiled: set[str] = set()  # layers whose tiling was searched: their overrides had effect
         self.steps: list[Step] = []
@@ -199,23 +203,26 @@ class Lowering:
 
     def produce(
         self, results: Sequence[str], rows: Iterator[int], cycles_per_row: float = 0.0,
-        behind: int = 1,
+        behind: int = 1, by_tiles: bool = False,
     ) -> None:
         """Emits the first rows of a layer's results, and leaves the others to whoever needs them.
 
-        rows: emits a block of rows (positions) at each step and gives how many are stored by then.
-        behind: layers behind it that it may run into.
+        rows: emits a block of rows (positions), or of channel tiles, at each step and gives how many
+        are stored by then. behind: layers behind it that it may run into.
         """
-        total = self.tensor(results[0]).view.positions
-        stream = _Stream(rows, self._layer, self._layer + behind, cycles_per_row, total)
+        view = self.tensor(results[0]).view
+        total = -(-view.channels // self.arch.rows) if by_tiles else view.positions
+        stream = _Stream(rows, self._layer, self._layer + behind, cycles_per_row, total, by_tiles)
         self._streams.update(dict.fromkeys(results, stream))
-        self.need(results[0], 1)  # what it holds all the time finds its place first
+        self.need(results[0], 1, 1)  # what it holds all the time finds its place first
 
-    def need(self, name: str, rows: int | None = None) -> None:
-        """Emits what makes the first rows of a tensor (None: all of them), as far as it is not yet."""
+    def need(self, name: str, rows: int | None = None, tiles: int | None = None) -> None:
+        """Emits what makes the first rows of a tensor (None: all of them), as far as it is not yet;
+        the first channel tiles, where it is made tile by tile."""
         stream = self._streams.get(name)
         if stream is None:
             return
+        rows = tiles if stream.by_tiles else rows
         layer, self._layer = self._layer, stream.layer
         while rows is None or stream.stored < rows or stream.stored == stream.total:
             stored = next(stream.rows, None)
@@ -242,7 +249,7 @@ class Lowering:
     def ready(self, name: str, rows: int) -> bool:
         """Whether the first rows of a tensor are emitted."""
         stream = self._streams.get(name)
-        return stream is None or stream.stored >= rows
+        return stream is None or (not stream.by_tiles and stream.stored >= rows)
 
     def streams(self) -> set[str]:
         """Tensors of which rows are still to be made."""

@@ -66,7 +66,8 @@ class NextFit:
 
 
 class TwoEnds:
-    """Takes turns between the lower and the upper end, so that successors do not overlap."""
+    """Takes turns between the lower and the upper end, so that successors do not overlap; between what
+    stays there longer where both are taken."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
@@ -74,7 +75,7 @@ class TwoEnds:
         self._upper = True
 
     def take(self, size: int) -> Piece:
-        """A free piece at the other end than the last one. NoRoom if there is none."""
+        """A free piece, at the other end than the last one if that is free. NoRoom if there is none."""
         self._upper = not self._upper
         for upper in (self._upper, not self._upper):
             base = self.size - size if upper else 0
@@ -83,6 +84,13 @@ class TwoEnds:
                 found = Piece(base, size)
                 self._live.append(found)
                 self._upper = upper
+                return found
+        for base in sorted(p.end for p in self._live):
+            if base + size <= self.size and all(
+                base >= p.end or base + size <= p.base for p in self._live
+            ):
+                found = Piece(base, size)
+                self._live.append(found)
                 return found
         raise NoRoom(self.name, size, self.size)
 

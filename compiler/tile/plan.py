@@ -25,6 +25,7 @@ OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
 
 
 SPLIT_CYCLES = 1500  # from a part's last sums to what is made of it, beside the passes of VECTOR
+TILE_CYCLES = 1000  # of MATRIX, an output tile's: below, heads are too short to be made one by one
 BEHIND_PRODUCT = 2  # layers into which a split product may run: the one that reads its rows, one more
 
 
@@ -72,6 +73,7 @@ class Shape:
     arrival: float = 0.0  # cycles from an input position to the next, while they are being made
     departure: float = 0.0  # cycles for each output position of what reads one after another
     may_split: bool = False
+    by_tiles: bool = False  # results are read tile by tile, each of all positions
 
     @property
     def residual(self) -> bool:
@@ -135,6 +137,9 @@ def choose(
     """The cheapest plan. UserError with the buffer and the shortage where none fits."""
     chunk = _weight_chunk(arch, name, activation, shape)
     best = _search(arch, activation.anywhere(), shape, override, chunk)
+    if best is None and shape.by_tiles:
+        shape = dataclasses.replace(shape, by_tiles=False)
+        best = _search(arch, activation.anywhere(), shape, override, chunk)
     if best is None:
         raise UserError(_too_large(arch, name, activation, shape, override))
     return best
@@ -153,6 +158,8 @@ def _search(
         costed = _costed(arch, activation, shape, candidate, *weight_chunk)
         for plan in (costed, *_split_plans(arch, activation, shape, costed, override)):
             if plan is None or not limits.allows(override, plan, shape):
+                continue
+            if shape.by_tiles and (plan.width, plan.output_tiles) != (shape.width, 1):
                 continue
             if best is None or plan.cycles < best.cycles:
                 best = plan

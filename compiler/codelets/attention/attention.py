@@ -44,7 +44,7 @@ def lower(op: Op, low: Lowering) -> None:
     heads, depth, block = attrs["heads"], attrs["depth"], low.arch.rows
 
     def source(index: int, tensor: QTensor) -> Source:
-        return Source(low.stored(tensor.name), attrs["first_columns"][index] // block,
+        return Source(tensor.name, low.place(tensor.name), attrs["first_columns"][index] // block,
                       tensor.grid.zero_point, tensor.grid.dtype == "uint8")
 
     problem = Attention(
