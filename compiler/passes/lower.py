@@ -32,7 +32,11 @@ def lower(
 
 
 def _lowered(
-    graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], storage: Storage, array_rows: int,
+    graph: Graph,
+    arch: Arch,
+    overrides: Mapping[str, LayerOverride],
+    storage: Storage,
+    array_rows: int,
     split: bool,
 ) -> TileProgram:
     """NoRoom where products that leave rows for later (split) do not find place for them."""

@@ -82,8 +82,8 @@ def row_cycles(graph: Graph, arch: Arch) -> dict[str, float]:
 
 
 def read_by_tiles(graph: Graph, arch: Arch) -> dict[str, int]:
-    """Results of the products right in front of an attention that it reads head by head -> layers from
-    the one to the other."""
+    """Results of the products right in front of an attention that it reads head by head -> layers
+    from the one to the other."""
     found: dict[str, int] = {}
     made: list[Op] = []  # the products since the last other op
     for op in graph.ops:

@@ -180,8 +180,8 @@ class _Emission:
         """Emits item after item; yields how many positions are stored where a split one's are, or
         output tiles.
 
-        Of a split product an item's results are drained behind the next one's products: what is made
-        of the positions before comes in front of them."""
+        Of a split product an item's results are drained behind the next one's products: what is
+        made of the positions before comes in front of them."""
         late: Drain | None = None
         for index, item in enumerate(self.items):
             self.index = index
@@ -468,8 +468,8 @@ class _Emission:
             del self.weights[(output, first, ky, end)]
 
     def _drain(self, drain: Drain) -> None:
-        """Requantizes a finished group, adds the residual, stores it; where rows of it are waited for,
-        block by block."""
+        """Requantizes a finished group, adds the residual, stores it; where rows of it are waited
+        for, block by block."""
         problem, size = self.problem, drain.rect.positions
         if self.pooling is not None:
             fields = requantize_fields(self.low, problem, drain)

@@ -122,8 +122,8 @@ def dtype_of(tensor: QTensor) -> isa.Dtype:
 
 @dataclasses.dataclass
 class _Stream:
-    """An emission that goes on when its rows are needed, or its channel tiles (by_tiles); `stored` of
-    `total` are so far.
+    """An emission that goes on when its rows are needed, or its channel tiles (by_tiles); `stored`
+    of `total` are so far.
 
     layer: it belongs to. last: the last one that it may run into.
     """
@@ -152,7 +152,7 @@ class Lowering:
         split: bool = True,
     ) -> None:
         """row_cycles: of the op that reads a tensor row after row, by the tensor's name.
-        read_by_tiles: tensors that an attention reads head by head -> layers from the product's to it.
+        read_by_tiles: tensors that an attention reads head by head -> layers from the product to it.
         split: products may leave rows for when they are needed."""
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self._array_rows = array_rows
@@ -207,8 +207,8 @@ class Lowering:
     ) -> None:
         """Emits the first rows of a layer's results, and leaves the others to whoever needs them.
 
-        rows: emits a block of rows (positions), or of channel tiles, at each step and gives how many
-        are stored by then. behind: layers behind it that it may run into.
+        rows: emits a block of rows (positions), or of channel tiles, at each step and gives how
+        many are stored by then. behind: layers behind it that it may run into.
         """
         view = self.tensor(results[0]).view
         total = -(-view.channels // self.arch.rows) if by_tiles else view.positions

@@ -66,8 +66,8 @@ class NextFit:
 
 
 class TwoEnds:
-    """Takes turns between the lower and the upper end, so that successors do not overlap; between what
-    stays there longer where both are taken."""
+    """Takes turns between the lower and the upper end, so that successors do not overlap; between
+    what stays there longer where both are taken."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
@@ -75,7 +75,8 @@ class TwoEnds:
         self._upper = True
 
     def take(self, size: int) -> Piece:
-        """A free piece, at the other end than the last one if that is free. NoRoom if there is none."""
+        """A free piece, at the other end than the last one if that is free. NoRoom: there is none.
+        """
         self._upper = not self._upper
         for upper in (self._upper, not self._upper):
             base = self.size - size if upper else 0

@@ -26,13 +26,14 @@ OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
 
 SPLIT_CYCLES = 1500  # from a part's last sums to what is made of it, beside the passes of VECTOR
 TILE_CYCLES = 1000  # of MATRIX, an output tile's: below, heads are too short to be made one by one
-BEHIND_PRODUCT = 2  # layers into which a split product may run: the one that reads its rows, one more
+BEHIND_PRODUCT = 2  # layers into which a split product may run: its rows' reader, and one more
 
 
 def splits(positions: int, arch: Arch) -> bool:
     """Whether products of so many positions are split at their ends rather than tiled narrowly.
 
-    Of tiles a few array heights wide the weights, loaded for each, would take more than the bus has.
+    Of tiles a few array heights wide the weights, loaded for each, would take more than the bus
+    has.
     """
     return 2 * arch.rows <= positions < 8 * arch.rows
 
@@ -332,7 +333,9 @@ def _split_plans(
     """
     if plan is None or override is not None or plan.width < shape.width or shape.height > 1:
         return
-    if not shape.may_split or not (shape.arrival or shape.departure) or not splits(shape.width, arch):
+    if not shape.may_split or not splits(shape.width, arch):
+        return
+    if not (shape.arrival or shape.departure):
         return
     if (
         2 * activation.tiles * plan.width > arch.ibuf_rows

@@ -1,4 +1,4 @@
-"""What is to be tiled and emitted for one layer on the systolic array: operands and the results' way."""
+"""What is to be tiled and emitted for a layer on the systolic array: operands, the results' way."""
 
 from __future__ import annotations
 

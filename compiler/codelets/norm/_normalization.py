@@ -166,9 +166,9 @@ class _Normalization:
             self.block //= 2
 
     def _next_block(self, row: int) -> Chunk:
-        """The block from `row`, its operand loaded if its rows are whole; then those behind it, as far
-        as there is room. That starts early, so that it does not wait for stores: VECTOR's reads leave
-        them no port. Rows that are still to be made come after this block."""
+        """The block from `row`, its operand loaded if its rows are whole; then those behind it, as
+        far as there is room. That starts early, so that it does not wait for stores. Rows that are
+        still to be made come after this block."""
         if not self.whole:
             return self.rows.chunk(0, self.rows.tiles, row, min(self.block, self.x.width - row))
         if not self.ahead:
