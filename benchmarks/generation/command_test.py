@@ -97,7 +97,8 @@ def test_a_built_in_cache_that_the_machine_cannot_hold_is_left_out(
     argv = ["generate", "--model=small", "--prompt-ids=" + ",".join(["7"] * 31), "--tokens=3"]
     assert guarded(main.main, [*argv, "--config=nano4"]) == 1
     out, err = capsys.readouterr()
-    assert out.startswith("small_decode_64.qdq.onnx is left out: input past.0.key: must be read by")
+    assert out.startswith("small_decode_64.qdq.onnx is left out: input past.0.key and 3 more: ")
+    assert "got 64 rows of 32 a head; use fewer rows, or --nokv_cache" in out
     assert "must fit into the 32 rows of the largest cache" in err
     assert guarded(main.main, [*argv, "--config=edge16", "--check"]) == 0
     out, _ = capsys.readouterr()
