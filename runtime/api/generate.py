@@ -71,13 +71,14 @@ class Generator:
         self._prefill = prefill
         opened = [(cache_rows(prefill.program, stage.program), stage) for stage in decodes]
         self._buckets = sorted(opened, key=lambda bucket: bucket[0])
+        # What the prefill does not have, as a table of positions, all of them must share.
+        longest = max((s.program for s in decodes), key=weights.size_bytes)
         for rows, stage in self._buckets:
             decoder.check_rows(stage, rows)
             place = f"decode {stage.program.model}"
             weights.check(prefill.program, stage.program, place, "the prefill")
-            # What the prefill does not have, as a table of positions, all of them must share.
-            longest = max((s.program for s in decodes), key=weights.size_bytes)
-            weights.check(longest, stage.program, place, f"decode {longest.model}")
+            if stage.program is not longest:
+                weights.check(longest, stage.program, place, f"decode {longest.model}")
         in_place = bool(states(prefill.program))
         if in_place and any(s.session.memory is not prefill.session.memory for s in decodes):
             raise ValueError("sessions: must share one DeviceMemory, where their caches are")

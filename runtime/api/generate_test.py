@@ -62,7 +62,9 @@ def test_weights_are_the_prefills() -> None:
     first, fitting, stage = prefill(8), decode(8), decode(16)
     for at, made in enumerate((first, fitting, stage)):
         data = bytes(64) + (b"\1" if at == 2 else b"\0") * 64 + bytes(64 * min(at, 1))
-        weights = made.program.segments.add(kind=pb.Segment.WEIGHTS, data=data)
+        weights = made.program.segments.add(
+            kind=pb.Segment.WEIGHTS, data=data, size_bytes=len(data)
+        )
         for name, offset in (("wte", 0), ("c_attn", 64)):
             weights.parts.add(layer=name, offset_bytes=offset, size_bytes=64)
     assert Generator(first, [fitting]).longest == 8
@@ -79,7 +81,9 @@ def test_tables_of_positions_are_one() -> None:
     """The prefill has none to compare with: the decode steps are compared with each other."""
     first, fitting, stage = prefill(8), decode(8), decode(16)
     for made, data in ((first, b""), (fitting, b"\1" * 64), (stage, b"\2" * 64)):
-        weights = made.program.segments.add(kind=pb.Segment.WEIGHTS, data=bytes(64) + data)
+        weights = made.program.segments.add(
+            kind=pb.Segment.WEIGHTS, data=bytes(64) + data, size_bytes=64 + len(data)
+        )
         for name, offset in (("wte", 0), ("wpe", 64))[: 1 + bool(data)]:
             weights.parts.add(layer=name, offset_bytes=offset, size_bytes=64)
     Generator(first, [stage])

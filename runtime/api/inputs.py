@@ -18,7 +18,6 @@ from jacquard.runtime.api import layout
 from jacquard.runtime.api.host import HostModel
 
 
-
 class ModelInputs:
     """What a program's model reads, and how that becomes what the program reads."""
 

@@ -175,7 +175,8 @@ def test_what_ends_positions(limit: int, reason: str) -> None:
     )
     (line,) = lines(made, position_ids=np.array([[limit]]))
     assert line.startswith(
-        f"input position_ids: indices must be from 0 to {limit - 1}, got {limit} at [0, 0]; {reason}"
+        f"input position_ids: indices must be from 0 to {limit - 1}, got {limit} at [0, 0]; "
+        + reason
     )
 
 

@@ -123,8 +123,9 @@ def place(programs: Sequence[pb.Program]) -> tuple[Placement, ...]:
         top += page(size)
     held: list[tuple[bytes, int]] = []  # constants and where they lie
     for s in sorted(everything, key=lambda s: -s.size_bytes):
-        if s.kind in CONSTANT and _found(s.data, held) is None:
-            held.append((s.data, top))
+        # protobuf copies `data`, hundreds of MB of it, whenever it is read.
+        if s.kind in CONSTANT and _found(data := s.data, held) is None:
+            held.append((data, top))
             top += page(s.size_bytes)
     placements = []
     for program, code in zip(programs, codes, strict=True):
@@ -152,7 +153,7 @@ def fill_image(
         pieces[placement.program_address] = program.code
         for segment in program.segments:
             at = placement.segments[segment.name]
-            if segment.kind in CONSTANT and len(segment.data) > len(pieces.get(at, b"")):
+            if segment.kind in CONSTANT and segment.size_bytes > len(pieces.get(at, b"")):
                 pieces[at] = segment.data
     for at, data in pieces.items():
         image[at : at + len(data)] = np.frombuffer(data, np.uint8)

@@ -150,22 +150,11 @@ def write_report(report: report_pb2.Report | report_pb2.Generation, path: pathli
     part.replace(path)
 
 
-TEXT_FIELDS = {
-    "model",
-    "config",
-    "backend",
-    "fingerprint",
-    "name",
-    "op",
-    "stage",
-    "error",
-    "output_digest",
-    "output_check",
-    "top1",
-    "timed_by",
-    "what",
-    "problem",
-    "bound",
+_TEXT_FIELDS = {
+    field.name
+    for message in report_pb2.DESCRIPTOR.message_types_by_name.values()
+    for field in message.fields
+    if field.type == field.TYPE_STRING
 }
 
 
@@ -175,6 +164,6 @@ def _numbers(tree: object, key: str = "") -> object:
         return {k: _numbers(v, k) for k, v in tree.items()}
     if isinstance(tree, list):
         return [_numbers(v, key) for v in tree]
-    if isinstance(tree, str) and key not in TEXT_FIELDS and tree.isdigit():
+    if isinstance(tree, str) and key not in _TEXT_FIELDS and tree.isdigit():
         return int(tree)
     return tree

@@ -121,9 +121,10 @@ class Session:
         for tensor in self._program.inputs:
             memory.write(place.address(tensor), layout.pack(bound[tensor.name], tensor))
         layers = list(self._program.layers) if keep_layers else []
+        stores = last_stores(self._program) if keep_layers else []
         checkpoints = [
             Checkpoint(store, place.address(layer.output), layout.extent_bytes(layer.output))
-            for layer, store in zip(layers, last_stores(self._program), strict=False)
+            for layer, store in zip(layers, stores, strict=True)
         ]
         result = self._device.run(
             memory.image,

@@ -23,21 +23,17 @@ def segment(program: pb.Program) -> pb.Segment:
 
 def size_bytes(program: pb.Program) -> int:
     """Of the program's image."""
-    return len(segment(program).data)
-
-
-def alike(a: bytes, b: bytes) -> bool:
-    """Whether one image serves both."""
-    return a.startswith(b) or b.startswith(a)
+    return segment(program).size_bytes
 
 
 def check(first: pb.Program, other: pb.Program, place: str, wanted: str) -> None:
-    """Raises UserError unless both programs have one image.
+    """Raises UserError unless one image serves both programs.
 
     place, wanted: what `other` and `first` are, for the message.
     """
     theirs, ours = segment(first), segment(other)
-    if alike(theirs.data, ours.data):
+    one, another = theirs.data, ours.data
+    if one.startswith(another) or another.startswith(one):
         return
     a, b = _parts(theirs), _parts(ours)
     layers = list(dict.fromkeys(a[part] for part in a if part not in b))
