@@ -17,7 +17,7 @@ from jacquard.runtime.explore.front import Point
 from jacquard.runtime.explore.space import AXES
 from jacquard.runtime.plot.axis import Axis
 from jacquard.runtime.plot.chart import COLOURS, Chart
-from jacquard.runtime.plot.page import heading, page, paragraph, table
+from jacquard.runtime.plot.page import heading, legend, page, paragraph, table
 
 FIGURES, PAGE, FRONT = "explore.json", "explore.html", "front"
 _HEADER = "# proto-file: proto/arch.proto\n# proto-message: jacquard.Arch\n"
@@ -102,7 +102,10 @@ def html_page(result: Exploration) -> str:
                     ("on-chip bytes", "bytes", "on_chip_bytes"),
                 )
             ),
-            _legend(result),
+            legend(
+                (COLOURS[i % len(COLOURS)], f"{width} bytes per cycle")
+                for i, width in enumerate(_widths(result))
+            ),
             heading("Configurations compared"),
             _points_table(result),
         ]
@@ -175,17 +178,6 @@ def _widths(result: Exploration) -> list[int]:
 def _colours(result: Exploration) -> Callable[[Point], str]:
     widths = _widths(result)
     return lambda point: COLOURS[widths.index(point.arch.bytes_per_cycle) % len(COLOURS)]
-
-
-def _legend(result: Exploration) -> str:
-    return (
-        "<p>"
-        + " ".join(
-            f'<span style="color:{COLOURS[i % len(COLOURS)]}">&#9679;</span> {width} bytes per cycle'
-            for i, width in enumerate(_widths(result))
-        )
-        + "</p>"
-    )
 
 
 def _points_table(result: Exploration) -> str:

@@ -13,7 +13,7 @@ class Axis:
     """From `low` to `high`, both positive where `log`.
 
     Attributes:
-      unit: what values are read in: "" counts (k, M, G), "bytes" (KiB, MiB), "%" as they are.
+      unit: what values are read in: "" counts (k, M, G), "bytes" (KiB, MiB).
     """
 
     label: str
@@ -58,8 +58,6 @@ class Axis:
 
 def readable(value: float, unit: str = "") -> str:
     """12_345_678 as "12.3 M", 65536 bytes as "64 KiB"."""
-    if unit == "%":
-        return f"{value:.3g} %"
     base, names = 1000, ("", "k", "M", "G")
     if unit == "bytes":
         base, names = 1024, ("B", "KiB", "MiB", "GiB")

@@ -63,24 +63,14 @@ class Chart:
         opposite: tuple[float, float],
         title: str,
         colour: str = COLOURS[0],
-        text: str = "",
     ) -> None:
-        """A rectangle between two corners; `text` is shown inside where it fits."""
+        """A rectangle between two corners."""
         (a, b), (c, d) = self._place(*corner), self._place(*opposite)
         left, top, width, height = min(a, c), min(b, d), abs(c - a), abs(d - b)
         self._marks.append(
             f'<rect x="{left:.2f}" y="{top:.2f}" width="{width:.2f}" height="{height:.2f}" '
             f'fill="{colour}" stroke="#ffffff" stroke-width="0.5">{_title(title)}</rect>'
         )
-        if text and width > 6 * len(text) and height > 12:
-            self._marks.append(
-                f'<text x="{left + width / 2:.1f}" y="{top + height / 2 + 4:.1f}" fill="#ffffff" '
-                f'text-anchor="middle" pointer-events="none">{html.escape(text)}</text>'
-            )
-
-    def text(self, x: float, y: float, text: str, anchor: str = "start") -> None:
-        """Words at a place; `anchor`: start, middle or end."""
-        self._marks.append(_words(*self._place(x, y), text, anchor))
 
     def svg(self) -> str:
         """The picture, to stand in a page or in a file of its own."""

@@ -33,7 +33,7 @@ def plan_chart(plan: pb.MemoryPlan, layers: Sequence[str] = ()) -> Chart:
         )
     chart.line(
         [(0, plan.lower_bound_bytes), (last, plan.lower_bound_bytes)],
-        "#000000",
+        "currentColor",  # a page may be dark
         dashed=True,
         title=f"most alive at once: {plan.lower_bound_bytes:,} bytes",
     )

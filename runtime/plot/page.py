@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 14px/1.5 sans-serif; margin: 2em auto; max-width: 1100px; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; }
 th, td { padding: 2px 10px; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
-th { cursor: pointer; position: sticky; top: 0; background: Canvas; }
+thead th { cursor: pointer; position: sticky; top: 0; background: Canvas; }
 th[aria-sort=ascending]::after { content: " \\25b2"; }
 th[aria-sort=descending]::after { content: " \\25bc"; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.mark td { font-weight: bold; }
 svg { max-width: 100%; height: auto; }
+.key span { white-space: nowrap; margin-right: 14px; }
+.key i { display: inline-block; width: 11px; height: 11px; margin-right: 4px; }
 """
 # Numbers sort by their value, which stands in data-v, words by themselves.
 _SCRIPT = """
-for (const head of document.querySelectorAll("th")) head.addEventListener("click", () => {
+for (const head of document.querySelectorAll("thead th")) head.addEventListener("click", () => {
   const table = head.closest("table"), up = head.getAttribute("aria-sort") !== "ascending";
   for (const other of table.querySelectorAll("th")) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
@@ -54,6 +56,15 @@ def heading(text: str) -> str:
 
 def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>"
+
+
+def legend(entries: Iterable[tuple[str, str]]) -> str:
+    """Colours and what they stand for."""
+    spans = "".join(
+        f'<span><i style="background:{colour}"></i>{html.escape(text)}</span>'
+        for colour, text in entries
+    )
+    return f'<p class="key">{spans}</p>'
 
 
 def table(

@@ -9,12 +9,13 @@ from jacquard.proto.npu_isa import Bucket, Engine
 # A resource in use for so much of a layer bounds it: what is left is fill, drain and the edges.
 MOSTLY = 0.6
 
-_WAITS = {
+WAITS_FOR = {
     Bucket.WAIT_LOAD: Engine.LOAD,
     Bucket.WAIT_MATRIX: Engine.MATRIX,
     Bucket.WAIT_VECTOR: Engine.VECTOR,
     Bucket.WAIT_STORE: Engine.STORE,
 }
+"""Buckets of waiting, and for whom."""
 NAMES = {
     Bucket.BUSY: "working",
     Bucket.WAIT_LOAD: "waiting for LOAD",
@@ -59,9 +60,9 @@ def bound_of(buckets: np.ndarray, cycles: int, dram_use: float) -> str:
         reason = Bucket(int(idle.argmax()))
         if idle[reason] == 0:
             return most
-        if reason not in _WAITS:
+        if reason not in WAITS_FOR:
             return NAMES[reason]
-        engine = _WAITS[reason]
+        engine = WAITS_FOR[reason]
         if engine in seen:
             between = sorted({seen[-1].name, engine.name})
             return f"{' and '.join(between)} in turns"

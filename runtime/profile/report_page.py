@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import html
-import math
 import pathlib
-from collections.abc import Iterable
 
 from jacquard.proto.npu_isa import Bucket, Engine
-from jacquard.runtime.plot.axis import Axis, readable
-from jacquard.runtime.plot.chart import COLOURS as PALETTE
-from jacquard.runtime.plot.chart import Chart
+from jacquard.runtime.plot.axis import readable
 from jacquard.runtime.plot.memory_plan import plan_chart
-from jacquard.runtime.plot.page import heading, page, paragraph, table
+from jacquard.runtime.plot.page import heading, legend, page, paragraph, table
 from jacquard.runtime.profile.bound import NAMES
 from jacquard.runtime.profile.measure import LayerProfile, Profile
+from jacquard.runtime.profile.roofline import roofline
 from jacquard.runtime.profile.timeline import COLOURS, timeline
 
 _STYLE = """
@@ -26,8 +23,6 @@ body { max-width: 1300px; }
 .bar { display: flex; height: 22px; margin: 2px 0; }
 .bar b { width: 80px; font-weight: normal; flex: none; }
 .bar div { display: flex; flex: auto; }
-.key span { white-space: nowrap; margin-right: 14px; }
-.key i { display: inline-block; width: 11px; height: 11px; margin-right: 4px; }
 #layers tbody tr { cursor: pointer; }
 #layers tbody tr:hover, #buckets tbody tr:hover { background: #8882; }
 .missing { border-left: 4px solid #d55e00; padding: 4px 12px; }
@@ -56,14 +51,14 @@ def profile_page(profile: Profile) -> str:
             heading("What would relieve it"),
             *_reliefs(profile),
             heading("Roofline"),
-            *_roofline(profile),
+            *roofline(profile),
             heading("Time line"),
             paragraph(
                 "Wheel: zoom. Drag: move. Double click: the whole run. A click on a layer in the "
                 "table below shows it here."
             ),
             timeline(profile),
-            _key((COLOURS[bucket], NAMES[bucket]) for bucket in Bucket),
+            legend((COLOURS[bucket], NAMES[bucket]) for bucket in Bucket),
             heading("Layers"),
             _layers(profile),
             heading("Where each engine's cycles went"),
@@ -130,15 +125,6 @@ def _summary(profile: Profile) -> str:
     return f"<table>{cells}</table>"
 
 
-def _key(entries: Iterable[tuple[str, str]]) -> str:
-    """A legend: colours and what they stand for."""
-    spans = "".join(
-        f'<span><i style="background:{colour}"></i>{html.escape(text)}</span>'
-        for colour, text in entries
-    )
-    return f'<p class="key">{spans}</p>'
-
-
 def _engines(profile: Profile) -> str:
     """A bar per engine, stacked by bucket."""
     bars = []
@@ -161,7 +147,7 @@ def _engines(profile: Profile) -> str:
     columns = ["engine", *(NAMES[bucket] for bucket in Bucket)]
     return (
         f'<div id="engines">{"".join(bars)}'
-        f"{_key((COLOURS[bucket], NAMES[bucket]) for bucket in Bucket)}"
+        f"{legend((COLOURS[bucket], NAMES[bucket]) for bucket in Bucket)}"
         f'<div class="wide">{table(columns, rows)}</div></div>'
     )
 
@@ -204,56 +190,6 @@ def _reliefs(profile: Profile) -> list[str]:
         f"{profile.base_cycles:,} cycles as it is."
     )
     return [paragraph(told), f'<div id="reliefs">{table(columns, rows)}</div>']
-
-
-def _roofline(profile: Profile) -> list[str]:
-    """MACs per byte against MACs per cycle, both logarithmic, a dot per layer with products."""
-    arch = profile.arch
-    peak, width = float(arch.rows * arch.cols), float(arch.bytes_per_cycle)
-    dots = [
-        (
-            layer,
-            layer.macs / max(layer.read_bytes + layer.write_bytes, 1),
-            layer.macs / layer.cycles,
-        )
-        for layer in profile.layers
-        if layer.macs and layer.cycles
-    ]
-    if not dots:
-        return [paragraph("No layer multiplies: nothing lies on a roofline.")]
-    ridge = peak / width
-
-    def decades(values: list[float]) -> tuple[float, float]:
-        return 10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values)))
-
-    low_x, high_x = decades([ridge / 2, 2 * ridge, *(x for _, x, _ in dots)])
-    low_y, high_y = decades([peak, 1.01 * peak, width * low_x, *(y for _, _, y in dots)])
-    chart = Chart(
-        Axis("MACs per byte of DRAM traffic", low_x, high_x, log=True),
-        Axis("MACs in a cycle", low_y, high_y, log=True),
-        width=1000,
-        height=460,
-    )
-    roof = [(max(low_x, low_y / width), max(low_y, low_x * width)), (ridge, peak), (high_x, peak)]
-    chart.line(roof, "#555555", title=f"{width:.0f} bytes and {peak:.0f} MACs a cycle")
-    chart.line([(ridge, low_y), (ridge, peak)], "#999999", dashed=True, title=f"ridge {ridge:.3g}")
-    bounds = sorted({layer.bound for layer, _, _ in dots})
-    colours = {bound: PALETTE[n % len(PALETTE)] for n, bound in enumerate(bounds)}
-    for layer, x, y in dots:
-        told = (
-            f"{layer.name} ({layer.op}): {layer.cycles:,} cycles, {y:.1f} MACs a cycle, "
-            f"{x:.1f} MACs a byte, bound by {layer.bound}"
-        )
-        chart.dot(x, y, told, colours[layer.bound])
-    without = len(profile.layers) - len(dots)
-    note = "Pointing at a dot names its layer. Dots by what bounds the layer:"
-    if without:
-        note = f"{without} layers do not multiply and are not shown. " + note
-    return [
-        f'<div id="roofline">{chart.svg()}</div>',
-        paragraph(note),
-        _key((colours[bound], bound) for bound in bounds),
-    ]
 
 
 def _layers(profile: Profile) -> str:

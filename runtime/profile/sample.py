@@ -13,8 +13,8 @@ from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch, load_config
 from jacquard.runtime.device.base import DeviceResult
+from jacquard.runtime.device.perf import PerfDevice
 from jacquard.runtime.profile.measure import Profile, measure
-from jacquard.sim.perf.machine import CycleModel
 
 NAME = "sample"
 
@@ -63,21 +63,8 @@ def timed() -> tuple[pb.Program, DeviceResult]:
     """The program on nano4, and what the cycle model says of it."""
     arch = load_config("nano4")
     program = compiled(arch)
-    result = CycleModel(program.code).run(arch)
-    return program, DeviceResult(
-        status=result.status,
-        error_index=result.error_index,
-        cycles=result.cycles,
-        counters=result.counters,
-        dram_read_bytes=result.fetch_bytes + result.load_bytes,
-        dram_write_bytes=result.store_bytes,
-        done_cycles=result.done_cycles,
-        start_cycles=result.start_cycles,
-        snapshots=[],
-        seconds=0.1,
-        has_data=False,
-        instruction_buckets=result.instruction_buckets,
-    )
+    code = np.frombuffer(program.code, np.uint8)
+    return program, PerfDevice(arch).run(code, 0, (0,) * 8, [], None)
 
 
 def profile() -> Profile:

@@ -8,7 +8,7 @@ import json
 import pathlib
 
 from jacquard.proto.npu_isa import Bucket, Engine
-from jacquard.runtime.profile.bound import NAMES
+from jacquard.runtime.profile.bound import NAMES, WAITS_FOR
 from jacquard.runtime.profile.measure import Profile
 
 COLOURS = {
@@ -25,13 +25,7 @@ COLOURS = {
 }
 
 # What an engine does with no instruction in it.
-WAITS = (
-    Bucket.WAIT_LOAD,
-    Bucket.WAIT_MATRIX,
-    Bucket.WAIT_VECTOR,
-    Bucket.WAIT_STORE,
-    Bucket.EMPTY,
-)
+WAITS = (*WAITS_FOR, Bucket.EMPTY)
 
 _STYLE = """
 #timeline { position: relative; }
