@@ -267,6 +267,7 @@ int main_(int instructions, uint32_t seed, uint64_t cycles) {
 int main(int argc, char** argv) {
   // The model multiplies one by one: fewer instructions where each has more to multiply.
   const int instructions = 2000 * 256 / std::max(256u, jacquard::kRows * jacquard::kCols);
-  return jacquard::main_(argc > 1 ? std::atoi(argv[1]) : std::max(300, instructions), argc > 2 ? std::atoi(argv[2]) : 1,
+  return jacquard::main_(argc > 1 ? std::atoi(argv[1]) : std::max(300, instructions),
+                         argc > 2 ? std::atoi(argv[2]) : 1,
                          argc > 3 ? std::atoll(argv[3]) : 500000);
 }

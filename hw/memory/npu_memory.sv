@@ -1,8 +1,8 @@
 // All on-chip memories with their ports and arbitration. Ports: hw/README.md.
 //
-// Reads: MATRIX before VECTOR before STORE (of VMEM by bank, and in turns); writes: VECTOR before LOAD. Requests are valid/ready in
-// one cycle; read data follows exactly one cycle after the request was granted. A byte written is
-// read by whoever reads in a later cycle.
+// Reads: MATRIX before VECTOR before STORE (of VMEM by bank, and in turns); writes: VECTOR before
+// LOAD. Requests are valid/ready in one cycle; read data follows exactly one cycle after the request
+// was granted. A byte written is read by whoever reads in a later cycle.
 `include "npu_macros.svh"
 
 module npu_memory
@@ -87,7 +87,7 @@ module npu_memory
     endcase
   endfunction
 
-  // VMEM's banks have a read port each. Of VECTOR and STORE who wants the same one VECTOR goes first,
+  // VMEM's banks have a read port each. Where VECTOR and STORE want the same one VECTOR goes first,
   // but not twice: its passes may read every cycle for long.
   logic [3:0] vec_vmem_banks, store_vmem_banks;
   logic       store_lost_q;

@@ -81,7 +81,7 @@ module npu_vector_issue
   assign want = active_q && !halt_i && !stall_i && !hazard_i && !wait_drain_q
       && check_q == ErrorOk && !outside_q;
 
-  // Equal sources are read once, by the first; what loop 0 does not move is read once a round of it.
+  // Equal sources are read once, by the first; what loop 0 does not move, once a round of it.
   assign wanted = {config_q.has_src2 && !config_q.same, config_q.has_src1} & ~held_q;
   assign split  = shared_q && wanted == 2'b11;
   assign reads  = !split ? wanted : second_q ? 2'b10 : 2'b01;

@@ -16,7 +16,7 @@ module npu_vector_lanes
   input  logic               rst_ni,
   input  logic               clear_i,
   input  logic               stall_i,
-  input  logic [1:0]         take_i,   // operands whose read data is on the wires, or was kept; others hold
+  input  logic [1:0]         take_i,   // operands with read data on the wires, or kept; others hold
   input  logic [Stages-1:1]  valid_i,
   input  tag_t               tag_i [Stages+1],
   input  logic               enter_i,  // an instruction's first iteration comes to stage 1, with:

@@ -194,11 +194,11 @@ def batch_norm_affine(
     return gain, np.asarray(beta, np.float64) - np.asarray(mean, np.float64) * gain
 
 
-def quantize_offset(offset: npt.ArrayLike, output_scale: float) -> Int64Array:
+def quantize_offset(offset: npt.ArrayLike, output_scale: npt.ArrayLike) -> Int64Array:
     """A real constant that is added before a QuantizeLinear (the offset of an affine): an operand
     of its own in steps of `output_scale * OFFSET_STEP`, so that it is exact to 2**-17 LSB.
 
     Its factor is `OFFSET_STEP`, which goes into the joint vector of `quantize_multipliers` with
     the factors of the other operands and comes out as a power of two.
     """
-    return quantize_constant(offset, np.float64(output_scale) * OFFSET_STEP)
+    return quantize_constant(offset, np.asarray(output_scale, np.float64) * OFFSET_STEP)

@@ -18,17 +18,21 @@ WEIGHT = 255  # the largest of a row
 
 @dataclass(frozen=True)
 class Target:
-    """Where a result goes: output scale, zero point and the type's range.
+    """Where a result goes: zero point, the type's range, and scales.
 
-    steps: the scales, 0-d or one for each element of an axis; `scale` is the largest of them.
+    steps: 0-d, or broadcastable with one for each element of an axis.
     """
 
     place: str
-    scale: float
+    steps: Float64Array
     zero: int
     lo: int
     hi: int
-    steps: Float64Array | None = None
+
+    @property
+    def scale(self) -> float:
+        """The largest."""
+        return float(self.steps.max())
 
 
 @dataclass(frozen=True)

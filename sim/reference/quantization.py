@@ -10,8 +10,8 @@ from jacquard.proto.lib.fixed_point import (
     OFFSET_STEP,
     Int64Array,
     quantize_bound,
-    quantize_constant,
     quantize_multipliers,
+    quantize_offset,
     requantization_scale,
     requantize_sum,
 )
@@ -24,7 +24,7 @@ QUANTIZED_DTYPES = (np.uint8, np.int8, np.uint16, np.int16, np.int32)
 
 
 def per_axis(node: Node, array: AnyArray, rank: int) -> AnyArray:
-    """A scale or zero point, 0-d where it is the same everywhere, or broadcastable along the axis."""
+    """A scale or zero point: 0-d where it is the same everywhere, else broadcastable."""
     if (array == array.reshape(-1)[:1]).all():
         return array.reshape(-1)[:1].reshape(())
     axis = int(node.get("axis", 1)) % rank
@@ -84,8 +84,8 @@ def quantize(node: Node, inputs: list[Operand | None]) -> list[Operand]:
                 f"not moved or summed without a clamp, got shapes {zero_point.shape} and "
                 f"{scale.shape}; quantize them per tensor"
             )
-        largest, steps = float(scale.max()), scale.astype(np.float64)
-        target = Target(node.place, largest, int(zero_point), limits.min, limits.max, steps)
+        steps = scale.astype(np.float64)
+        target = Target(node.place, steps, int(zero_point), limits.min, limits.max)
         if isinstance(x, Pending):
             y = x.integers(target)
         elif x.terms[0].weighted:
@@ -122,14 +122,13 @@ def _bounds(target: Target, x: Value) -> tuple[int, int]:
 
 def rounded(target: Target, values: Sequence[Value]) -> list[Int64Array]:
     """Values on one output grid: all terms and offsets of all of them under joint multipliers."""
-    scale = np.asarray(target.scale if target.steps is None else target.steps)
     factors: list[AnyArray] = []
     operands: list[list[AnyArray]] = []
     for x in values:
-        factors += [requantization_scale([t.scale], scale, t.divisor) for t in x.terms]
+        factors += [requantization_scale([t.scale], target.steps, t.divisor) for t in x.terms]
         operands.append([term.q for term in x.terms])
         if x.offset is not None:
-            operands[-1].append(quantize_constant(x.offset, scale * OFFSET_STEP))
+            operands[-1].append(quantize_offset(x.offset, target.steps))
             factors.append(np.asarray(OFFSET_STEP))
     try:
         mult, shift = quantize_multipliers(np.concatenate([f.reshape(-1) for f in factors]))

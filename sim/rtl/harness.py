@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jacquard.proto.lib.errors import UserError
+from jacquard.proto.npu_isa import Bucket, Engine
 
-ENGINES = ("LOAD", "MATRIX", "VECTOR", "STORE")
-BUCKETS = ("BUSY", "WAIT_LOAD", "WAIT_MATRIX", "WAIT_VECTOR", "WAIT_STORE", "DRAM_BANDWIDTH",
-           "DRAM_LATENCY", "PORT", "DRAIN", "EMPTY")
-_TRACE_RECORD = struct.Struct(f"<2I2Q{len(BUCKETS)}I")
+_TRACE_RECORD = struct.Struct(f"<2I2Q{len(Bucket)}I")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +61,7 @@ class JobResult:
     """What the machine said. `status` is an error code of the instruction set, 0 for none.
 
     `finished` is false if max_cycles passed before done. `counters` are cycles per engine and
-    bucket; each engine's add up to `cycles`. `violation` names a breach of AXI or a failed assertion.
+    bucket; each engine's add up to `cycles`. `violation`: a breach of AXI or a failed assertion.
     """
 
     name: str
@@ -176,8 +174,8 @@ def _job_text(number: int, job: Job) -> str:
 def _result(name: str, record: dict[str, object]) -> JobResult:
     flat = record["counters"]
     assert isinstance(flat, list)
-    size = len(BUCKETS)
-    counters = tuple(tuple(flat[e * size:(e + 1) * size]) for e in range(len(ENGINES)))
+    size = len(Bucket)
+    counters = tuple(tuple(flat[e * size:(e + 1) * size]) for e in Engine)
     fields = {key: record[key] for key in (
         "finished", "status", "error_index", "fingerprint", "cycles", "fetch_bytes", "load_bytes",
         "store_bytes", "wall_seconds", "cpu_seconds", "violation")}

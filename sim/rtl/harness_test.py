@@ -98,7 +98,7 @@ def test_a_product_goes_through_all_engines(
 
 
 def _bucket(result: harness.JobResult, engine: str, bucket: str) -> int:
-    return result.counters[harness.ENGINES.index(engine)][harness.BUCKETS.index(bucket)]
+    return result.counters[npu_isa.Engine[engine]][npu_isa.Bucket[bucket]]
 
 
 @configs

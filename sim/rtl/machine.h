@@ -12,6 +12,8 @@
 
 namespace jacquard {
 
+static_assert(kRegCounterCount == kNumEngines * kNumBuckets, "COUNTER: one for each bucket");
+
 struct Result {
   bool finished = false;  // done was raised; else max_cycles passed
   uint32_t status = 0;

@@ -1,9 +1,9 @@
-"""Cycle rules of the machine: how long each engine is busy with an instruction, and lower bounds.
+"""Cycle rules of the machine: how long each engine is busy with an instruction.
 
-Small pure functions, imported by the compiler's cost model and by sim/perf. They count the cycles
-in which an engine moves data when nothing holds it up; latencies (DRAM, pipelines) and waiting for
-others come on top and are the simulators' business. An instruction is anything with the fields of
-npu_isa.
+Small pure functions for the compiler's cost model. They count the cycles in which an engine moves
+data when nothing holds it up; latencies (DRAM, pipelines) and waiting for others come on top and
+are the simulators' business: sim/perf has the hardware's state instead of these rules, and its
+rules_test holds them against it. An instruction is anything with the fields of npu_isa.
 """
 
 from __future__ import annotations

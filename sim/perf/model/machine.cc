@@ -45,9 +45,6 @@ Machine::Machine(const Params& params, const Program& program, uint64_t address,
       matrix_(params),
       vector_(params),
       store_(params) {
-  const uint8_t nothing[sizeof(Program::Words)] = {};
-  matrix_fields_.emplace_back(nothing);
-  vector_fields_.emplace_back(nothing);
   std::fill(std::begin(decoded_), std::end(decoded_), -1);
   std::fill(std::begin(asleep_), std::end(asleep_), true);
 }
@@ -59,8 +56,8 @@ void Machine::Decode(uint32_t engine, uint32_t index) {
   const Program::Words words = program_.words(index);
   if (engine == kLoad) load_desc_ = Describe(LoadFields(words.bytes), args_);
   if (engine == kStore) store_desc_ = Describe(StoreFields(words.bytes), args_);
-  if (engine == kMatrix) matrix_fields_[0] = MatrixFields(words.bytes);
-  if (engine == kVector) vector_fields_[0] = VectorFields(words.bytes);
+  if (engine == kMatrix) matrix_fields_.emplace(words.bytes);
+  if (engine == kVector) vector_fields_.emplace(words.bytes);
 }
 
 void Machine::Step(const Times& times) {
@@ -83,7 +80,7 @@ void Machine::Step(const Times& times) {
   store_.AskVmem(ports);
   const bool matrix_busy = matrix_.Busy(now_);
   if (now_ >= matrix_.next() || (offered[kMatrix] && matrix_.idle())) {
-    cycles_[kMatrix] = matrix_.Tick(now_, offered[kMatrix] ? &matrix_fields_[0] : nullptr);
+    cycles_[kMatrix] = matrix_.Tick(now_, offered[kMatrix] ? &*matrix_fields_ : nullptr);
     changed_ |= cycles_[kMatrix].changed;
   }
   cycles_[kMatrix].busy = matrix_busy;
@@ -132,7 +129,7 @@ void Machine::Step(const Times& times) {
 
 // A pipe faster than the hardware's moves several times, up to what dispatch must see.
 EngineCycle Machine::StepVector(bool offered, Ports& ports) {
-  const VectorFields* fields = offered ? &vector_fields_[0] : nullptr;
+  const VectorFields* fields = offered ? &*vector_fields_ : nullptr;
   EngineCycle cycle = vector_.Tick(now_, fields, matrix_, ports);
   for (int64_t k = 1; k < params_.vector_rate && !cycle.accepted && !cycle.done; k++) {
     const EngineCycle more = vector_.Tick(now_, fields, matrix_, ports);

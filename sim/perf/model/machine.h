@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <optional>
 
 #include "npu_isa.h"
 #include "sim/perf/model/dram.h"
@@ -62,8 +62,8 @@ class Machine {
   // The instruction offered to each engine, decoded.
   int64_t decoded_[kEngines];
   Descriptor load_desc_, store_desc_;
-  std::vector<MatrixFields> matrix_fields_;
-  std::vector<VectorFields> vector_fields_;
+  std::optional<MatrixFields> matrix_fields_;
+  std::optional<VectorFields> vector_fields_;
 
   Cycle last_retire_ = -1;
   Outcome outcome_ = {};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-
 #include <vector>
 
 #include "npu_isa.h"
@@ -15,8 +14,6 @@ namespace jacquard::perf {
 class Vector {
  public:
   explicit Vector(const Params& p);
-  // Nothing in it: a Tick without an offer changes nothing.
-  bool empty() const { return !active_ && alive_ == 0 && !done_ && !transposer_busy(); }
   // Fills in VECTOR's part of `ports`.
   EngineCycle Tick(Cycle now, const VectorFields* offered, Matrix& matrix, Ports& ports);
 
