@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from jacquard.proto import npu_isa as isa
-from jacquard.sim.cosim.instructions import Space
+from jacquard.sim.cosim.space import Space
 
 _B = isa.Buffer
 Broken = tuple[str, list[isa.Instruction], bytes | None]

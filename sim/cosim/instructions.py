@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
 
 from jacquard.proto import npu_isa as isa
-from jacquard.proto.lib.arch import Arch
-from jacquard.sim.cosim import footprint
 from jacquard.sim.cosim.place import (
-    Window,
     base_for,
     counts,
     log_uniform,
@@ -21,72 +14,10 @@ from jacquard.sim.cosim.place import (
     strides_apart,
     unused_strides,
 )
+from jacquard.sim.cosim.space import Draft, Space
+from jacquard.sim.cosim.vectors import vector
 
-_B, _D, _OP, _S = isa.Buffer, isa.Dtype, isa.VectorOp, isa.ScaleMode
-_ITEM_BYTES = {int(_D.S8): 1, int(_D.U8): 1, int(_D.S16): 2, int(_D.U16): 2, int(_D.S32): 4}
-_NO_REDUCTION = (_OP.SELECT, _OP.SADD, _OP.LEAKY, _OP.TRANSPOSE)
-
-
-@dataclasses.dataclass
-class Draft:
-    """An instruction before it has its tokens: f has all its fields but the header's."""
-
-    kind: type[isa.Instruction]
-    f: SimpleNamespace
-    indices: tuple[int, ...] = ()  # of a gather
-
-    @classmethod
-    def make(cls, kind: type[isa.Instruction], **fields: int) -> Draft:
-        values = {field.name: 0 for field in kind.FIELDS[4:]}
-        if unknown := fields.keys() - values.keys():
-            raise ValueError(f"{kind.NAME} has no fields {sorted(unknown)}")
-        return cls(kind, SimpleNamespace(**(values | fields)))
-
-    def finish(self, pop: int = 0, push: int = 0) -> isa.Instruction:
-        return self.kind(pop=pop, push=push, **vars(self.f))
-
-
-@dataclasses.dataclass
-class Lists:
-    """Lists of indices in a part of DRAM that nobody writes. words: what is there so far."""
-
-    window: Window
-    words: list[int] = dataclasses.field(default_factory=list)
-
-    def place(self, rng: random.Random, indices: list[int]) -> int | None:
-        """The address of a new list; None if there is no room for it."""
-        self.words += [0] * rng.randrange(4)
-        address = self.window.start + 4 * len(self.words)
-        if address + 4 * len(indices) > self.window.end:
-            return None
-        self.words += indices
-        return address
-
-    def read(self, address: int, count: int) -> list[int]:
-        """The indices of a list."""
-        first = (address - self.window.start) // 4
-        return self.words[first : first + count]
-
-
-@dataclasses.dataclass(frozen=True)
-class Space:
-    """Where a program may read and write: windows of memories by number of isa.Buffer, in bytes.
-
-    dram is the part of the DRAM's dram_bytes that random instructions may touch.
-    """
-
-    arch: Arch
-    windows: dict[int, Window]
-    dram: Window
-    dram_bytes: int
-    args: tuple[int, ...]
-    lists: Lists
-
-    def rows(self, buffer: int) -> Window:
-        """The window in rows of its memory."""
-        size = self.arch.buffer_row_bytes(_B(buffer).name)
-        window = self.windows[buffer]
-        return Window(window.start // size, window.end // size)
+_B = isa.Buffer
 
 
 def _dram_fields(rng: random.Random, space: Space, address: int) -> dict[str, int]:
@@ -308,171 +239,6 @@ def matrix(rng: random.Random, space: Space) -> Draft:
         s_ky=strides[3],
         s_c=strides[4],
     )
-
-
-def _iterator(
-    rng: random.Random, space: Space, which: str, loops: list[int], reduced: int
-) -> dict[str, int] | None:
-    """Fields of an iterator over loops[reduced:]; destinations do not overlap themselves."""
-    writes = which.startswith("dst")
-    buffer = rng.choice((_B.IBUF, _B.VMEM, _B.VMEM) if writes else (_B.IBUF, _B.OBUF, _B.VMEM))
-    dtypes = {_B.IBUF: (0, 1), _B.OBUF: (4,), _B.VMEM: (0, 1, 2, 3, 4)}[buffer]
-    dtype = rng.choice(dtypes)
-    block = space.arch.lanes * _ITEM_BYTES[dtype]
-    window = space.windows[buffer]
-    inner = loops[reduced:]
-    strides: list[int] | None
-    if writes:
-        strides = strides_apart(rng, inner, block, window.size, block)
-        if strides is None:
-            return None
-    else:
-        strides = strides_any(rng, inner, block, window.size, block)
-    base = base_for(rng, window, inner, strides, block, block)
-    unused_strides(rng, inner, strides, 24)
-    strides = [rng.randint(-(1 << 23), (1 << 23) - 1) for _ in range(reduced)] + strides
-    fields = {f"{which}_buffer": int(buffer), f"{which}_dtype": dtype, f"{which}_base": base}
-    return fields | {f"{which}_stride{n}": strides[n] for n in range(4)}
-
-
-def _scale_fields(
-    rng: random.Random, space: Space, op: int, loops: list[int], reduced: int
-) -> dict[str, int]:
-    scales = (_S.IMM, _S.PER_LANE) if op in (_OP.SADD, _OP.LEAKY) else tuple(_S)
-    scale = _S.OFF if op == _OP.TRANSPOSE else rng.choice(scales)
-    param = space.rows(_B.PARAM)
-    inner = loops[reduced:]
-    strides = strides_any(rng, inner, 1, param.size, 1)
-    row = base_for(rng, param, inner, strides, 1, 1)
-    unused_strides(rng, inner, strides, 12)
-    strides = [rng.randint(-2048, 2047) for _ in range(reduced)] + strides
-    fields = {"scale": int(scale), "param": row}
-    fields |= {f"param_stride{n}": strides[n] for n in range(4)}
-    for name in ("mult1", "mult2"):
-        fields[name] = _int32(rng) if rng.random() < 0.4 else rng.randint(1 << 30, (1 << 31) - 1)
-    fields["shift"] = rng.randrange(64) if rng.random() < 0.4 else rng.randint(22, 44)
-    fields["zero_point"] = rng.choice((0, rng.randint(-128, 255), rng.randint(-32768, 32767)))
-    fields["clamp"] = rng.randrange(2)
-    lo, hi = sorted(rng.randint(*rng.choice(((-300, 300), (-32768, 32767)))) for _ in range(2))
-    if rng.random() < 0.05:
-        lo, hi = hi, lo  # then the upper bound wins
-    fields |= {"table": int(rng.random() < 0.3), "table_shift": rng.randrange(16)}
-    fields["table_index"] = rng.randrange(16)  # not looked at without a table
-    if fields["table"]:
-        tables = space.rows(_B.TABLE)
-        fields["table_index"] = rng.randrange(tables.start, tables.end)
-    return fields | {"lo": lo, "hi": hi}
-
-
-def _int32(rng: random.Random) -> int:
-    kind = rng.random()
-    if kind < 0.3:
-        return rng.choice((0, 1, -1, 2**31 - 1, -(2**31)))
-    if kind < 0.6:
-        return rng.randint(-200, 200)
-    return rng.randint(-(2**31), 2**31 - 1)
-
-
-def vector(rng: random.Random, space: Space, before: SimpleNamespace | None = None) -> Draft:
-    """VECTOR: every operation, dtype, reduction and scale; in place, to one memory or to two.
-
-    before: a VECTOR instruction whose results this one reads, vector by vector.
-    """
-    lanes = space.arch.lanes
-    while True:
-        op = rng.choice(tuple(_OP))
-        transposes = op == _OP.TRANSPOSE
-        loops = counts(rng, 4, 64)
-        if before is not None:
-            loops = [before.n0, before.n1, before.n2, before.n3]
-            if transposes and loops[0] != lanes:
-                continue
-        elif transposes:
-            loops[0] = lanes
-            loops[1:] = counts(rng, 3, max(1, 64 // lanes))
-        reduced = lane_reduce = 0
-        if op not in _NO_REDUCTION and rng.random() < 0.4:
-            reduced = rng.randint(0, 4)
-            lane_reduce = int(rng.random() < 0.4)
-        fields = {
-            "op": int(op),
-            "reduce": rng.randrange(3),
-            "reduce_loops": reduced,
-            "lane_reduce": lane_reduce,
-            "tail_lanes": 0 if transposes or rng.random() < 0.6 else rng.randint(1, lanes + 1),
-            "imm1": 0 if rng.random() < 0.6 else _int32(rng),
-            "imm2": 0 if rng.random() < 0.4 else _int32(rng),
-        }
-        fields |= {f"n{n}": loops[n] for n in range(4)}
-        fields |= _scale_fields(rng, space, op, loops, reduced)
-        parts = {which: False for which in ("src1", "src2", "dst", "dst2")}
-        parts["dst"] = True
-        parts["src1"] = rng.random() < 0.93
-        parts["src2"] = not transposes and rng.random() < 0.6
-        parts["dst2"] = rng.random() < 0.25
-        ok = True
-        for which, present in parts.items():
-            if present:
-                made = _iterator(rng, space, which, loops, reduced if which[0] == "d" else 0)
-                ok = ok and made is not None
-                fields |= made or {}
-        if not ok:
-            continue
-        if before is not None:
-            fields |= _results(rng, before, "src1" if transposes else rng.choice(("src1", "src2")))
-        draft = Draft.make(isa.Vector, **fields)
-        if not reduced and not transposes and rng.random() < 0.15:
-            _in_place(rng, draft.f)
-        if _orderly(draft.f, space.arch):
-            return draft
-
-
-def _results(rng: random.Random, before: SimpleNamespace, which: str) -> dict[str, int]:
-    """Fields of an iterator over what an earlier VECTOR instruction wrote."""
-    target = rng.choice(("dst", "dst2")) if before.dst2_buffer else "dst"
-    fields = {f"{which}_{n}": getattr(before, f"{target}_{n}") for n in ("buffer", "dtype", "base")}
-    for loop in range(4):
-        stride = getattr(before, f"{target}_stride{loop}")
-        fields[f"{which}_stride{loop}"] = 0 if loop < before.reduce_loops else stride
-    return fields
-
-
-def _in_place(rng: random.Random, f: SimpleNamespace) -> None:
-    """Lets a source be the destination, element by element (dtypes of one size may differ)."""
-    which = rng.choice(("src1", "src2"))
-    for part in ("buffer", "dtype", "base", "stride0", "stride1", "stride2", "stride3"):
-        setattr(f, f"{which}_{part}", getattr(f, f"dst_{part}"))
-    if f.dst_dtype in (_D.S8, _D.U8, _D.S16, _D.U16) and rng.random() < 0.3:
-        setattr(f, f"{which}_dtype", f.dst_dtype ^ 1)  # the other signedness
-
-
-def _orderly(f: Any, arch: Arch) -> bool:
-    """Whether it writes nothing twice and reads nothing that it writes, but element by element."""
-    spans: dict[str, tuple[int, np.ndarray]] = {}
-    for which in ("dst", "dst2", "src1", "src2"):
-        if buffer := getattr(f, f"{which}_buffer"):
-            reduced = f.reduce_loops if which[0] == "d" else 0
-            spans[which] = (buffer, footprint.iterator(f, which, arch, reduced))
-
-    def touch(one: str, other: str) -> bool:
-        if one not in spans or other not in spans or spans[one][0] != spans[other][0]:
-            return False
-        a, b = spans[one][1], spans[other][1]
-        if a[0, 0] > b.max() or b[0, 0] > a.max():
-            if a.min() > b.max() or b.min() > a.max():
-                return False
-        return bool(np.isin(a, b).any())
-
-    if touch("dst", "dst2"):
-        return False
-    for target in ("dst", "dst2"):
-        for source in ("src1", "src2"):
-            if touch(target, source):
-                a, b = spans[target][1], spans[source][1]
-                same = not f.reduce_loops and not f.lane_reduce and f.op != _OP.TRANSPOSE
-                if not (same and a.shape == b.shape and bool((a == b).all())):
-                    return False
-    return True
 
 
 _MAKERS = {isa.Load: load, isa.Matrix: matrix, isa.Vector: vector, isa.Store: store}

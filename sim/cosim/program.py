@@ -18,8 +18,9 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.cosim import faults
 from jacquard.sim.cosim.footprint import footprint
-from jacquard.sim.cosim.instructions import Draft, Lists, Space, sequence
+from jacquard.sim.cosim.instructions import sequence
 from jacquard.sim.cosim.place import Window
+from jacquard.sim.cosim.space import Draft, Lists, Space
 from jacquard.sim.cosim.tokens import Synchroniser
 
 _B = isa.Buffer
@@ -311,7 +312,12 @@ def _dump(space: Space, layout: Layout) -> list[Draft]:
     positions, passes = 4, wbuf.size // arch.rows
     drafts.append(
         Draft.make(
-            isa.Load, buffer=int(_B.IBUF), dst=ibuf.start, dram=layout.random.start, n0=ibuf.size, **some
+            isa.Load,
+            buffer=int(_B.IBUF),
+            dst=ibuf.start,
+            dram=layout.random.start,
+            n0=ibuf.size,
+            **some,
         )
     )
     drafts.append(

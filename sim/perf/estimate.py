@@ -10,7 +10,9 @@ import dataclasses
 
 import numpy as np
 
+from jacquard.proto import arch_pb2
 from jacquard.proto import program_pb2 as pb
+from jacquard.proto.lib import arch_rules
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Error
@@ -93,7 +95,8 @@ def changed_arch(arch: Arch, changes: dict[str, object]) -> Arch:
     for name in ("latency_cycles", "queue_depth", "token_bits"):
         if getattr(new, name) < 1:
             raise UserError(f"estimate: {name} must be at least 1, got {getattr(new, name)}")
-    flight = 1 << max(2 * new.latency_cycles * width - 1, 0).bit_length()
+    dram = arch_pb2.Dram(bytes_per_cycle=width, latency_cycles=new.latency_cycles)
+    flight = 1 << (arch_rules.bytes_in_flight(dram) - 1).bit_length()
     for name in ("load", "store"):
         if name not in changes:
             dma = getattr(new, name)
