@@ -17,8 +17,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+from jacquard.compiler.frontend.mixed_ranges import Samples
 from jacquard.compiler.frontend.quantize import METHODS
 from jacquard.compiler.frontend.smooth import factors_of, with_factors
 
@@ -145,21 +146,12 @@ def products_quantized(
         source, target = (pathlib.Path(directory) / name for name in ("f.onnx", "q.onnx"))
         source.write_bytes(model.SerializeToString())
         quantize_static(
-            str(source), str(target), _Reader(calibration), quant_format=QuantFormat.QDQ,
+            str(source), str(target), Samples(calibration), quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_PRODUCTS), per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             calibrate_method=METHODS[method],
         )
         return onnx.load(str(target))
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, samples: Iterable[Arrays]) -> None:
-        self._samples = iter(samples)
-
-    def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
-        sample = next(self._samples, None)
-        return None if sample is None else dict(sample)
 
 
 def _bits(

@@ -94,8 +94,7 @@ class _Writer:
         self._logits = plan.logits()
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
-        self._parameters: dict[tuple[str, Bits], _Parameters] = {}
-        self._by_heads: dict[tuple[str, Heads], _Parameters] = {}
+        self._parameters: dict[tuple[str, Bits | Heads], _Parameters] = {}
         self._root = plan.roots()
         self._dequantized: dict[tuple[str, Bits], str] = {}
         self._steps: dict[str, npt.NDArray[np.float64]] = {}
@@ -169,16 +168,12 @@ class _Writer:
 
     def _pair(self, name: str, source: str, at: _Parameters, target: str, base: str) -> None:
         middle = f"{base}_QuantizeLinear_Output"
-        nodes = (
-            helper.make_node("QuantizeLinear", [source, at.scale, at.zero_point], [middle],
-                             name=f"{name}_QuantizeLinear"),
-            helper.make_node("DequantizeLinear", [middle, at.scale, at.zero_point], [target],
-                             name=f"{name}_DequantizeLinear"),
-        )
-        for node in nodes:
-            if at.axis is not None:
-                node.attribute.append(helper.make_attribute("axis", at.axis))
-        self.nodes += nodes
+        self.nodes.append(helper.make_node(
+            "QuantizeLinear", [source, at.scale, at.zero_point], [middle],
+            name=f"{name}_QuantizeLinear", axis=at.axis))
+        self.nodes.append(helper.make_node(
+            "DequantizeLinear", [middle, at.scale, at.zero_point], [target],
+            name=f"{name}_DequantizeLinear", axis=at.axis))
 
     def _of(self, name: str, width: Bits) -> _Parameters:
         """Scale and zero point of `name` in a width; movements share those of what they move."""
@@ -206,7 +201,7 @@ class _Writer:
     def _of_heads(self, root: str, at: Heads) -> _Parameters:
         """The same of keys and values: a scale for each element of the dimension of heads."""
         key = (root, at)
-        if key not in self._by_heads:
+        if key not in self._parameters:
             given = self._grids.get((root, NARROW))
             if given is None:
                 ranges = [self._ranges[head_of(root, index)] for index in range(at.count)]
@@ -215,8 +210,8 @@ class _Writer:
                 scale = given.scale
             scale = scale[list(at.parts)]
             zeros = np.zeros(scale.shape, np.int8)
-            self._by_heads[key] = self._store(root, scale, zeros, at.axis)
-        return self._by_heads[key]
+            self._parameters[key] = self._store(root, scale, zeros, at.axis)
+        return self._parameters[key]
 
     def _reach(self, root: str, found: Range) -> float:
         """The largest number that a tensor of 16 bits can hold."""
@@ -317,12 +312,9 @@ class _Writer:
     ) -> None:
         quantized = f"{name}_quantized"
         self.tensors[quantized] = numpy_helper.from_array(integers, quantized)
-        node = helper.make_node(
+        self.nodes.append(helper.make_node(
             "DequantizeLinear", [quantized, at.scale, at.zero_point],
-            [f"{name}_DequantizeLinear_Output"], name=f"{name}_DequantizeLinear")
-        if at.axis is not None:
-            node.attribute.append(helper.make_attribute("axis", at.axis))
-        self.nodes.append(node)
+            [f"{name}_DequantizeLinear_Output"], name=f"{name}_DequantizeLinear", axis=at.axis))
 
 
 def _plain(node: onnx.NodeProto) -> bool:

@@ -75,7 +75,7 @@ def calibrate(
     calibrator.create_inference_session()
     # Ranges merge exactly, so memory for one sample is enough; histograms merge into others.
     for group in ([batch] for batch in batches) if method == "minmax" else [list(batches)]:
-        calibrator.collect_data(_Samples(group))
+        calibrator.collect_data(Samples(group))
     found = {}
     for name, data in calibrator.compute_data().items():
         lo, hi = (float(np.asarray(bound).reshape(())) for bound in data.range_value)
@@ -118,8 +118,8 @@ def _with_heads(
         del graph.node[nodes:], graph.value_info[infos:]
 
 
-class _Samples(CalibrationDataReader):  # type: ignore[misc]
-    """Some samples, once."""
+class Samples(CalibrationDataReader):  # type: ignore[misc]
+    """Some samples, once, as onnxruntime's calibrators read them."""
 
     def __init__(self, samples: Iterable[Mapping[str, npt.NDArray[np.generic]]]) -> None:
         self._samples = iter(samples)

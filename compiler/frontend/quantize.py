@@ -16,7 +16,6 @@ import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import (
-    CalibrationDataReader,
     CalibrationMethod,
     QuantFormat,
     QuantType,
@@ -30,6 +29,7 @@ from onnxruntime.quantization.registry import QDQRegistry
 from jacquard.compiler.frontend.fold import infer_shapes
 from jacquard.compiler.frontend.mixed import quantize_mixed
 from jacquard.compiler.frontend.mixed_plan import wants_plan
+from jacquard.compiler.frontend.mixed_ranges import Samples
 from jacquard.compiler.frontend.patterns.pipeline import raised
 from jacquard.compiler.frontend.patterns.unread import without_unread
 from jacquard.compiler.frontend.smooth import factors_of, smoothed, store, with_factors
@@ -55,17 +55,6 @@ MIN_SCALE = 1e-12
 MAX_SCALE = 1e6
 OPSET_OF_INT16 = 21
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
-
-
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds calibration batches one by one."""
-
-    def __init__(self, batches: Iterable[Mapping[str, np.ndarray]]) -> None:
-        self._batches = iter(batches)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else dict(batch)
 
 
 class _Activation(QDQRemovableActivation):  # type: ignore[misc]
@@ -134,7 +123,8 @@ def quantize_model(
                 f"{weight_bits}; choose a configuration with 8-bit weights"
             )
         if like is not None:
-            model = with_factors(model, factors_of(like))
+            if factors := factors_of(like):  # else no copy of the model is needed
+                model = with_factors(model, factors)
         elif smooth_quant is not None:
             model = smoothed(model, batches, smooth_quant)
         return _mixed(model, batches, method, like, per_head)
@@ -143,29 +133,31 @@ def quantize_model(
             "smooth_quant: must be asked for of a transformer (a norm, or products of two "
             "activations), got none; quantize the model without"
         )
-    with tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules():
+    with (
+        tempfile.TemporaryDirectory() as directory, _quiet(), _one_thread(), _own_rules(),
+        _weight_range(weight_bits),
+    ):
         source = pathlib.Path(directory) / "float.onnx"
         target = pathlib.Path(directory) / "qdq.onnx"
         source.write_bytes(model.SerializeToString())
         try:
-            with _weight_range(weight_bits):
-                quantize_static(
-                    str(source),
-                    str(target),
-                    _Reader(batches),
-                    quant_format=QuantFormat.QDQ,
-                    op_types_to_quantize=[*QUANTIZED_OPERATORS, *FUNCTIONS],
-                    per_channel=True,
-                    reduce_range=weight_bits < 8,
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
-                    calibrate_method=METHODS[method],
-                    extra_options={
-                        "ActivationSymmetric": False,
-                        "WeightSymmetric": True,
-                        "ForceQuantizeNoInputCheck": True,
-                    },
-                )
+            quantize_static(
+                str(source),
+                str(target),
+                Samples(batches),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=[*QUANTIZED_OPERATORS, *FUNCTIONS],
+                per_channel=True,
+                reduce_range=weight_bits < 8,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=METHODS[method],
+                extra_options={
+                    "ActivationSymmetric": False,
+                    "WeightSymmetric": True,
+                    "ForceQuantizeNoInputCheck": True,
+                },
+            )
         except Exception as error:  # onnxruntime's own classes share no base but this one
             raise _refused(error) from error
         quantized = onnx.load(str(target))
