@@ -23,19 +23,11 @@ from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.cli import screen
+from jacquard.runtime.cli.entry import guarded
 
-# Columns, and the passes (compiler/passes/pipeline.py) that they add up; graph passes: the rest.
-COLUMNS = {
-    "import": ("import",),
-    "graph passes": (),
-    "lower": ("lower",),
-    "tokens": ("tokens",),
-    "order": ("order",),
-    "digest": ("digest",),
-    "link": ("link",),
-    "check": ("check",),
-}
-_NAMED = {name for names in COLUMNS.values() for name in names}
+# Passes of compiler/passes/pipeline.py; the rest of them add up.
+_REST = "graph passes"
+COLUMNS = ("import", _REST, "lower", "tokens", "order", "digest", "link", "check")
 
 
 def measured(model: onnx.ModelProto, config: str, kv_cache: bool, rounds: int) -> dict[str, float]:
@@ -51,9 +43,8 @@ def measured(model: onnx.ModelProto, config: str, kv_cache: bool, rounds: int) -
         total = time.process_time() - started
         if not best or total < best["total"]:
             best = {"instructions": program.instruction_count, "total": total}
-            for column, names in COLUMNS.items():
-                best[column] = sum(passes[name] for name in names)
-            best["graph passes"] = sum(s for name, s in passes.items() if name not in _NAMED)
+            best |= {column: passes.pop(column) for column in COLUMNS if column != _REST}
+            best[_REST] = sum(passes.values())
     return best
 
 
@@ -98,4 +89,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -8,6 +8,7 @@ import pytest
 
 REPORT = json.loads(pathlib.Path(os.environ["REPORT"]).read_text())
 TOKENS = int(os.environ["TOKENS"])
+WORDS = int(os.environ["WORDS"])  # of the vocabulary
 LIMITS = json.loads(os.environ["LIMITS"])
 STEPS = [step for step in REPORT["steps"] if step["stage"] == "decode"]
 BUCKETS = sorted({step["bucket"] for step in STEPS})
@@ -32,10 +33,10 @@ def test_each_step_is_a_position_further():
 
 
 def test_keys_and_values_stay_in_the_device():
-    """The host writes two ids of 4 bytes and 4 bytes a row of the mask, and reads logits of 16 bits."""
+    """The host writes two ids of 4 bytes and 4 bytes a row of the mask; it reads logits of 16 bits,
+    in units of 64 bytes."""
     assert all(step["to_device_bytes"] == 4 * (2 + step["bucket"]) for step in STEPS)
-    assert {step["from_device_bytes"] for step in STEPS} == {REPORT["steps"][0]["from_device_bytes"]}
-    assert STEPS[0]["from_device_bytes"] < 2 * 50257 + 128
+    assert {step["from_device_bytes"] for step in REPORT["steps"]} == {-(-2 * WORDS // 64) * 64}
 
 
 def test_tokens_differ_from_step_to_step():

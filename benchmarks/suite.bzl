@@ -1,11 +1,12 @@
 """Shapes of the regression: model, program, run, benchmark.
 
-npu_outliers(model)         <model>_outliers: it with outliers in its activations, and its table
 npu_model(name)             float and quantized ONNX of benchmarks/models/<name>, and <name>_sqnr: a
                             table (.md, .json) of where the quantized model leaves the float model
+npu_outliers(model)         <model>_outliers: it with outliers in its activations, and its table
 npu_program(model, config)  compiled program; of a decoder's graphs, with keys and values in the device
 npu_generation(model, ...)  tokens of <model>_prefill and <model>_decode: per run a report and its test
-npu_benchmark(model, runs)  all of these, and per run <model>_<config>_<backend>_report (JSON) and the
+npu_benchmarks(models)      npu_benchmark of each
+npu_benchmark(model, runs)  model and programs, and per run <model>_<config>_<backend>_report (JSON) and the
                             test of that name without _report, which judges the report; where RTL runs
                             the cycle model runs beside it, and its test holds it to RTL
 npu_perf_errors(name, runs) <name>.md: how far the cycle model is from RTL on every program
@@ -14,6 +15,10 @@ npu_accuracy(model, ...)    test of the simulated outputs against float, beside 
 """
 
 load("//bazel:python.bzl", "jq_py_test")
+
+def _logged(command, name):
+    """The command; what it prints goes to the log only if it fails."""
+    return "{c} > $(RULEDIR)/{n}.log 2>&1 || {{ cat $(RULEDIR)/{n}.log; exit 1; }}".format(c = command, n = name)
 
 def npu_outliers(model):
     """<model>_outliers.float.onnx and .qdq.onnx, and what smoothing gives in <model>_outliers_sqnr."""
@@ -69,11 +74,12 @@ def _npu_sqnr(name, visibility, flags):
         name = name + "_sqnr",
         srcs = [name + ".float.onnx", name + ".qdq.onnx"],
         outs = [name + ".sqnr.md", name + ".sqnr.json"],
-        # What onnxruntime says of its own steps goes to the log only if one fails.
-        cmd = ("$(execpath //benchmarks/models:sqnr_main) --model $(execpath {n}.float.onnx)" +
-               " --quantized $(execpath {n}.qdq.onnx) --products --output $(execpath {n}.sqnr.json)" +
-               " --markdown $(execpath {n}.sqnr.md){f} > $(RULEDIR)/{n}.sqnr.log 2>&1" +
-               " || {{ cat $(RULEDIR)/{n}.sqnr.log; exit 1; }}").format(n = name, f = flags),
+        cmd = _logged(
+            ("$(execpath //benchmarks/models:sqnr_main) --model $(execpath {n}.float.onnx)" +
+             " --quantized $(execpath {n}.qdq.onnx) --products --output $(execpath {n}.sqnr.json)" +
+             " --markdown $(execpath {n}.sqnr.md){f}").format(n = name, f = flags),
+            name + ".sqnr",
+        ),
         tools = ["//benchmarks/models:sqnr_main"],
         visibility = visibility,
     )
@@ -118,16 +124,16 @@ def _npu_run(model, config, backend, position):
         name = name,
         srcs = srcs,
         outs = [name + ".json"],
-        # The table goes to the log only if the run cannot even be reported.
-        cmd = command + " > $(RULEDIR)/{n}.log 2>&1 || {{ cat $(RULEDIR)/{n}.log; exit 1; }}".format(n = name),
+        cmd = _logged(command, name),
         tools = tools,
         visibility = ["//:__pkg__"],
     )
     return name
 
-def npu_generation(model, prompt_ids, runs, limits = {}, longer = None):
+def npu_generation(model, words, prompt_ids, runs, limits = {}, longer = None):
     """<model>_generate_<config>_<backend>: tokens equal the integer reference's, logits bit for bit.
 
+    words: of the vocabulary.
     runs: "<config>_<backend>" -> how many tokens.
     limits: "<config>_<backend>" -> {report field: largest value allowed}.
     longer: rows of a second cache, of <model>_decode_<rows>; <rows> stands in the names before the run.
@@ -155,7 +161,7 @@ def npu_generation(model, prompt_ids, runs, limits = {}, longer = None):
             name = name + "_report",
             srcs = graphs,
             outs = [name + "_report.json"],
-            cmd = command + " > $(RULEDIR)/{n}.log 2>&1 || {{ cat $(RULEDIR)/{n}.log; exit 1; }}".format(n = name),
+            cmd = _logged(command, name),
             tools = tools,
         )
         jq_py_test(
@@ -167,8 +173,14 @@ def npu_generation(model, prompt_ids, runs, limits = {}, longer = None):
                 "LIMITS": json.encode(limits.get(run, {})),
                 "REPORT": "$(rootpath %s_report)" % name,
                 "TOKENS": str(tokens),
+                "WORDS": str(words),
             },
         )
+
+def npu_benchmarks(models, **kwargs):
+    """models: name -> the parameters of npu_benchmark."""
+    for model, parameters in models.items():
+        npu_benchmark(model, **(parameters | kwargs))
 
 def npu_benchmark(
         model,
@@ -281,13 +293,13 @@ def npu_accuracy(model, config, output, within_db, **kwargs):
         **kwargs
     )
 
-def npu_exploration(name, models, sweeps, configurations, stateful = [], rtl = []):
+def npu_exploration(name, models, sweeps, configurations, stateful = []):
     """explore_<name>: the front is right, every configuration is there, cycles are the RTL's.
 
-    models, stateful: names of npu_models, those in `stateful` with keys and values in the device.
+    models: of npu_benchmark, with a run of edge16 in RTL to compare with.
+    stateful: the same with keys and values in the device; compared with nothing.
     sweeps: as for `explore --sweep`, over edge16.
     configurations: how many that makes.
-    rtl: models of which there is a report of edge16 in RTL to compare with.
     """
     qdq = [(flag, "%s.qdq.onnx" % m) for flag, ms in [("model", models), ("stateful", stateful)] for m in ms]
     report = "explore_%s_report" % name
@@ -295,18 +307,15 @@ def npu_exploration(name, models, sweeps, configurations, stateful = [], rtl = [
         name = report,
         srcs = [file for _, file in qdq],
         outs = ["explore_%s.json" % name, "explore_%s.html" % name],
-        cmd = " ".join(
+        cmd = _logged(" ".join(
             ["made=$$(mktemp -d); $(execpath //runtime/cli:explore) --base edge16 --jobs 1 --output $$made"] +
             ["--%s $(execpath %s)" % pair for pair in qdq] +
-            ["--sweep " + sweep for sweep in sweeps] +
-            # The table goes to the log only if it fails.
-            ["> $(RULEDIR)/{r}.log 2>&1 || {{ cat $(RULEDIR)/{r}.log; exit 1; }};".format(r = report)] +
-            ["mv $$made/explore.json $(execpath explore_%s.json);" % name] +
-            ["mv $$made/explore.html $(execpath explore_%s.html); rm -r $$made" % name],
-        ),
+            ["--sweep " + sweep for sweep in sweeps],
+        ), report) + ("; mv $$made/explore.json $(execpath explore_{n}.json);" +
+                      " mv $$made/explore.html $(execpath explore_{n}.html); rm -r $$made").format(n = name),
         tools = ["//runtime/cli:explore"],
     )
-    reports = ["%s_edge16_rtl_report" % model for model in rtl]
+    reports = ["%s_edge16_rtl_report" % model for model in models]
     jq_py_test(
         name = "explore_" + name,
         src = "exploration_test.py",
@@ -317,5 +326,8 @@ def npu_exploration(name, models, sweeps, configurations, stateful = [], rtl = [
             "REPORT": "$(rootpath explore_%s.json)" % name,
             "RTL": " ".join(["$(rootpath %s)" % r for r in reports]),
         },
-        deps = ["//proto/lib:arch"],
+        deps = [
+            "//benchmarks/cycle_model:errors",
+            "//proto/lib:arch",
+        ],
     )

@@ -66,13 +66,10 @@ def test_bytes_of_one_character_come_together(folder: pathlib.Path) -> None:
     assert [added(token) for token in alphabet] == ["", "é"]
 
 
-@pytest.mark.parametrize("prompt,said", [("", "must have at least one token id, got none")])
-def test_an_empty_text(
-    prompt: str, said: str, folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert generate(folder, f"--prompt={prompt}", f"--tokenizer={folder}/tokenizer.json") == 1
+def test_an_empty_text(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(folder, "--prompt=", f"--tokenizer={folder}/tokenizer.json") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert "must have at least one token id, got none" in line
 
 
 def test_a_tokenizer_of_another_model(

@@ -8,16 +8,13 @@ from absl import app, flags
 
 from jacquard.benchmarks.models.seeded import calibration_batches
 from jacquard.compiler.frontend.import_model import import_model
-from jacquard.compiler.frontend.quantize import METHODS, quantize_model
+from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.proto.lib.errors import UserError
 
 _MODEL = flags.DEFINE_string("model", None, "the float .onnx", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "of the calibration data")
 _SAMPLES = flags.DEFINE_integer("samples", 8, "how many inputs calibrate", lower_bound=1)
-_METHOD = flags.DEFINE_enum("method", "minmax", list(METHODS), "how ranges are found")
 _LIKE = flags.DEFINE_string("like", None, "a QDQ .onnx whose grids are taken for what is shared")
-_PER_HEAD = flags.DEFINE_boolean("per_head", True, "scales per head of keys and values in a cache")
-_SMOOTH = flags.DEFINE_float("smooth_quant", None, "SmoothQuant's alpha, 0 to 1; off by default")
 _WEIGHT_BITS = flags.DEFINE_enum("weight_bits", "8", ["4", "8"], "of the configuration's array")
 _OUTPUT = flags.DEFINE_string("output", None, "where the QDQ .onnx goes", required=True)
 
@@ -29,8 +26,7 @@ def main(argv: list[str]) -> int:
         batches = calibration_batches(model, _SEED.value, _SAMPLES.value)
         like = None if _LIKE.value is None else onnx.load(_LIKE.value)
         quantized = quantize_model(
-            model, batches, _METHOD.value, like, _PER_HEAD.value, _SMOOTH.value,
-            int(_WEIGHT_BITS.value))
+            model, batches, like=like, weight_bits=int(_WEIGHT_BITS.value))
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
