@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 
 from jacquard.proto.lib.errors import raise_if_any
+from jacquard.runtime.api.cache import POSITION
 from jacquard.runtime.api.inputs import converted, indices
 from jacquard.runtime.api.seeded import table_rows
+from jacquard.runtime.api.stateful import step_inputs
 from jacquard.runtime.cli import data, options
 
 
@@ -40,6 +43,17 @@ def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str
             problems.append(f"input {name}: {error}")
     raise_if_any(problems)
     return arrays
+
+
+def step_arrays(
+    model: onnx.ModelProto, numbers: Mapping[str, int], pairs: list[str]
+) -> dict[str, np.ndarray]:
+    """Position and mask of a decode step at argument `position`, but what --input gives."""
+    if POSITION not in numbers:
+        return {}
+    files = options.split_pairs(pairs, "input")
+    made = step_inputs(model, numbers[POSITION])
+    return {name: array for name, array in made.items() if name not in files}
 
 
 def _read(path: str, name: str) -> np.ndarray:

@@ -95,6 +95,7 @@ def test_missing_model(tmp_path, capsys):
         (["run", "--override=prodcut:fuse=false"], "prodcut: must name one of the model's"),
         (["run", "--overrides=none.textproto"], "none.textproto: must be a file that can be read"),
         (["run", "--nofuse", "--program=p.npu"], "must be given to `compile`"),
+        (["run", "--overrides=o.textproto", "--program=p.npu"], "must be given to `compile`"),
         (["run", "--calibration=nowhere"], "--calibration nowhere: must be a folder"),
         (["run", "--float-model=none.onnx"], "none.onnx: must be a file that can be read, got"),
         (["run", "--program=none.npu"], "none.npu: program file does not exist"),

@@ -42,12 +42,7 @@ def define_flags() -> flags.FlagValues:
         "the same, a graph whose keys and values stay in the device, as with --kv-cache of `run`",
         flag_values=values,
     )
-    flags.DEFINE_multi_string(
-        "shape",
-        [],
-        "NAME=1,3,224,224: size of an input with dynamic dimensions",
-        flag_values=values,
-    )
+    options.add_shape_flag(values)
     flags.DEFINE_string(
         "base",
         "edge16",
@@ -127,7 +122,7 @@ def check_flags(values: flags.FlagValues) -> int:
     paths = [*values["model"].value, *values["stateful"].value]
     if not paths:
         problems.append("--model: an ONNX file must be given, or several")
-    names = [_name(path) for path in paths]
+    names = [options.stem(path) for path in paths]
     problems += [
         f"--model {name}: models must have different file names, got it {names.count(name)} times"
         for name in sorted({name for name in names if names.count(name) > 1})
@@ -150,7 +145,7 @@ def check_flags(values: flags.FlagValues) -> int:
 
 def load_base(name: str) -> arch_pb2.Arch:
     """A configuration that keeps the rules. Raises UserError."""
-    path = name if name.endswith(".textproto") else arch_lib.find_config(name, "base")
+    path = options.config_path(name, "base")
     arch_lib.load_arch(path)
     return arch_lib.read_message(path)
 
@@ -170,7 +165,8 @@ def load_models(values: flags.FlagValues) -> tuple[Model, ...]:
                 model, names = _imported(path, sizes)
                 inputs |= names
                 qdq = _quantized(model)
-            models.append(Model(_name(path), qdq.SerializeToString(deterministic=True), kv_cache))
+            graph = qdq.SerializeToString(deterministic=True)
+            models.append(Model(options.stem(path), graph, kv_cache))
         except UserError as error:
             problems += error.lines
     if not problems:
@@ -181,10 +177,6 @@ def load_models(values: flags.FlagValues) -> tuple[Model, ...]:
         ]
     raise_if_any(problems)
     return tuple(models)
-
-
-def _name(path: str) -> str:
-    return pathlib.Path(path).name.partition(".")[0]
 
 
 def _imported(path: str, sizes: dict[str, list[int]]) -> tuple[onnx.ModelProto, set[str]]:

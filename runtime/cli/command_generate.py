@@ -19,12 +19,10 @@ from jacquard.runtime.api.reference_generation import reference_tokens
 from jacquard.runtime.api.report import peak_rss_bytes, write_report
 from jacquard.runtime.api.sampling import Sampler, sampler
 from jacquard.runtime.api.session import DeviceError
-from jacquard.runtime.cli import device_flags, options, screen
-from jacquard.runtime.cli.command_run import check_device
+from jacquard.runtime.cli import options, run_flags, screen
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.cli.graphs import PROGRAM, Graph, graph_paths, load_decodes, load_graph
 from jacquard.runtime.cli.text import Text
-from jacquard.runtime.device import open_device
 
 
 def define_flags() -> flags.FlagValues:
@@ -39,12 +37,7 @@ def define_flags() -> flags.FlagValues:
         f"its decode step: ONNX (QDQ) or {PROGRAM}; once for each cache length",
         flag_values=values,
     )
-    flags.DEFINE_string(
-        "config",
-        "edge16",
-        "configuration: a name, or a .textproto file (without RTL)",
-        flag_values=values,
-    )
+    options.add_config_flag(values)
     flags.DEFINE_string("prompt_ids", None, "token ids, e.g. 464,3290", flag_values=values)
     flags.DEFINE_string("prompt", None, "the prompt as text; needs --tokenizer", flag_values=values)
     flags.DEFINE_string(
@@ -72,7 +65,7 @@ def define_flags() -> flags.FlagValues:
         flag_values=values,
     )
     # The cycle model has no tokens.
-    device_flags.add_flags(values, backends=("func", "rtl"))
+    run_flags.add_device_flags(values, backends=("func", "rtl"))
     return values
 
 
@@ -87,8 +80,7 @@ def main(argv: list[str]) -> int:
     prefill_path, decode_paths = graph_paths(values)
     arch = options.arch_of(values["config"].value)
     backend = values["backend"].value
-    device = open_device.open_device(backend, arch, values["simulator"].value)
-    check_device(device, arch)
+    device = run_flags.device(values, arch)
     started = time.monotonic()
     in_place = values["kv_cache"].value
     prefill = load_graph(prefill_path, PREFILL, arch, in_place)
@@ -173,7 +165,7 @@ def check_flags(values: flags.FlagValues, prompt: Sequence[int]) -> None:
     """What can be refused before any work. Raises UserError."""
     check_counts(prompt, values["tokens"].value)
     chosen(values)
-    device_flags.check_flags(values)
+    run_flags.check_device_flags(values)
     paths = [values["prefill"].value or "", *values["decode"].value]
     compiled = [path for path in paths if path.endswith(PROGRAM)]
     if values["check"].value and compiled:

@@ -21,7 +21,7 @@ IDS = "--prompt-ids=1,2"
         ((*FILE, IDS, "--prompt=a"), "--prompt-ids, --prompt: one of them must be given, got both"),
         ((*FILE, "--prompt=a"), "--prompt: must come with --tokenizer FILE, which makes ids of it"),
         ((*FILE, IDS, "--tokenizer=t"), "--tokenizer t: must be a file that can be read, got none"),
-        ((*FILE, IDS, "--tokenizer=p.npu"), "--tokenizer p.npu: must be a tokenizer file (tokenize"),
+        ((*FILE, IDS, "--tokenizer=p.npu"), "--tokenizer p.npu: must be a tokenizer file (token"),
         ((*FILE, "--prompt-ids="), "prompt: must have at least one token id, got none"),
         ((*FILE, "--prompt-ids=1,,2"), "--prompt-ids: must be integers with commas between, got"),
         ((*FILE, IDS, "--tokens=0"), "tokens: must be at least 1, got 0"),
@@ -70,5 +70,5 @@ def test_built_in_models_are_pairs(
     prefill, decodes = graphs.built_in("a")
     assert prefill == folder / "a_prefill.qdq.onnx"
     assert decodes == [folder / "a_decode.qdq.onnx", folder / "a_decode_256.qdq.onnx"]
-    with pytest.raises(UserError, match="--model b: must be a .* built, got only a, tiny2_c; build"):
+    with pytest.raises(UserError, match="--model b: must be a .* built, got only a, tiny2_c;"):
         graphs.built_in("b")

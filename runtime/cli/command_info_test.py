@@ -83,7 +83,7 @@ def test_the_plan_is_drawn(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--config=edge16"], "--plan-picture: must come with --program, got none; name the program"),
+        (["--config=edge16"], "--plan-picture: must come with --program, got none; name the"),
         (["--program=m.npu"], "must be a file that can be written, got no folder"),
     ],
 )

@@ -7,19 +7,15 @@ import pathlib
 
 from absl import flags
 
-from jacquard.compiler.main import compile_model, model_digest
+from jacquard.compiler.main import compile_model
 from jacquard.proto import report_pb2
-from jacquard.proto.lib.arch import find_config, read_message
+from jacquard.proto.lib.arch import read_message
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api import program as programs
 from jacquard.runtime.api import states
-from jacquard.runtime.api.cache import POSITION
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
-from jacquard.runtime.api.stateful import step_inputs
-from jacquard.runtime.cli import device_flags, options, screen
-from jacquard.runtime.cli.arrays import load_inputs
-from jacquard.runtime.cli.command_run import check_device, load_program, missing, numbers_of
+from jacquard.runtime.cli import options, run_flags, screen
+from jacquard.runtime.cli.arrays import load_inputs, step_arrays
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.device import open_device
 from jacquard.runtime.profile import fill, measure, relief, report_page, trace
@@ -30,17 +26,7 @@ TIMED_BY = {"func": "perf"}
 
 def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    options.add_model_flags(values)
-    flags.DEFINE_multi_string(
-        "input",
-        [],
-        "NAME=FILE, a .npy or a .npz with an array NAME; random where not given",
-        flag_values=values,
-    )
-    flags.DEFINE_multi_string(
-        "argument", [], "NAME=NUMBER, e.g. position=5 of a decode step", flag_values=values
-    )
-    flags.DEFINE_string("program", None, "compiled program of this model", flag_values=values)
+    run_flags.add_flags(values)
     flags.DEFINE_string("html", None, "file for the page, which opens offline", flag_values=values)
     flags.DEFINE_string(
         "trace", None, "file for Perfetto's JSON trace; .gz compresses it", flag_values=values
@@ -48,7 +34,6 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_bool(
         "relief", True, "run the cycle model on better machines, too", flag_values=values
     )
-    device_flags.add_flags(values)
     return values
 
 
@@ -59,25 +44,18 @@ def main(argv: list[str]) -> int:
     check_flags(values)
     config, backend = values["config"].value, values["backend"].value
     arch = options.arch_of(config)
-    message = read_message(config if config.endswith(".textproto") else find_config(config))
+    message = read_message(options.config_path(config))
     wanted = options.compile_options(values)
-    numbers = numbers_of(values)
-    device = open_device.open_device(backend, arch, values["simulator"].value)
-    check_device(device, arch)
-    given = load_program(values["program"].value, arch)
+    numbers = run_flags.numbers(values)
+    device = run_flags.device(values, arch)
+    given = run_flags.given_program(values, arch)
     model = options.load_model(values)
     inputs = load_inputs(model, values["input"].value, values["seed"].value)
     qdq, _ = options.quantized(model, values)
-    if given is None:
-        with screen.status("compiling"):
-            program = compile_model(qdq, arch, wanted)
-    else:
-        program = given
-        programs.check_model(program, model_digest(qdq), f"--program {values['program'].value}")
-        wanted = dataclasses.replace(wanted, kv_cache=bool(program.states))
+    program = run_flags.program_of(values, given, qdq, arch, wanted)
+    wanted = dataclasses.replace(wanted, kv_cache=bool(program.states))
     numbers = states.numbers(program, numbers)
-    if POSITION in numbers:
-        inputs |= missing(step_inputs(qdq, numbers[POSITION]), values["input"].value)
+    inputs |= step_arrays(qdq, numbers, values["input"].value)
     timed_by = TIMED_BY.get(backend, backend)
     try:
         for name in dict.fromkeys((backend, timed_by)):
@@ -115,16 +93,12 @@ def main(argv: list[str]) -> int:
 
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
-    device_flags.check_flags(values)
+    run_flags.check_flags(values)
     options.check_writable(values["html"].value, "html")
     options.check_writable(values["trace"].value, "trace")
     if not any(values[flag].value for flag in ("html", "trace", "report")):
         raise UserError(
             "profile: must have a file to write, got none; give --html, --trace or --report"
-        )
-    if values["program"].value and (values["override"].value or not values["fuse"].value):
-        raise UserError(
-            "--override, --nofuse: must be given to `compile` when --program is; it is fixed"
         )
 
 

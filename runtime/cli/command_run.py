@@ -11,42 +11,27 @@ import numpy as np
 import onnx
 from absl import flags
 
-from jacquard.compiler.main import compile_model, model_digest
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
-from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
-from jacquard.runtime.api import program as programs
 from jacquard.runtime.api import states, verify
-from jacquard.runtime.api.cache import POSITION
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
-from jacquard.runtime.api.stateful import Stateful, kept, step_inputs
-from jacquard.runtime.cli import device_flags, options, screen
-from jacquard.runtime.cli.arrays import load_inputs
+from jacquard.runtime.api.stateful import Stateful, kept
+from jacquard.runtime.cli import options, run_flags, screen
+from jacquard.runtime.cli.arrays import load_inputs, step_arrays
 from jacquard.runtime.cli.entry import start
-from jacquard.runtime.device import open_device
-from jacquard.runtime.device.base import Device
 from jacquard.sim.reference.interpreter import run_reference
 
 
 def define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    options.add_model_flags(values)
-    flags.DEFINE_multi_string(
-        "input",
-        [],
-        "NAME=FILE, a .npy or a .npz with an array NAME; random where not given",
-        flag_values=values,
-    )
+    run_flags.add_flags(values)
     flags.DEFINE_multi_string(
         "state",
         [],
         "NAME=FILE, what the program has kept from runs before, as --input; random where not given",
         flag_values=values,
-    )
-    flags.DEFINE_multi_string(
-        "argument", [], "NAME=NUMBER, e.g. position=5 of a decode step", flag_values=values
     )
     flags.DEFINE_string("output_dir", None, "folder for the outputs as .npy", flag_values=values)
     flags.DEFINE_bool(
@@ -56,7 +41,6 @@ def define_flags() -> flags.FlagValues:
         "--output-dir the tensors are written too",
         flag_values=values,
     )
-    flags.DEFINE_string("program", None, "compiled program of this model", flag_values=values)
     flags.DEFINE_string(
         "float_model", None, "float model, for the SQNR of a QDQ model", flag_values=values
     )
@@ -69,7 +53,6 @@ def define_flags() -> flags.FlagValues:
         "JSON of //sim/rtl:npu_sim_<config>_build_time, for the report",
         flag_values=values,
     )
-    device_flags.add_flags(values)
     return values
 
 
@@ -77,16 +60,15 @@ def main(argv: list[str]) -> int:
     """`jacquard run`."""
     values = define_flags()
     options.parse(values, "run", argv)
-    arch = options.arch_of(values["config"].value)
-    wanted = options.compile_options(values)
     # What can be wrong with the arguments is found before calibration, which takes long.
     check_flags(values)
-    numbers = numbers_of(values)
+    arch = options.arch_of(values["config"].value)
+    wanted = options.compile_options(values)
+    numbers = run_flags.numbers(values)
     seconds_told = seconds(values["compile_times"].value, "--compile-times")
     build_seconds = seconds(values["simulator_build"].value, "--simulator-build")
-    device = open_device.open_device(values["backend"].value, arch, values["simulator"].value)
-    check_device(device, arch)
-    given = load_program(values["program"].value, arch)
+    device = run_flags.device(values, arch)
+    given = run_flags.given_program(values, arch)
     model = options.load_model(values)
     check_states(values, model, given)
     exact = None
@@ -98,18 +80,12 @@ def main(argv: list[str]) -> int:
     qdq, float_model = options.quantized(model, values)
     float_model = exact or float_model
     started = time.monotonic()
-    if given is not None:
-        program = given
-        programs.check_model(program, model_digest(qdq), f"--program {values['program'].value}")
-    else:
-        with screen.status("compiling"):
-            program = compile_model(qdq, arch, wanted)
+    program = run_flags.program_of(values, given, qdq, arch, wanted)
     compile_seconds = time.monotonic() - started if seconds_told is None else seconds_told
     numbers = states.numbers(program, numbers)
     session = Session(program, device, arch)
     stateful = Stateful(program, session, qdq, numbers)
-    if POSITION in numbers:
-        inputs |= missing(step_inputs(qdq, numbers[POSITION]), values["input"].value)
+    inputs |= step_arrays(qdq, numbers, values["input"].value)
     inputs = stateful.graph_inputs(inputs)
     stateful.write(inputs)
     try:
@@ -174,7 +150,7 @@ def finish(report: report_pb2.Report, path: str | None, judges_top1: bool = Fals
 
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
-    device_flags.check_flags(values)
+    run_flags.check_flags(values)
     data = [flag for flag in ("output_dir", "check_layers") if values[flag].value]
     if values["backend"].value == "perf" and data:
         raise UserError(
@@ -182,12 +158,6 @@ def check_flags(values: flags.FlagValues) -> None:
             "which has times alone"
         )
     options.check_folder(values["output_dir"].value, "output-dir")
-    changed = values["override"].value or not values["fuse"].value or values["kv_cache"].value
-    if values["program"].value and changed:
-        raise UserError(
-            "--override, --nofuse, --kv-cache: must be given to `compile` when --program is; it is "
-            "fixed"
-        )
     options.check_file(values["float_model"].value, "float-model")
 
 
@@ -203,37 +173,6 @@ def seconds(path: str | None, flag: str) -> float | None:
             f'{flag} {path}: must be a JSON file with "seconds", got something else; give one that '
             "the build has made"
         ) from error
-
-
-def check_device(device: Device, arch: Arch) -> None:
-    """Refuses a device that is not of the configuration. Raises UserError."""
-    found = device.fingerprint()
-    if found != arch.fingerprint:
-        raise UserError(
-            f"backend {device.name}: fingerprint must be that of config {arch.name}, "
-            f"{arch.fingerprint:016x}, got {found:016x}; give the simulator of that configuration"
-        )
-
-
-def load_program(path: str | None, arch: Arch) -> pb.Program | None:
-    """The program to run, if one is given; of this configuration. Raises UserError."""
-    if path is None:
-        return None
-    program = programs.load(pathlib.Path(path))
-    programs.check_fingerprint(program, arch.fingerprint, arch.name)
-    return program
-
-
-def numbers_of(values: flags.FlagValues) -> dict[str, int]:
-    """--argument values. Raises UserError for every one that is no number."""
-    numbers, problems = {}, []
-    for name, text in options.split_pairs(values["argument"].value, "argument").items():
-        try:
-            numbers[name] = int(text)
-        except ValueError:
-            problems.append(f"--argument: {name} must be an integer, got {text}; e.g. {name}=5")
-    raise_if_any(problems)
-    return numbers
 
 
 def check_states(
@@ -264,11 +203,6 @@ def check_states(
     raise_if_any(problems)
 
 
-def missing(made: dict[str, np.ndarray], pairs: list[str]) -> dict[str, np.ndarray]:
-    """Of `made`, what no --input gives."""
-    return {name: made[name] for name in set(made) - set(options.split_pairs(pairs, "input"))}
-
-
 def save_outputs(
     folder: pathlib.Path,
     outputs: dict[str, np.ndarray],
@@ -276,7 +210,8 @@ def save_outputs(
     layers: bool,
     program: object,
 ) -> None:
-    """NAME.npy per output and state (float32); layers/NNN_name.npy per layer (integers) if asked."""
+    """NAME.npy per output and state (float32); if asked layers/NNN_name.npy per layer (integers).
+    """
 
     def safe(name: str) -> str:
         return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)

@@ -21,7 +21,7 @@ from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api.decoder import DECODE, PREFILL
 from jacquard.runtime.cli import options, screen
-from jacquard.runtime.cli.command_run import load_program
+from jacquard.runtime.cli.run_flags import load_program
 
 PROGRAM = ".npu"  # how the name of a compiled program ends
 
@@ -80,14 +80,14 @@ def built_in(name: str) -> tuple[pathlib.Path, list[pathlib.Path]]:
 def load_graph(path: pathlib.Path, kind: str, arch: Arch, kv_cache: bool) -> Graph:
     """A program, compiled here where the file is a model. Raises UserError."""
     if path.name.endswith(PROGRAM):
-        return Graph(load_program(str(path), arch), None)
+        return Graph(load_program(path, arch), None)
     model = import_model(path, supported=options.SUPPORTED)
     if not is_quantized(model):
         raise UserError(
             f"{path}: {kind} must be quantized (QDQ), got a float model; `quantize` it, the decode "
             "step --like the prefill"
         )
-    name = path.name.partition(".")[0]
+    name = options.stem(path)
     wanted = CompileOptions(model_name=name, kv_cache=kv_cache)
     with screen.status(f"compiling {name}"):
         return Graph(compile_model(model, arch, wanted), model)

@@ -17,7 +17,7 @@ from jacquard.compiler.main import CompileOptions
 from jacquard.compiler.overrides import LayerOverride, parse_override, read_overrides
 from jacquard.compiler.passes.device_part import DROPPED
 from jacquard.proto import program_pb2 as pb
-from jacquard.proto.lib.arch import Arch, load_arch, load_config
+from jacquard.proto.lib.arch import Arch, find_config, load_arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.cli import data
 from jacquard.runtime.plot.memory_plan import plan_chart
@@ -54,12 +54,7 @@ def add_model_flags(values: flags.FlagValues) -> None:
     """What makes a program: the model and how it is quantized, --config, --override, --fuse,
     --kv_cache."""
     add_quantization_flags(values)
-    flags.DEFINE_string(
-        "config",
-        "edge16",
-        "configuration: a name, or a .textproto file (without RTL)",
-        flag_values=values,
-    )
+    add_config_flag(values)
     flags.DEFINE_multi_string(
         "override",
         [],
@@ -79,6 +74,24 @@ def add_model_flags(values: flags.FlagValues) -> None:
         "kv_cache",
         False,
         "keys and values of a decode graph stay in the device from run to run",
+        flag_values=values,
+    )
+
+
+def add_config_flag(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "config",
+        "edge16",
+        "configuration: a name, or a .textproto file (without RTL)",
+        flag_values=values,
+    )
+
+
+def add_shape_flag(values: flags.FlagValues) -> None:
+    flags.DEFINE_multi_string(
+        "shape",
+        [],
+        "NAME=1,3,224,224: size of an input with dynamic dimensions",
         flag_values=values,
     )
 
@@ -114,12 +127,7 @@ def add_quantization_flags(values: flags.FlagValues) -> None:
         "bits of a weight of a float model; default: what the configuration's array has",
         flag_values=values,
     )
-    flags.DEFINE_multi_string(
-        "shape",
-        [],
-        "NAME=1,3,224,224: size of an input with dynamic dimensions",
-        flag_values=values,
-    )
+    add_shape_flag(values)
     flags.DEFINE_integer("seed", 0, "seed of random inputs", flag_values=values)
 
 
@@ -207,18 +215,26 @@ def check_file(path: str | None, flag: str) -> None:
         raise UserError(f"--{flag} {path}: must be a file that can be read, got {got}")
 
 
+def config_path(name: str, flag: str = "config") -> pathlib.Path:
+    """File of a configuration by name, or a .textproto of the user's own. Raises UserError."""
+    return pathlib.Path(name) if name.endswith(".textproto") else find_config(name, flag)
+
+
 def arch_of(name: str) -> Arch:
     """Configuration by name, or a .textproto of the user's own. Raises UserError."""
-    if name.endswith(".textproto"):
-        return load_arch(name)
-    return load_config(name)
+    return load_arch(config_path(name))
+
+
+def stem(path: str | pathlib.Path) -> str:
+    """lenet of some/lenet.qdq.onnx."""
+    return pathlib.Path(path).name.partition(".")[0]
 
 
 def model_name(values: flags.FlagValues) -> str:
-    """lenet of some/lenet.qdq.onnx. Raises UserError where no model is given."""
+    """`stem` of --model. Raises UserError where no model is given."""
     if not values["model"].value:
         raise UserError("--model: an ONNX file must be given")
-    return pathlib.Path(values["model"].value).name.partition(".")[0]
+    return stem(values["model"].value)
 
 
 def split_pairs(pairs: list[str], flag: str) -> dict[str, str]:
@@ -265,8 +281,8 @@ def quantized(
     if is_quantized(model):
         if smooth_quant is not None:
             raise UserError(
-                "--smooth_quant: must go with a float model, got a quantized one; smooth it when it "
-                "is quantized"
+                "--smooth_quant: must go with a float model, got a quantized one; smooth it when "
+                "it is quantized"
             )
         return model, None
     samples = data.calibration(model, values["calibration"].value, values["seed"].value)

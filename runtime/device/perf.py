@@ -1,4 +1,4 @@
-"""Backend `perf`: the cycle model. It has no data: DRAM stays as it was, and nothing is kept of it."""
+"""Backend `perf`: the cycle model. It has no data: DRAM stays as it was, nothing is kept of it."""
 
 from __future__ import annotations
 
