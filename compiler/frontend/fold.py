@@ -186,11 +186,8 @@ def evaluate(
     one = helper.make_model(
         graph, opset_imports=model.opset_import, ir_version=min(model.ir_version, 10)
     )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        session = ort.InferenceSession(one.SerializeToString(), options)
+        session = open_session(one)
         found = dict(
             zip([name for name in node.output if name], session.run(None, feeds), strict=True)
         )
@@ -200,3 +197,11 @@ def evaluate(
             f"got: {' '.join(str(error).split())}; correct the model"
         ) from error
     return [found.get(name, np.zeros(0)) for name in node.output]
+
+
+def open_session(model: onnx.ModelProto) -> ort.InferenceSession:
+    """onnxruntime on one thread: the same results on any number of cores."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what it raises is told once, by whoever catches it
+    return ort.InferenceSession(model.SerializeToString(), options)

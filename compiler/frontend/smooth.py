@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 from onnx import helper
 
+from jacquard.compiler.frontend.fold import open_session
 from jacquard.compiler.frontend.patterns.view import View, attributes_of
 from jacquard.proto.lib.errors import UserError
 
@@ -231,10 +231,7 @@ def _largest(
         graph.node.append(
             helper.make_node("ReduceMax", [names[0], axes], names[1:], keepdims=0))
         graph.output.append(helper.make_empty_tensor_value_info(names[1]))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = ort.InferenceSession(probed.SerializeToString(), options)
+    session = open_session(probed)
     found: list[npt.NDArray[np.float32]] = []
     for batch in batches:
         read = session.run(None, {v.name: batch[v.name] for v in session.get_inputs()})

@@ -6,9 +6,9 @@ are a row of a table, which is read as an embedding's is. Prefills have constant
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import helper
 
+from jacquard.compiler.frontend.fold import open_session
 from jacquard.compiler.frontend.patterns.view import View
 from jacquard.proto.lib.rotary import POSITIONS  # a larger one is refused at run time
 
@@ -69,10 +69,7 @@ def _table(
     )
     one = helper.make_model(
         graph, opset_imports=model.opset_import, ir_version=min(model.ir_version, 10))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    session = ort.InferenceSession(one.SerializeToString(), options)
+    session = open_session(one)
     kind = helper.tensor_dtype_to_np_dtype(view.types[source])
     rows = [
         session.run([result], {source: np.full(view.shapes[source], position, kind)})[0].reshape(-1)
