@@ -1,4 +1,4 @@
-"""An exploration's front, costs and cycles against what they ought to be; its page opens offline."""
+"""An exploration's front, costs and cycles against what they ought to be; its page is offline."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_scores_and_costs():
 
 @pytest.mark.parametrize("report", RTL, ids=lambda report: report["model"])
 def test_cycles_are_the_rtls(report):
-    """The sweep holds the configuration that the report's RTL is of; the cycle model is good to its limit."""
+    """The sweep holds the configuration of the report; the cycle model is good to its limit."""
     arch = load_config(report["config"])
     (same,) = (
         c for c in COMPARED if all(getattr(arch, axis) == v for axis, v in c["values"].items())

@@ -23,7 +23,7 @@ def test_outputs_equal_the_integer_reference():
 def test_every_layer_equals_the_integer_reference():
     """A layer is what is stored: operators fused into one are compared in its result.
 
-    A few are of tensors that the graph does not have, as a rotated row: what reads them is compared.
+    A few are of tensors that the graph does not have, as a rotated row: their readers are compared.
     """
     checks = [x["output_check"] for x in REPORT["layers"]]
     assert checks

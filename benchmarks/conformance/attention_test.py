@@ -1,4 +1,4 @@
-"""Attention fused and in parts, of every shape of heads: the integer reference's integers, bit for bit."""
+"""Attention fused and in parts, of every shape of heads: the integer reference's integers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from jacquard.sim.reference.interpreter import run_reference
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """rows of queries, keys, heads of queries and of keys, depth of a head; mask: none, one row (host, constant) or all.
+    """rows of queries, keys, heads of queries and of keys, depth of a head.
 
-    rounded: probabilities are stored as int8, so that they are rounded instead of being weights of their rows.
+    mask: none, one row (host, constant) or all.
+
+    rounded: probabilities are int8, so that they are rounded instead of weights of their rows.
     by_head: keys and values have a scale per head.
     """
 

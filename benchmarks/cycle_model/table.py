@@ -29,8 +29,8 @@ def text(found: Sequence[Errors]) -> str:
     ]
     for e in sorted(found, key=lambda e: (e.config, e.model)):
         lines.append(
-            f"| {e.model} | {e.config} | {e.rtl_cycles:,} | {e.perf_cycles:,} | {_percent(e.whole)} "
-            f"| {_percent(_worst(e))} | {_percent(e.largest_bucket_error)} "
+            f"| {e.model} | {e.config} | {e.rtl_cycles:,} | {e.perf_cycles:,} "
+            f"| {_percent(e.whole)} | {_percent(_worst(e))} | {_percent(e.largest_bucket_error)} "
             f"| {e.rtl_seconds:.1f} s | {e.perf_seconds:.2f} s |"
         )
     lines += ["", "| config | programs | whole, at most | layer, at most |", "|---|---|---|---|"]

@@ -12,10 +12,10 @@ import pytest
 from jacquard.benchmarks.generation.tiny_pair import quantized_pair, with_rows
 from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import load_config
-from jacquard.runtime.api.cache import open_stages
-from jacquard.runtime.api.generate import Generator
-from jacquard.runtime.api.reference_generation import reference_tokens
-from jacquard.runtime.api.sampling import Greedy, Sampler, TopK
+from jacquard.runtime.generation.cache import open_stages
+from jacquard.runtime.generation.generate import Generator
+from jacquard.runtime.generation.reference_generation import reference_tokens
+from jacquard.runtime.generation.sampling import Greedy, Sampler, TopK
 from jacquard.runtime.api.session import Session
 from jacquard.runtime.device.func import FuncDevice
 

@@ -1,4 +1,4 @@
-"""The stage float model -> the same function with outliers: `outliers --model F.onnx --output O.onnx`."""
+"""The stage float model -> one with outliers: `outliers_main --model F.onnx --output O.onnx`."""
 
 import pathlib
 

@@ -1,9 +1,9 @@
 """How far a quantized model is from its float model, layer by layer, and other ways to quantize it.
 
 SQNR in dB: power of the float tensor over the power of the difference, both summed over all inputs.
-Both models run in onnxruntime without optimisation, one after the other, and of each only the tensors
-that the table names are kept: GPT-2 takes five gigabytes. Where noise comes in, the figure falls: a
-row's `fall_db` is how far it lies below the worst of the tensors that it is made of.
+Both models run in onnxruntime without optimisation, one after the other, and of each only the
+tensors that the table names are kept: GPT-2 takes five gigabytes. Where noise comes in, the figure
+falls: a row's `fall_db` is how far it lies below the worst of the tensors that it is made of.
 """
 
 import pathlib
@@ -83,10 +83,8 @@ def _levels(
     factors = factors_of(quantized)
     kept = _run(with_factors(model, factors) if factors else model, names, samples)
     made = {name for node in quantized.graph.node for name in node.output}
-    behind = [f"{name}{_SUFFIX}" for name in names]
-    found = _run(
-        quantized, [b if b in made else name for b, name in zip(behind, names, strict=True)], samples
-    )
+    behind = {name: f"{name}{_SUFFIX}" for name in names}
+    found = _run(quantized, [b if b in made else name for name, b in behind.items()], samples)
     signal, noise = np.zeros(len(names)), np.zeros(len(names))
     for exact, near in zip(kept, found, strict=True):
         for index, (left, right) in enumerate(zip(exact, near, strict=True)):

@@ -98,7 +98,7 @@ class _Writer:
         self._root = plan.roots()
         self._dequantized: dict[tuple[str, Bits], str] = {}
         self._steps: dict[str, npt.NDArray[np.float64]] = {}
-        self._heads = {root: family for root, family in heads.items() if self._by_head(root, family)}
+        self._heads = {root: found for root, found in heads.items() if self._by_head(root, found)}
         self._join_compared()
         self._join_rotated()
 

@@ -1,4 +1,4 @@
-"""Where the heads of keys and values lie in the tensors that hold them: each has a scale of its own.
+"""Where the heads of keys and values lie in the tensors that hold them: each has its own scale.
 
 Only those that are kept, as outputs or inputs: a cache. In an encoder one asymmetric scale for all
 heads was better (docs/decisions/scales-per-head.md).
@@ -36,7 +36,7 @@ class Heads:
 
 
 def find_heads(plan: Plan) -> dict[str, dict[str, Heads]]:
-    """Root of a grid -> the tensors that have it, where all are keys or values of a cache by heads."""
+    """Root of a grid -> the tensors that have it, where all are keys or values by heads."""
     found: dict[str, dict[str, Heads]] = {}
     left: set[str] = set()  # roots whose readers do not agree
     for node in plan.view.nodes:

@@ -1,6 +1,6 @@
 """Ranges of a float model's tensors, by onnxruntime.quantization's calibrators.
 
-16-bit tensors take the whole range by every method; heads of keys and values have ranges of their own.
+16-bit tensors take the whole range by every method; each head of keys and values has its own.
 """
 
 import contextlib

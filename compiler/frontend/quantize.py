@@ -100,8 +100,8 @@ def quantize_model(
       per_head: of transformers, keys and values of a cache have a scale per head.
       smooth_quant: of transformers, how much of the activations' outliers goes into weights, 0 to
         1 (smooth.py); with `like` it is that model's factors, whatever is given here.
-      weight_bits: 8, or 4 for an array of 4-bit weights: int8 tensors of -7 to 7, a scale per output
-        channel. Not of transformers.
+      weight_bits: 8, or 4 for an array of 4-bit weights: int8 tensors of -7 to 7, a scale per
+        output channel. Not of transformers.
 
     Raises:
       UserError: an unknown method, no calibration data, arrays that do not fit the inputs, or
@@ -314,7 +314,7 @@ def _own_rules() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _weight_range(bits: int) -> Iterator[None]:
-    """What onnxruntime's reduce_range makes of weights, symmetric in `bits` for the time of a call."""
+    """onnxruntime's reduced range of weights, symmetric in `bits` for the time of a call."""
     ranges = quant_utils.ONNX_INT_TYPE_REDUCED_RANGE
     original = ranges[onnx.TensorProto.INT8]
     highest = np.int8((1 << bits - 1) - 1)
