@@ -7,17 +7,16 @@ the trace and the report are made from, so that the three agree.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
+from jacquard.compiler.checker import table
 from jacquard.compiler.checker.traffic import traffic
 from jacquard.proto import npu_isa
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Bucket, Engine
-from jacquard.runtime.api.instructions import opcodes
 from jacquard.runtime.api.report import layer_buckets, program_roofline_cycles
 from jacquard.runtime.device.base import DeviceResult
 from jacquard.runtime.profile.bound import bound_of
@@ -204,10 +203,8 @@ def _spans(program: pb.Program, arch: Arch, result: DeviceResult) -> Spans:
     """Every instruction that an engine ran, sorted by the end of its run."""
     assert result.done_cycles is not None and result.start_cycles is not None
     assert result.instruction_buckets is not None
-    by_opcode = {kind.OPCODE: kind.ENGINE for kind in npu_isa.INSTRUCTIONS}
-    engine = np.array(
-        [-1 if by_opcode[code] is None else int(by_opcode[code]) for code in opcodes(program.code)]
-    )
+    code = table.read(program.code)
+    engine = code.engine
     layer = np.full(len(engine), -1)
     for number, item in enumerate(program.layers):
         layer[item.first_instruction : item.end_instruction] = number
@@ -224,19 +221,16 @@ def _spans(program: pb.Program, arch: Arch, result: DeviceResult) -> Spans:
         begin=np.maximum(idle_from, result.start_cycles[index]),
         done=done,
         buckets=spent,
-        bytes=_dram_bytes(npu_isa.decode_program(program.code), index),
+        bytes=_dram_bytes(code)[index],
     )
 
 
-def _dram_bytes(instructions: Sequence[npu_isa.Instruction], index: np.ndarray) -> np.ndarray:
-    """int64[n]: bytes that LOADs read and STOREs write, 0 for others."""
-    found = np.zeros(len(index), np.int64)
-    for place, number in enumerate(index):
-        item = instructions[number]
-        if isinstance(item, npu_isa.Store):
-            found[place] = item.n0 * item.n1 * item.n2 * item.n3
-        elif isinstance(item, npu_isa.Load):
-            run = item.n0 - item.before0 - item.after0
-            runs = item.n1 - item.before1 - item.after1
-            found[place] = run * runs * item.n2 * item.n3 + (4 * item.n1 if item.gather else 0)
+def _dram_bytes(code: table.Code) -> np.ndarray:
+    """int64[instructions]: bytes that LOADs read and STOREs write, 0 for others."""
+    found = np.zeros(len(code), np.int64)
+    store, load = code.tables[npu_isa.Store], code.tables[npu_isa.Load]
+    found[store.index] = store["n0"] * store["n1"] * store["n2"] * store["n3"]
+    run = load["n0"] - load["before0"] - load["after0"]
+    runs = (load["n1"] - load["before1"] - load["after1"]) * load["n2"] * load["n3"]
+    found[load.index] = run * runs + 4 * load["n1"] * load["gather"]
     return found
