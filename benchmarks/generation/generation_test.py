@@ -12,12 +12,12 @@ import pytest
 from jacquard.benchmarks.generation.tiny_pair import quantized_pair, with_rows
 from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import load_config
+from jacquard.runtime.api.session import Session
+from jacquard.runtime.device.func import FuncDevice
 from jacquard.runtime.generation.cache import open_stages
 from jacquard.runtime.generation.generate import Generator
 from jacquard.runtime.generation.reference_generation import reference_tokens
 from jacquard.runtime.generation.sampling import Greedy, Sampler, TopK
-from jacquard.runtime.api.session import Session
-from jacquard.runtime.device.func import FuncDevice
 
 PROMPT = [17, 400, 3, 511, 0, 9, 260, 77, 123, 45, 8, 301, 12]
 TOKENS = 16

@@ -13,7 +13,7 @@ from jacquard.compiler.overrides import LayerOverride
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import load_config
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api import weights
+from jacquard.runtime.generation import weights
 
 CACHED = CompileOptions(kv_cache=True)
 

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 
 from jacquard.proto.lib.errors import raise_if_any
-from jacquard.runtime.api.cache import POSITION
 from jacquard.runtime.api.inputs import converted, indices
 from jacquard.runtime.api.seeded import table_rows
-from jacquard.runtime.api.stateful import step_inputs
 from jacquard.runtime.cli import data, options
+from jacquard.runtime.generation.cache import POSITION
+from jacquard.runtime.generation.stateful import step_inputs
 
 
 def load_inputs(model: onnx.ModelProto, pairs: list[str], seed: int) -> dict[str, np.ndarray]:

@@ -12,17 +12,17 @@ from absl import flags
 
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.cache import open_stages
-from jacquard.runtime.api.decoder import DECODE, PREFILL
-from jacquard.runtime.api.generate import Generator, Step, check_counts
-from jacquard.runtime.api.reference_generation import reference_tokens
 from jacquard.runtime.api.report import peak_rss_bytes, write_report
-from jacquard.runtime.api.sampling import Sampler, sampler
 from jacquard.runtime.api.session import DeviceError
 from jacquard.runtime.cli import options, run_flags, screen
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.cli.graphs import PROGRAM, Graph, graph_paths, load_decodes, load_graph
 from jacquard.runtime.cli.text import Text
+from jacquard.runtime.generation.cache import open_stages
+from jacquard.runtime.generation.decoder import DECODE, PREFILL
+from jacquard.runtime.generation.generate import Generator, Step, check_counts
+from jacquard.runtime.generation.reference_generation import reference_tokens
+from jacquard.runtime.generation.sampling import Sampler, sampler
 
 
 def define_flags() -> flags.FlagValues:

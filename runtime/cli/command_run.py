@@ -17,10 +17,10 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 from jacquard.runtime.api import states, verify
 from jacquard.runtime.api.report import write_report
 from jacquard.runtime.api.session import DeviceError, Session
-from jacquard.runtime.api.stateful import Stateful, kept
 from jacquard.runtime.cli import options, run_flags, screen
 from jacquard.runtime.cli.arrays import load_inputs, step_arrays
 from jacquard.runtime.cli.entry import start
+from jacquard.runtime.generation.stateful import Stateful, kept
 from jacquard.sim.reference.interpreter import run_reference
 
 

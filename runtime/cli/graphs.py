@@ -19,9 +19,9 @@ from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.decoder import DECODE, PREFILL
 from jacquard.runtime.cli import options, screen
 from jacquard.runtime.cli.run_flags import load_program
+from jacquard.runtime.generation.decoder import DECODE, PREFILL
 
 PROGRAM = ".npu"  # how the name of a compiled program ends
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.cache import POSITION, Stage, states
 from jacquard.runtime.api.host import HostModel
+from jacquard.runtime.generation.cache import POSITION, Stage, states
 
 IDS, POSITIONS, MASK, LOGITS = "input_ids", "position_ids", "attention_mask", "logits"
 PREFILL, DECODE = "prefill", "decode"

@@ -25,13 +25,13 @@ import numpy as np
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError, raise_if_any
-from jacquard.runtime.api import decoder, weights
-from jacquard.runtime.api.cache import POSITION, HostCache, Stage, cache_rows, states
-from jacquard.runtime.api.decoder import DECODE, IDS, LOGITS, MASK, POSITIONS, PREFILL
 from jacquard.runtime.api.inputs import end_of_positions
-from jacquard.runtime.api.sampling import Sampler
 from jacquard.runtime.api.session import Session
 from jacquard.runtime.device.base import DeviceResult, Progress
+from jacquard.runtime.generation import decoder, weights
+from jacquard.runtime.generation.cache import POSITION, HostCache, Stage, cache_rows, states
+from jacquard.runtime.generation.decoder import DECODE, IDS, LOGITS, MASK, POSITIONS, PREFILL
+from jacquard.runtime.generation.sampling import Sampler
 
 ProgressOf = Callable[[pb.Program], contextlib.AbstractContextManager[Callable[[Progress], None]]]
 

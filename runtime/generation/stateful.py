@@ -18,10 +18,10 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import layout
-from jacquard.runtime.api.cache import POSITION
-from jacquard.runtime.api.decoder import MASK, POSITIONS
 from jacquard.runtime.api.host import HostModel
 from jacquard.runtime.api.session import Session
+from jacquard.runtime.generation.cache import POSITION
+from jacquard.runtime.generation.decoder import MASK, POSITIONS
 from jacquard.sim.reference.interpreter import ReferenceResult
 
 

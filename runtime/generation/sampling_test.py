@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.sampling import Greedy, TopK, sampler
+from jacquard.runtime.generation.sampling import Greedy, TopK, sampler
 
 LOGITS = np.array([0.5, 2.0, -1.0, 2.0, 1.0], np.float32)
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jacquard.proto import program_pb2 as pb
-from jacquard.runtime.api.cache import Stage
-from jacquard.runtime.api.sampling import Sampler
 from jacquard.runtime.api.session import Run
 from jacquard.runtime.device.base import DeviceResult
+from jacquard.runtime.generation.cache import Stage
+from jacquard.runtime.generation.sampling import Sampler
 
 WORDS, HEADS, DEPTH, LAYERS = 200, 2, 2, 2
 SCALE, ZERO = 0.5, 3

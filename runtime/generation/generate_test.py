@@ -8,15 +8,15 @@ import pytest
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError
-from jacquard.runtime.api.cache import Stage
-from jacquard.runtime.api.generate import Generator
-from jacquard.runtime.api.sample_decoder import (
+from jacquard.runtime.generation.cache import Stage
+from jacquard.runtime.generation.generate import Generator
+from jacquard.runtime.generation.sample_decoder import (
     SampleMemory,
     decode,
     expected_tokens,
     prefill,
 )
-from jacquard.runtime.api.sampling import Greedy, TopK
+from jacquard.runtime.generation.sampling import Greedy, TopK
 
 PROMPT = [17, 0, 199, 17, 3, 44, 5, 90, 2, 11]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import onnx
 
-from jacquard.runtime.api.sampling import Sampler
+from jacquard.runtime.generation.sampling import Sampler
 from jacquard.sim.reference.interpreter import run_reference
 
 _PRESENT = re.compile(r"present(\w*\.\d+\.\w+)")
