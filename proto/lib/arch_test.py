@@ -68,8 +68,8 @@ def test_unknown_configuration() -> None:
         ),
         (
             ("bytes_per_cycle: 4", "bytes_per_cycle: 8"),
-            "dram.bytes_per_cycle must be at most the smaller of matrix.rows and the bytes of a row "
-            "of weights (4), got 8; try 4",
+            "dram.bytes_per_cycle must be at most the smaller of matrix.rows and the bytes of a "
+            "row of weights (4), got 8; try 4",
         ),
         (
             ("bytes_per_cycle: 4", "bytes_per_cycle: 5"),
