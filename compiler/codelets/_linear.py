@@ -22,9 +22,10 @@ from jacquard.compiler.tile.operand import (
     check_width,
     pack_weights,
 )
-from jacquard.compiler.tile.plan import Shape, choose
+from jacquard.compiler.tile.plan import choose
 from jacquard.compiler.tile.pooled import Pool
 from jacquard.compiler.tile.problem import Contraction, Requant, Residual
+from jacquard.compiler.tile.tiling import Shape
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import (
     quantize_constant,

@@ -82,7 +82,8 @@ def _add_host(message: pb.Program, host: HostPart) -> None:
 
 
 def _add_layers(message: pb.Program, program: TileProgram) -> None:
-    """A layer's range ends with its last STORE, and begins where the one before it ends."""
+    """In the order of their last STOREs: a layer's range ends with it, and begins where the one
+    before ends."""
     count = len(program.layers)
     ends, reads, writes = [0] * count, [0] * count, [0] * count
     for index, step in enumerate(program.steps):
@@ -94,10 +95,12 @@ def _add_layers(message: pb.Program, program: TileProgram) -> None:
             runs = (i.n1 - i.before1 - i.after1) * i.n2 * i.n3
             reads[layer] += max(i.n0 - i.before0 - i.after0, 0) * max(runs, 0)
             reads[layer] += 4 * i.n1 * i.gather  # its indices
-    if ends:
-        ends[-1] = len(program.steps) + 1
+    order = sorted(range(count), key=ends.__getitem__)  # some run into those behind them
+    if order:
+        ends[order[-1]] = len(program.steps) + 1
     start = 0
-    for index, info in enumerate(program.layers):
+    for index in order:
+        info = program.layers[index]
         message.layers.add(
             name=info.name, op=info.op, nodes=info.nodes, macs=info.macs,
             first_instruction=start, end_instruction=ends[index],

@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from jacquard.compiler.codelets.registry import codelets
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.overrides import TILING, LayerOverride
-from jacquard.compiler.passes.storage import Storage, read_by_tiles, row_cycles, same_bytes, store
+from jacquard.compiler.passes.readings import readings
+from jacquard.compiler.passes.storage import Storage, same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
 from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.memory import NoRoom
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
-
 
 
 def lower(
@@ -24,24 +24,20 @@ def lower(
 
     array_rows: of the array that there is, of which bounds are; `arch` may have a deeper one.
     """
-    storage = store(graph, arch)
+    read = readings(graph, arch)
+    storage = store(graph, arch, read)
+
+    def new(split: bool) -> Lowering:
+        return Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows, read, split)
+
     try:
-        return _lowered(graph, arch, overrides, storage, array_rows, split=True)
+        return _lowered(graph, new(split=True), storage)
     except NoRoom:
-        return _lowered(graph, arch, overrides, storage, array_rows, split=False)
+        return _lowered(graph, new(split=False), storage)
 
 
-def _lowered(
-    graph: Graph,
-    arch: Arch,
-    overrides: Mapping[str, LayerOverride],
-    storage: Storage,
-    array_rows: int,
-    split: bool,
-) -> TileProgram:
-    """NoRoom where products that leave rows for later (split) do not find place for them."""
-    low = Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows,
-                   row_cycles(graph, arch), read_by_tiles(graph, arch), split)
+def _lowered(graph: Graph, low: Lowering, storage: Storage) -> TileProgram:
+    """NoRoom where products that leave rows for later (low.split) do not find place for them."""
     problems: list[str] = []
     refused: set[str] = set()
     for op in graph.ops:
@@ -57,7 +53,7 @@ def _lowered(
             problems += error.lines
             refused.add(op.name)
         except NoRoom as error:
-            if split:
+            if low.split:
                 raise
             problems.append(
                 f"layer {op.name}: {error.memory} must hold {error.wanted} at once, has "
@@ -67,7 +63,7 @@ def _lowered(
     else:
         for name in low.streams():
             low.need(name)
-        problems += _unused(overrides, low.tiled | refused, graph)
+        problems += _unused(low.overrides, low.tiled | refused, graph)
     raise_if_any(problems)
     steps, weights, parts = low.finished()
     return TileProgram(

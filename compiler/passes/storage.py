@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from jacquard.compiler.codelets.base import NARROW, clamped
 from jacquard.compiler.codelets.registry import codelets
@@ -11,12 +11,10 @@ from jacquard.compiler.dram.plan import plan as plan_dram
 from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.tile.ir import CACHE_ARG, POSITION_ARG, SCRATCH_ARG, Argument
-from jacquard.compiler.tile.lowering import Packed, Stored, blocked
-from jacquard.compiler.tile.plan import BEHIND_PRODUCT, TILE_CYCLES, splits
+from jacquard.compiler.tile.lowering import Packed, Reading, Stored, blocked
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 
-PRODUCTS = ("Gemm", "MatMul")  # that may leave rows for when they are needed
 RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 SCRATCH = "scratch"  # name of the activations' segment
 CONSTANTS = "constants"
@@ -69,57 +67,14 @@ def _packed_inputs(graph: Graph, arch: Arch) -> set[str]:
     return found
 
 
-def row_cycles(graph: Graph, arch: Arch) -> dict[str, float]:
-    """Products' results that an op reads row after row -> its cycles for a row."""
-    found = {}
-    made = {name for op in graph.ops if op.kind in PRODUCTS for name in op.outputs}
-    for op in graph.ops:
-        streams = codelets()[op.kind].streams
-        if streams is not None and op.inputs[0] in made:
-            x = graph.tensors[op.inputs[0]]
-            found[x.name] = streams(op, -(-x.view.channels // arch.rows))
-    return found
+def store(graph: Graph, arch: Arch, readings: Mapping[str, Reading]) -> Storage:
+    """Lays out and plans every tensor that is written on the device or bound by the host.
 
-
-def read_by_tiles(graph: Graph, arch: Arch) -> dict[str, int]:
-    """Results of the products right in front of an attention that it reads head by head -> layers
-    from the one to the other."""
-    found: dict[str, int] = {}
-    made: list[Op] = []  # the products since the last other op
-    for op in graph.ops:
-        if same_bytes(op, graph):
-            continue
-        if op.kind == "Attention":
-            for behind, product in enumerate(reversed(made), 1):
-                name, x = product.outputs[0], graph.tensors[product.inputs[0]].view
-                if name not in op.inputs[:3]:
-                    break
-                tile = -(-x.channels // arch.rows) * x.positions
-                if splits(x.positions, arch) and tile >= TILE_CYCLES:
-                    found[name] = behind
-        made = [*made, op] if op.kind in PRODUCTS else []
-    return found
-
-
-def _layers_behind(
-    op: Op, graph: Graph, arch: Arch, read_by_rows: Collection[str], tiles: Mapping[str, int]
-) -> int:
-    """Layers behind an op into which its emission may run."""
-    if codelets()[op.kind].streams is not None:
-        return 1
-    y = graph.tensors[op.outputs[0]]
-    if y.name in tiles:
-        return tiles[y.name]
-    split = y.name in read_by_rows and splits(y.view.positions, arch)
-    return BEHIND_PRODUCT if split else 0
-
-
-def store(graph: Graph, arch: Arch) -> Storage:
-    """Lays out and plans every tensor that is written on the device or bound by the host."""
+    readings: by a product's result (passes/readings.py).
+    """
     roots: dict[str, str] = {}
     layers: list[Op] = []
     states = _states(graph, arch)
-    read_by_rows, tiles = row_cycles(graph, arch), read_by_tiles(graph, arch)
     first: dict[str, int] = {name: 0 for name in graph.inputs.values()}
     last: dict[str, int] = {}
 
@@ -130,7 +85,9 @@ def store(graph: Graph, arch: Arch) -> Storage:
         if same_bytes(op, graph):
             roots[op.outputs[0]] = root(op.inputs[0])
             continue
-        behind = _layers_behind(op, graph, arch, read_by_rows, tiles)
+        behind = readings.get(op.outputs[0], Reading()).behind
+        if codelets()[op.kind].streams is not None:
+            behind = 1
         for name in op.inputs:
             if name in states:
                 continue

@@ -370,7 +370,7 @@ class _Emission:
         query, key = problem.query, problem.key
         for first in range(0, unit.rows, step):
             rows = min(step, unit.rows - first)
-            obuf = self.low.take_obuf_half()
+            obuf = self.low.obuf.take()
             for tile in range(self.key_tiles):
                 self.low.emit(isa.Matrix(
                     ibuf=self._slot(index, 0) + first, wbuf=keys + tile * depth * block,
@@ -497,7 +497,7 @@ class _Emission:
         drains = []
         for first in range(0, unit.rows, step):
             rows = min(step, unit.rows - first)
-            obuf = self.low.take_obuf_half()
+            obuf = self.low.obuf.take()
             for tile in range(depth):
                 self.low.emit(isa.Matrix(
                     ibuf=self._slot(index, 1) + first,

@@ -8,42 +8,28 @@ next tile's arrive in pieces meanwhile. VECTOR drains one half of OBUF while MAT
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 from jacquard.compiler.tile.access import ELEMENT_BYTES
-from jacquard.compiler.tile.drain import Drain, as_load, emit_drain, rect_fields, requantize_fields
-from jacquard.compiler.tile.lowering import Lowering
+from jacquard.compiler.tile.drain import Drain, emit_drain, requantize_fields
+from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.memory import Piece
+from jacquard.compiler.tile.nest import Item, fetches, items, kept_tiles, last_use
 from jacquard.compiler.tile.operand import Rect
-from jacquard.compiler.tile.plan import (
-    BEHIND_PRODUCT,
-    FIRST_PARTS,
-    Plan,
-    Shape,
-    Split,
-    choose,
-    kept_tiles,
-)
+from jacquard.compiler.tile.plan import FIRST_PARTS, choose
 from jacquard.compiler.tile.pooled import Pooling
 from jacquard.compiler.tile.problem import Contraction
 from jacquard.compiler.tile.rows import BLOCK_VECTORS, balanced
+from jacquard.compiler.tile.stream import as_load, rect_fields
+from jacquard.compiler.tile.tiling import Plan, Shape
 from jacquard.proto import npu_isa as isa
-
-
-@dataclasses.dataclass(frozen=True)
-class _Item:
-    """A group of output tiles over a chunk of the reduction in one spatial tile."""
-
-    rect: Rect
-    outputs: tuple[int, int]
-    chunk: tuple[int, int]
-    fetch: int
-    first: bool  # chunk of its group: overwrites the accumulators
-    last: bool
 
 
 def emit(low: Lowering, problem: Contraction) -> None:
     """Tiles the problem and emits it. UserError if it cannot fit."""
+    reading, override = low.reading(problem.results), low.overrides.get(problem.name)
+    arrival, may_split = low.arrival(problem.source), low.split and bool(problem.results)
     shape = Shape(
         height=problem.out.height,
         width=problem.out.width,
@@ -53,48 +39,35 @@ def emit(low: Lowering, problem: Contraction) -> None:
         own_bytes=ELEMENT_BYTES[problem.requant.stored_dtype],
         residual_bytes=0 if problem.residual is None else problem.residual.place.element_bytes,
         pool=problem.pool,
-        arrival=low.arrival(problem.source),
-        departure=low.departure(problem.results), may_split=low.split and bool(problem.results),
-        factor_bytes=0 if problem.factors is None else problem.factors.place.element_bytes,
+        factor_bytes=0 if problem.factors is None else problem.factors.element_bytes,
+        arrival=arrival,
+        departure=reading.row_cycles,
+        may_split=may_split,
+        by_tiles=may_split and override is None and not arrival and reading.by_tiles,
     )
-    override = low.overrides.get(problem.name)
-    by_tiles = (
-        shape.may_split and override is None and not shape.arrival
-        and problem.results[0] in low.read_by_tiles
-    )
-    shape = dataclasses.replace(shape, by_tiles=by_tiles)
     low.tiled.add(problem.name)
     plan = choose(low.arch, problem.name, problem.activation, shape, override)
-    by_tiles = by_tiles and (plan.width, plan.output_tiles) == (shape.width, 1)
-    rows = _Emission(low, problem, plan, by_tiles).run()
-    if plan.split is not None and plan.split.tail:
-        low.produce(problem.results, rows, behind=BEHIND_PRODUCT)
-    elif by_tiles:
-        low.produce(problem.results, rows, behind=low.read_by_tiles[problem.results[0]],
-                    by_tiles=True)
+    rows = _Emission(low, problem, plan).run()
+    if plan.by_tiles or (plan.split is not None and plan.split.tail):
+        low.produce(problem.results, rows, behind=reading.behind, by_tiles=plan.by_tiles)
     else:
         for _ in rows:
             pass
 
 
 class _Emission:
-    """State of one layer's emission; by_tiles: what it yields are output tiles, not positions."""
+    """State of one layer's emission."""
 
-    def __init__(self, low: Lowering, problem: Contraction, plan: Plan, by_tiles: bool) -> None:
+    def __init__(self, low: Lowering, problem: Contraction, plan: Plan) -> None:
         self.low, self.arch, self.problem, self.plan = low, low.arch, problem, plan
-        self.by_tiles = by_tiles
-        if plan.split is None:
-            self.items = list(self._items())
-            self.fetches = self._fetches()
-        else:
-            whole = Rect(0, 0, 1, problem.out.width)
-            self.items = list(self._split_items(plan.split, whole))
-            self.fetches = [(whole, (0, problem.activation.tiles), 0, len(self.items))]
+        self.items = list(items(problem, plan))
+        self.fetches = fetches(self.items)
+        self.kept_tiles = kept_tiles(problem, plan, self.arch)
+        self.kept_until = last_use(self.items, self.kept_tiles)
         self.loaded = 0  # positions of a split product's only fetch
-        self.last_use = self._last_uses()
         self.fetched: dict[int, Piece] = {}
         self.weights: dict[tuple[int, int, int, int], Piece] = {}
-        self.kept: Piece | None = None  # WBUF of the whole layer
+        self.kept: Piece | None = None  # WBUF of the tiles whose weights stay
         self.kept_next = 0
         requant = problem.requant
         self.params = -1
@@ -108,72 +81,6 @@ class _Emission:
         self.obuf = 0
         self.making = False  # the next inputs are being made between this fetch's items
 
-    # --- the loop nest as a list ------------------------------------------------------------------
-
-    def _items(self) -> Iterator[_Item]:
-        problem, plan = self.problem, self.plan
-        out, tiles = problem.out, problem.out.tiles
-        fetch = -1
-        for y in range(0, out.height, plan.height):
-            for x in range(0, out.width, plan.width):
-                rect = Rect(y, x, min(plan.height, out.height - y), min(plan.width, out.width - x))
-                if plan.keep_inputs:
-                    fetch += 1
-                for start in range(0, tiles, plan.output_tiles):
-                    group = (start, min(start + plan.output_tiles, tiles))
-                    if plan.keep_inputs:
-                        chunks = [(0, problem.activation.tiles)]
-                    else:
-                        spans = [problem.weight.span(o) for o in range(*group)]
-                        low, high = min(s[0] for s in spans), max(s[1] for s in spans)
-                        step = plan.channel_tiles
-                        chunks = [(c, min(c + step, high)) for c in range(low, high, step)]
-                    for index, chunk in enumerate(chunks):
-                        if not plan.keep_inputs:
-                            fetch += 1
-                        yield _Item(
-                            rect, group, chunk, fetch, index == 0, index == len(chunks) - 1
-                        )
-
-    def _split_items(self, split: Split, whole: Rect) -> Iterator[_Item]:
-        """Output tiles at both ends part by part, those between for all positions."""
-        tiles = self.problem.out.tiles
-        parts = [Rect(0, x, 1, min(split.positions, whole.width - x))
-                 for x in range(0, whole.width, split.positions)]
-        first, end = split.head, tiles - split.tail
-        each = ((parts, 0, first, split.group), ([whole], first, end, self.plan.output_tiles),
-                (parts, end, tiles, split.group))
-        for rects, low, high, size in each:
-            for rect in rects:
-                for start in range(low, high, size):
-                    group = (start, min(start + size, high))
-                    chunk = (0, self.problem.activation.tiles)
-                    yield _Item(rect, group, chunk, 0, True, True)
-
-    def _last_uses(self) -> dict[int, int]:
-        """Output tiles whose weights stay in WBUF from part to part -> the last item of each."""
-        split = self.plan.split
-        if split is None:
-            return {}
-        count = kept_tiles(self.arch, self.problem.activation.tiles, self.plan.weight_tiles)
-        first = 0 if split.head else self.problem.out.tiles - split.tail
-        kept = range(first, first + min(split.head or split.tail, count))
-        return {
-            o: index for index, item in enumerate(self.items)
-            for o in range(*item.outputs) if o in kept
-        }
-
-    def _fetches(self) -> list[tuple[Rect, tuple[int, int], int, int]]:
-        """(rectangle, channel tiles, first item, end item) of each fetch."""
-        found: list[tuple[Rect, tuple[int, int], int, int]] = []
-        for index, item in enumerate(self.items):
-            if item.fetch == len(found):
-                found.append((item.rect, item.chunk, index, index + 1))
-            else:
-                rect, chunk, first, _ = found[-1]
-                found[-1] = (rect, chunk, first, index + 1)
-        return found
-
     # --- emission ---------------------------------------------------------------------------------
 
     def run(self) -> Iterator[int]:
@@ -184,13 +91,13 @@ class _Emission:
         made of the positions before comes in front of them."""
         late: Drain | None = None
         for index, item in enumerate(self.items):
-            self.index = index
             group = self._load_params(item)
             if item.first:
-                self.obuf = self.low.take_obuf_half()
+                self.obuf = self.low.obuf.take()
+                self.low.obuf.hold(self.obuf)
             start = item.outputs[0]
             if item.fetch not in self.fetched:
-                if self.last_use:
+                if self.plan.split is not None and self.kept_tiles:
                     self._need(item.rect)
                     self._kept_weights_ahead(item)
                 self._first_fetch(item)
@@ -200,8 +107,12 @@ class _Emission:
                 self._load_part(item)
             if self.plan.split is not None:
                 self._need_next_part()
-            residual = self._load_residual(item) if item.last else None
-            factors = self._load_factors(item) if item.last else None
+            residual = factors = None
+            if item.last and self.problem.residual is not None:
+                place = self.problem.residual.place
+                residual = self._load_beside(place, item.rect, item.outputs)
+            if item.last and self.problem.factors is not None:
+                factors = self._load_beside(self.problem.factors, item.rect, (0, 1))
             first, end = self.fetches[item.fetch][2:]
             if item.fetch + 1 < len(self.fetches):
                 self._prefetch(item.fetch + 1, index - first, end - first)
@@ -210,31 +121,31 @@ class _Emission:
                     self._multiply(item, output, chunk)
             if index == end - 1:
                 self.low.ibuf.free(self.fetched[item.fetch])
-            if self.kept is not None and index == max(self.last_use.values(), default=-1):
+            if self.kept is not None and index == self.kept_until:
                 self.low.wbuf.free(self.kept)
-                self.kept = None
+            if not item.last:
+                continue
             drain = Drain(item.rect, item.outputs, self.obuf, group, residual, factors)
-            if self.plan.split is not None:
+            self.low.obuf.leave(self.obuf, self.low.later(functools.partial(self._drain, drain)))
+            if self.plan.split is None:
+                self.low.obuf.empty(self.obuf)
+            else:
                 if late is not None:
-                    self._drain(late)
+                    self.low.obuf.empty(late.obuf)
                     yield from self._stored(late)
                 late = drain
-            elif item.last:
-                self._drain(drain)
-            if self.by_tiles and index + 1 < len(self.items):
+            if self.plan.by_tiles and index + 1 < len(self.items):
                 self._weights_of(self.items[index + 1])
                 yield item.outputs[1]
         if late is not None:
-            self._drain(late)
-        if self.kept is not None:
-            self.low.wbuf.free(self.kept)
+            self.low.obuf.empty(late.obuf)
         if self.param_piece is not None:
             self.low.param.free(self.param_piece)
         if self.pooling is not None:
             self.pooling.free()
-        yield self.problem.out.tiles if self.by_tiles else self.problem.out.width
+        yield self.problem.out.tiles if self.plan.by_tiles else self.problem.out.width
 
-    def _weights_of(self, item: _Item) -> None:
+    def _weights_of(self, item: Item) -> None:
         """An item's weights, in front of what is made of those before it."""
         for output in range(*item.outputs):
             for chunk in self._weight_chunks(item, output):
@@ -245,7 +156,7 @@ class _Emission:
         if drain.outputs[1] == self.problem.out.tiles:
             yield drain.rect.x + drain.rect.width
 
-    def _load_part(self, item: _Item) -> None:
+    def _load_part(self, item: Item) -> None:
         """The positions of a split product that an item is the first to read."""
         end = item.rect.x + item.rect.width
         if self.plan.split is None or end <= self.loaded:
@@ -260,10 +171,10 @@ class _Emission:
         if self.loaded < self.problem.out.width:
             self._need(Rect(0, self.loaded, 1, self.problem.out.width - self.loaded))
 
-    def _kept_weights_ahead(self, item: _Item) -> None:
+    def _kept_weights_ahead(self, item: Item) -> None:
         """All that stays in WBUF: unlike the inputs it does not wait for what is made of others."""
         for output in range(*item.outputs):
-            if output in self.last_use:
+            if output in self.kept_tiles:
                 for chunk in self._weight_chunks(item, output):
                     self._weight(output, chunk)
 
@@ -278,12 +189,11 @@ class _Emission:
         load = activation.load(rect, first, count, base + rect.x - whole.x)
         self.low.emit(dataclasses.replace(load, d2=rows * self.arch.ibuf_row_bytes))
 
-    def _first_fetch(self, item: _Item) -> None:
+    def _first_fetch(self, item: Item) -> None:
         """The layer's first inputs, piece by piece: each with the products of the first output tile
         that it allows, so that MATRIX starts on the first piece."""
-        whole, (first, end), _, _ = self.fetches[item.fetch]
+        (whole, (first, end), _, _), rect = self.fetches[item.fetch], item.rect
         activation, low, output = self.problem.activation, self.low, item.outputs[0]
-        rect = whole if self.plan.split is None else item.rect
         rows = activation.rows(whole.height, whole.width)
         self.fetched[item.fetch] = low.ibuf.take(rows * (end - first))
         self.loaded = rect.x + rect.width
@@ -320,9 +230,7 @@ class _Emission:
 
     def _need(self, rect: Rect) -> None:
         """All rows of a rectangle that are made one after another."""
-        if self.problem.source in self.low.streams():
-            assert self.problem.out.height == 1
-            self.low.need(self.problem.source, rect.x + rect.width)
+        self.low.need(self.problem.source, rect.x + rect.width)
 
     def _fetch(self, fetch: int, part: int, parts: int) -> None:
         """Emits part `part` of `parts` of a fetch: a range of its channel tiles."""
@@ -344,7 +252,7 @@ class _Emission:
         first, end = count * part // parts, count * (part + 1) // parts
         self._load(fetch, rect, chunk[0] + first, end - first)
 
-    def _load_params(self, item: _Item) -> int:
+    def _load_params(self, item: Item) -> int:
         """Makes the group's parameter rows resident; returns the PARAM row of its first tile."""
         if self.problem.factors is not None:
             return 0
@@ -361,7 +269,7 @@ class _Emission:
         assert self.param_piece is not None
         return self.param_piece.base + item.outputs[0] - group * per_load
 
-    def _weight_chunks(self, item: _Item, output: int) -> Iterator[tuple[int, int, int, int]]:
+    def _weight_chunks(self, item: Item, output: int) -> Iterator[tuple[int, int, int, int]]:
         """(first tile, end tile, first kernel row, end kernel row) of each MATRIX instruction."""
         first, end = self.problem.weight.span(output)
         first, end = max(first, item.chunk[0]), min(end, item.chunk[1])
@@ -388,7 +296,7 @@ class _Emission:
             self.low.emit(self.problem.weight.load(output, first, end, ky, ky_end, base))
         return self.weights[key]
 
-    def _weights_ahead(self, item: _Item, start: int) -> None:
+    def _weights_ahead(self, item: Item, start: int) -> None:
         """Weights in front of the next fetch, which may wait for the inputs before these.
 
         Where a fetch serves one item, that is all of the item's weights, within a quarter of WBUF.
@@ -405,12 +313,12 @@ class _Emission:
 
     def _take_weights(self, output: int, rows: int) -> Piece:
         """WBUF rows: one after another in the layer's own piece where weights are kept."""
-        if not self.plan.keep_weights and output not in self.last_use:
+        if output not in self.kept_tiles:
             return self.low.wbuf.take(rows)
         if self.kept is None:
             size = self.plan.weight_bytes // self.arch.wbuf_row_bytes
-            if self.last_use:
-                size = size * len(self.last_use) // self.problem.out.tiles
+            size = size * len(self.kept_tiles) // self.problem.out.tiles
+            if self.plan.split is not None:
                 self.low.wbuf.restart()  # tile by tile where the ones kept before are used up
             self.kept = self.low.wbuf.take(size)
             self.kept_next = self.kept.base
@@ -418,29 +326,14 @@ class _Emission:
         self.kept_next = piece.end
         return piece
 
-    def _load_residual(self, item: _Item) -> Piece | None:
-        residual = self.problem.residual
-        if residual is None:
-            return None
-        count = item.outputs[1] - item.outputs[0]
-        piece = self.low.vmem.take(count * item.rect.positions * residual.place.position_bytes)
-        fields = rect_fields(residual.place, item.rect, item.outputs)
-        self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=residual.place.arg, dst=piece.base,
-                               **as_load(fields)))
+    def _load_beside(self, place: Stored, rect: Rect, tiles: tuple[int, int]) -> Piece:
+        """What a drain reads beside the sums: [tile][position][lane]."""
+        piece = self.low.vmem.take((tiles[1] - tiles[0]) * rect.positions * place.position_bytes)
+        fields = as_load(rect_fields(place, rect, tiles))
+        self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=piece.base, **fields))
         return piece
 
-    def _load_factors(self, item: _Item) -> Piece | None:
-        """[position][lane] int32."""
-        if self.problem.factors is None:
-            return None
-        place = self.problem.factors.place
-        piece = self.low.vmem.take(item.rect.positions * place.position_bytes)
-        fields = rect_fields(place, item.rect, (0, 1))
-        self.low.emit(isa.Load(buffer=isa.Buffer.VMEM, arg=place.arg, dst=piece.base,
-                               **as_load(fields)))
-        return piece
-
-    def _multiply(self, item: _Item, output: int, chunk: tuple[int, int, int, int]) -> None:
+    def _multiply(self, item: Item, output: int, chunk: tuple[int, int, int, int]) -> None:
         """One MATRIX instruction: an output tile over a chunk of weights."""
         problem, rect = self.problem, item.rect
         activation = problem.activation
@@ -463,7 +356,7 @@ class _Emission:
                 s_x=s_x, s_y=s_y, s_kx=s_kx, s_ky=s_ky, s_c=s_c,
             )
         )
-        if not self.plan.keep_weights and output not in self.last_use:
+        if output not in self.kept_tiles:
             self.low.wbuf.free(piece)
             del self.weights[(output, first, ky, end)]
 

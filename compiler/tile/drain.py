@@ -8,17 +8,18 @@ from __future__ import annotations
 import dataclasses
 
 from jacquard.compiler.tile.access import ELEMENT_BYTES
-from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.lowering import Lowering
 from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.operand import Rect
 from jacquard.compiler.tile.problem import Contraction
+from jacquard.compiler.tile.stream import Block, store_block
 from jacquard.proto import npu_isa as isa
 
 
 @dataclasses.dataclass(frozen=True)
 class Drain:
     """Output tiles [first, end) of a rectangle. obuf: OBUF row of the sums. param: PARAM row of the
-    first tile. residual, factors: VMEM, as load_residual and load_factors put them there."""
+    first tile. residual, factors: VMEM, dense."""
 
     rect: Rect
     outputs: tuple[int, int]
@@ -61,7 +62,7 @@ def _block(low: Lowering, problem: Contraction, drain: Drain, first: int, rows: 
     requantize |= {"param_stride1": 1, "src1_stride1": positions * arch.obuf_row_bytes}
     if factors is not None:
         assert problem.factors is not None
-        size = problem.factors.place.position_bytes
+        size = problem.factors.position_bytes
         requantize = {n: v for n, v in requantize.items() if not n.startswith("param")} | {
             "op": int(isa.VectorOp.MUL), "scale": int(isa.ScaleMode.IMM), "mult1": 1,
             "src2_buffer": int(isa.Buffer.VMEM), "src2_dtype": int(isa.Dtype.S32),
@@ -83,8 +84,7 @@ def _block(low: Lowering, problem: Contraction, drain: Drain, first: int, rows: 
     rect = drain.rect
     if rows < positions:
         rect = Rect(rect.y, rect.x + first, 1, rows)
-    fields = rect_fields(problem.out, rect, drain.outputs)
-    low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=problem.out.arg, src=piece.base, **fields))
+    store_block(low, problem.out, Block(*drain.outputs, rect), piece.base)
     low.vmem.free(piece)
 
 
@@ -117,29 +117,3 @@ def _add_residual(
     if result is not piece:
         low.vmem.free(piece)
     return result
-
-
-def rect_fields(place: Stored, rect: Rect, tiles: tuple[int, int]) -> dict[str, int]:
-    """STORE fields that copy [tile][y][x][block] dense on chip to a rectangle of a tensor."""
-    size = place.position_bytes
-    count = tiles[1] - tiles[0]
-    dram = (
-        place.offset + tiles[0] * place.plane_bytes + rect.y * place.row_bytes + rect.x * size
-    )
-    if place.step:
-        return {"dram": dram + rect.x * (place.step - size), "n0": size, "n1": count,
-                "n2": rect.width, "n3": 1, "l1": rect.width * size, "s1": place.plane_bytes,
-                "l2": size, "s2": place.step}
-    if rect.height == 1 or (rect.width == place.width and place.dense):
-        run = rect.positions * size
-        return {"dram": dram, "n0": run, "n1": count, "n2": 1, "n3": 1, "l1": run,
-                "s1": place.plane_bytes}
-    run = rect.width * size
-    return {"dram": dram, "n0": run, "n1": rect.height, "n2": count, "n3": 1, "l1": run,
-            "s1": place.row_bytes, "l2": rect.height * run, "s2": place.plane_bytes}
-
-
-def as_load(fields: dict[str, int]) -> dict[str, int]:
-    """The same copy in LOAD's field names."""
-    return {name.replace("l", "d") if name in ("l1", "l2") else name: v
-            for name, v in fields.items()}

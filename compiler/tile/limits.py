@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jacquard.compiler.overrides import TILING, LayerOverride
 from jacquard.compiler.tile.operand import ActivationOperand
+from jacquard.compiler.tile.tiling import Plan, Shape
 from jacquard.proto.lib.arch import Arch
-
-if TYPE_CHECKING:
-    from jacquard.compiler.tile.plan import Plan, Shape
 
 
 def allows(override: LayerOverride | None, plan: Plan, shape: Shape) -> bool:

@@ -7,7 +7,7 @@ and the next layer's first loads find free space.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.tile.ir import (
     CONSTANT_ARG, Instruction, LayerInfo, Step, WeightPart,
 )
-from jacquard.compiler.tile.memory import NextFit, Piece, TwoEnds
+from jacquard.compiler.tile.memory import Halves, NextFit, Piece, TwoEnds
 from jacquard.compiler.tile.weights import Weights
 from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
@@ -120,6 +120,19 @@ def dtype_of(tensor: QTensor) -> isa.Dtype:
     }[tensor.grid.dtype]
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How a product's result is read, of which rows or tiles may then be made meanwhile.
+
+    row_cycles: for a row, by what reads one after another; 0: nothing does. by_tiles: an attention
+    reads it head by head. behind: layers behind the product into which its emission may run.
+    """
+
+    row_cycles: float = 0.0
+    by_tiles: bool = False
+    behind: int = 0
+
+
 @dataclasses.dataclass
 class _Stream:
     """An emission that goes on when its rows are needed, or its channel tiles (by_tiles); `stored`
@@ -147,16 +160,13 @@ class Lowering:
         places: dict[str, Stored | Packed],
         overrides: dict[str, LayerOverride],
         array_rows: int,
-        row_cycles: Mapping[str, float],
-        read_by_tiles: Mapping[str, int],
+        readings: Mapping[str, Reading],
         split: bool = True,
     ) -> None:
-        """row_cycles: of the op that reads a tensor row after row, by the tensor's name.
-        read_by_tiles: tensors that an attention reads head by head -> layers from the product to it.
-        split: products may leave rows for when they are needed."""
+        """split: products may leave rows for when they are needed."""
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self._array_rows = array_rows
-        self.row_cycles, self.read_by_tiles, self.split = row_cycles, read_by_tiles, split
+        self._readings, self.split = readings, split
         self.places = places
         self.tiled: set[str] = set()  # layers whose tiling was searched: their overrides had effect
         self.steps: list[Step] = []
@@ -168,7 +178,7 @@ class Lowering:
         self.wbuf = NextFit("WBUF", arch.wbuf_rows)
         self.vmem = NextFit("VMEM", arch.vmem_bytes, arch.vmem_row_bytes)
         self.param = NextFit("PARAM", arch.param_rows)
-        self._obuf_half = 0
+        self.obuf = Halves("OBUF", arch.obuf_half_rows)
         self._layer = -1  # that what is emitted belongs to
         self._streams: dict[str, _Stream] = {}
         self._tables: dict[bytes, int] = {}  # resident: table -> index, least recently used first
@@ -242,9 +252,9 @@ class Lowering:
         stream = self._streams.get(name)
         return 0.0 if stream is None else stream.cycles_per_row
 
-    def departure(self, results: Sequence[str]) -> float:
-        """Cycles for a row of what reads a layer's results row after row; 0 where nothing does."""
-        return max((self.row_cycles.get(name, 0.0) for name in results), default=0.0)
+    def reading(self, results: Sequence[str]) -> Reading:
+        """How the first of a layer's results is read."""
+        return self._readings.get(results[0], Reading()) if results else Reading()
 
     def ready(self, name: str, rows: int) -> bool:
         """Whether the first rows of a tensor are emitted."""
@@ -329,10 +339,16 @@ class Lowering:
     def emit(self, instruction: Instruction) -> None:
         self.steps.append(Step(instruction, self._layer))
 
-    def take_obuf_half(self) -> int:
-        """First OBUF row of the half whose turn it is."""
-        self._obuf_half ^= 1
-        return self._obuf_half * self.arch.obuf_half_rows
+    def later(self, emit: Callable[[], None]) -> Callable[[], None]:
+        """`emit`, to be called while another layer is emitted."""
+        layer = self._layer
+
+        def call() -> None:
+            now, self._layer = self._layer, layer
+            emit()
+            self._layer = now
+
+        return call
 
     def table(self, table: npt.NDArray[np.int16]) -> int:
         """Makes a table resident where it is not; returns its index in TABLE.

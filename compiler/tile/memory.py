@@ -8,6 +8,7 @@ memory, and the two ends of a memory take turns.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 
 class NoRoom(Exception):
@@ -97,3 +98,40 @@ class TwoEnds:
 
     def free(self, piece: Piece) -> None:
         self._live.remove(piece)
+
+
+class Halves:
+    """Takes turns between a memory's halves.
+
+    A half that is held is nobody else's. One whose contents wait is: it is emptied in front.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        """size: of a half."""
+        self.name, self.size = name, size
+        self._base = 0
+        self._held: set[int] = set()
+        self._waiting: dict[int, Callable[[], None]] = {}
+
+    def take(self) -> int:
+        """The base of the other half than the last one if it is free. NoRoom: both are held."""
+        for _ in range(2):
+            self._base = self.size - self._base
+            if self._base not in self._held:
+                self.empty(self._base)
+                return self._base
+        raise NoRoom(self.name, self.size, 2 * self.size)
+
+    def hold(self, base: int) -> None:
+        self._held.add(base)
+
+    def leave(self, base: int, empty: Callable[[], None]) -> None:
+        """Holds it no more; `empty` is called when it is wanted, once."""
+        self._held.remove(base)
+        self._waiting[base] = empty
+
+    def empty(self, base: int) -> None:
+        """Empties a half that waits for it."""
+        waiting = self._waiting.pop(base, None)
+        if waiting is not None:
+            waiting()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jacquard.compiler.tile.memory import NextFit, NoRoom, Piece, TwoEnds
+from jacquard.compiler.tile.memory import Halves, NextFit, NoRoom, Piece, TwoEnds
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -53,3 +53,19 @@ def test_no_room_says_what_was_wanted() -> None:
     memory.take(6)
     with pytest.raises(NoRoom, match="VMEM: 5 wanted, 10 in all"):
         memory.take(5)
+
+
+def test_halves_take_turns_and_held_ones_stay() -> None:
+    halves, emptied = Halves("OBUF", 8), list[str]()
+    assert [halves.take(), halves.take()] == [8, 0]
+    halves.hold(8)
+    assert [halves.take(), halves.take()] == [0, 0]
+    halves.hold(0)
+    with pytest.raises(NoRoom):
+        halves.take()
+    halves.leave(8, lambda: emptied.append("upper"))
+    assert not emptied
+    assert halves.take() == 8
+    assert emptied == ["upper"]
+    halves.empty(8)
+    assert emptied == ["upper"]

@@ -15,15 +15,12 @@ from collections.abc import Iterator
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.tile import limits
 from jacquard.compiler.tile.operand import ActivationOperand
-from jacquard.compiler.tile.pooled import Pool
+from jacquard.compiler.tile.tiling import Plan, Shape, Split
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 
 INSTRUCTION_CYCLES = 8  # of an engine, from one instruction to the next that waits for it
 FIRST_PARTS = 8  # pieces of a layer's first inputs, so that MATRIX starts on the first of them
-OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
-
-
 SPLIT_CYCLES = 1500  # from a part's last sums to what is made of it, beside the passes of VECTOR
 TILE_CYCLES = 1000  # of MATRIX, an output tile's: below, heads are too short to be made one by one
 BEHIND_PRODUCT = 2  # layers into which a split product may run: its rows' reader, and one more
@@ -36,100 +33,6 @@ def splits(positions: int, arch: Arch) -> bool:
     has.
     """
     return 2 * arch.rows <= positions < 8 * arch.rows
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Where a product's positions are taken in two parts, so that rows are read or ready earlier.
-
-    Attributes:
-      positions: of the first part.
-      head, tail: the first and the last output tiles that are, each part through all of them.
-      group: output tiles of a part that share an accumulator half.
-    """
-
-    positions: int
-    head: int
-    tail: int
-    group: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """What the plan depends on besides the operand: output positions and tiles.
-
-    element_bytes, own_bytes, residual_bytes: of an element of the result, of what is drained from
-    the accumulators, of a residual (0: there is none). factor_bytes: of a factor per position.
-    """
-
-    height: int
-    width: int
-    output_tiles: int
-    spans: tuple[tuple[int, int], ...]
-    element_bytes: int = 1
-    own_bytes: int = 1
-    residual_bytes: int = 0
-    pool: Pool | None = None
-    factor_bytes: int = 0
-    arrival: float = 0.0  # cycles from an input position to the next, while they are being made
-    departure: float = 0.0  # cycles for each output position of what reads one after another
-    may_split: bool = False
-    by_tiles: bool = False  # results are read tile by tile, each of all positions
-
-    @property
-    def residual(self) -> bool:
-        return self.residual_bytes > 0
-
-    @property
-    def vmem_bytes(self) -> int:
-        """Per element of a spatial tile: results in several states, two residuals."""
-        if self.residual and self.own_bytes != self.element_bytes:
-            states = OUTPUT_SLOTS * self.element_bytes + self.own_bytes
-        else:
-            states = OUTPUT_SLOTS * self.element_bytes
-        return states + 2 * self.residual_bytes
-
-    @functools.cached_property
-    def deepest(self) -> int:
-        return max(end - first for first, end in self.spans)
-
-    @functools.cached_property
-    def passes(self) -> int:
-        """Channel tiles summed over output tiles."""
-        return sum(end - first for first, end in self.spans)
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A tiling.
-
-    Attributes:
-      height, width: output positions of a spatial tile.
-      output_tiles: output column tiles that share an accumulator half.
-      channel_tiles: input channel tiles in IBUF at once.
-      keep_inputs: a spatial tile's inputs are loaded once for all of its outputs.
-      keep_weights: the layer's weights are loaded once for all spatial tiles.
-      weight_tiles, weight_rows: channel tiles (and, below a whole kernel, kernel rows) of one
-        MATRIX instruction.
-      param_tiles: output tiles whose parameters are loaded together.
-      weight_bytes: of the whole layer, as packed.
-      passes_cycles: of the array. cycles: what the cost model says.
-      split: None where every output tile is of all of a spatial tile's positions.
-    """
-
-    height: int
-    width: int
-    output_tiles: int
-    channel_tiles: int
-    keep_inputs: bool
-    keep_weights: bool
-    weight_tiles: int
-    weight_rows: int
-    param_tiles: int
-    weight_bytes: int
-    passes_cycles: float
-    cycles: float
-    split: Split | None = None
 
 
 def choose(
@@ -159,8 +62,6 @@ def _search(
         costed = _costed(arch, activation, shape, candidate, *weight_chunk)
         for plan in (costed, *_split_plans(arch, activation, shape, costed, override)):
             if plan is None or not limits.allows(override, plan, shape):
-                continue
-            if shape.by_tiles and (plan.width, plan.output_tiles) != (shape.width, 1):
                 continue
             if best is None or plan.cycles < best.cycles:
                 best = plan
@@ -201,6 +102,8 @@ def _candidates(
 
     half = arch.obuf_half_rows
     widths = [w for w in _parts(shape.width) if w <= half]
+    if shape.by_tiles:
+        widths = widths[:1] if widths[:1] == [shape.width] else []
     if fixed("tile_width"):
         widths = [min(fixed("tile_width") or 1, shape.width)]
     for width in widths:
@@ -210,6 +113,8 @@ def _candidates(
         for height in heights:
             rows = activation.rows(height, width)
             outputs = [n for n in _doublings(shape.output_tiles) if n * height * width <= half]
+            if shape.by_tiles:
+                outputs = outputs[:1]
             if fixed("output_tiles"):
                 outputs = [min(fixed("output_tiles") or 1, shape.output_tiles)]
             for count in outputs:
@@ -227,7 +132,7 @@ def _candidates(
             continue
         if width < shape.width and len(widths) > 1 and arch.ibuf_rows > 4096 and heights:
             # Large memories: narrower tiles only add halo once a full-width row fits.
-            if any(activation.rows(1, width) * 2 * activation.tiles <= arch.ibuf_rows for _ in "1"):
+            if activation.rows(1, width) * 2 * activation.tiles <= arch.ibuf_rows:
                 return
 
 
@@ -321,7 +226,7 @@ def _costed(
         if param_tiles > arch.param_rows // 2:
             return None
     return Plan(height, width, outputs, depth, keep_inputs, keep_weights, weight_tiles, weight_rows,
-                param_tiles, weight_bytes, matrix, cycles)
+                param_tiles, weight_bytes, matrix, cycles, by_tiles=shape.by_tiles)
 
 
 def _split_plans(
@@ -333,7 +238,7 @@ def _split_plans(
     """
     if plan is None or override is not None or plan.width < shape.width or shape.height > 1:
         return
-    if not shape.may_split or not splits(shape.width, arch):
+    if not shape.may_split or shape.by_tiles or not splits(shape.width, arch):
         return
     if not (shape.arrival or shape.departure):
         return
@@ -358,7 +263,7 @@ def _split_plans(
     if head + tail > shape.output_tiles or not group:
         return
     bytes_ = shape.deepest * arch.rows * arch.wbuf_row_bytes
-    kept = kept_tiles(arch, shape.deepest, plan.weight_tiles)
+    kept = resident_tiles(arch, shape.deepest, plan.weight_tiles)
     again = max(0, head - kept) + max(0, tail - kept)
     hidden = min(shape.arrival * part, head * tile) + min(shape.departure * part, tail * tile)
     # The bus has time left only where the array is the slower one.
@@ -368,7 +273,7 @@ def _split_plans(
                               cycles=plan.cycles - hidden + cost)
 
 
-def kept_tiles(arch: Arch, depth: int, weight_tiles: int) -> int:
+def resident_tiles(arch: Arch, depth: int, weight_tiles: int) -> int:
     """Output tiles whose weights can stay in WBUF from part to part, in one piece.
 
     On either side of it there may have to be room for those that stream, twice.

@@ -57,23 +57,14 @@ class Residual:
 
 
 @dataclasses.dataclass(frozen=True)
-class RowFactors:
-    """What each position's accumulators are multiplied by, instead of a number per channel.
-
-    place: one channel tile of int32, all lanes of a position alike.
-    """
-
-    place: Stored
-
-
-@dataclasses.dataclass(frozen=True)
 class Contraction:
     """One layer on the array. `out` is where the result goes; its height x width are tiled.
 
     source: the activations' tensor, of which rows may still be to be made. results: the tensors of
     `out`, of which rows may be left to be made when they are needed; none where they may not.
-    With a pool `out` is only the shape of the convolution's result, which stays on chip. With
-    factors `requant.bias` and `requant.mult` are not used.
+    With a pool `out` is only the shape of the convolution's result, which stays on chip. factors:
+    what each position's accumulators are multiplied by, one channel tile of int32, all lanes of a
+    position alike; `requant.bias` and `requant.mult` are not used then.
     """
 
     name: str
@@ -88,5 +79,5 @@ class Contraction:
     residual: Residual | None = None
     pool: Pool | None = None
     source: str = ""
-    factors: RowFactors | None = None
+    factors: Stored | None = None
     results: tuple[str, ...] = ()

@@ -105,16 +105,31 @@ def load_rect(
 
 def store_block(low: Lowering, out: Stored, block: Block, src: int) -> None:
     """Stores a dense block from VMEM."""
-    size, rect = out.position_bytes, block.rect
+    fields = rect_fields(out, block.rect, (block.first, block.end))
+    low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=out.arg, src=src, **fields))
+
+
+def rect_fields(place: Stored, rect: Rect, tiles: tuple[int, int]) -> dict[str, int]:
+    """STORE fields that copy [tile][y][x][block] dense on chip to a rectangle of a tensor."""
+    size = place.position_bytes
+    count = tiles[1] - tiles[0]
     dram = (
-        out.offset + block.first * out.plane_bytes + rect.y * out.row_bytes + rect.x * size
+        place.offset + tiles[0] * place.plane_bytes + rect.y * place.row_bytes + rect.x * size
     )
-    if rect.height == 1 or (rect.width == out.width and out.dense):
+    if place.step:
+        return {"dram": dram + rect.x * (place.step - size), "n0": size, "n1": count,
+                "n2": rect.width, "n3": 1, "l1": rect.width * size, "s1": place.plane_bytes,
+                "l2": size, "s2": place.step}
+    if rect.height == 1 or (rect.width == place.width and place.dense):
         run = rect.positions * size
-        low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=out.arg, src=src, dram=dram, n0=run,
-                           n1=block.tiles, n2=1, n3=1, l1=run, s1=out.plane_bytes))
-        return
+        return {"dram": dram, "n0": run, "n1": count, "n2": 1, "n3": 1, "l1": run,
+                "s1": place.plane_bytes}
     run = rect.width * size
-    low.emit(isa.Store(buffer=isa.Buffer.VMEM, arg=out.arg, src=src, dram=dram, n0=run,
-                       n1=rect.height, n2=block.tiles, n3=1, l1=run, s1=out.row_bytes,
-                       l2=rect.height * run, s2=out.plane_bytes))
+    return {"dram": dram, "n0": run, "n1": rect.height, "n2": count, "n3": 1, "l1": run,
+            "s1": place.row_bytes, "l2": rect.height * run, "s2": place.plane_bytes}
+
+
+def as_load(fields: dict[str, int]) -> dict[str, int]:
+    """The same copy in LOAD's field names."""
+    return {name.replace("l", "d") if name in ("l1", "l2") else name: v
+            for name, v in fields.items()}

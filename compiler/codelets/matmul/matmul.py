@@ -38,7 +38,7 @@ from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.contraction import emit
 from jacquard.compiler.tile.lowering import Lowering, Stored
 from jacquard.compiler.tile.operand import BlockedOperand, TensorWeights, Window
-from jacquard.compiler.tile.problem import Contraction, Requant, RowFactors
+from jacquard.compiler.tile.problem import Contraction, Requant
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.lib.fixed_point import requantization_scale
 
@@ -119,8 +119,7 @@ def lower(op: Op, low: Lowering) -> None:
                               b.grid.zero_point),
                 out.columns(entry * rows, rows), a.grid.zero_point, a.grid.dtype == "uint8",
                 b.grid.zero_point, b.grid.dtype == "uint8", requants[entry % len(requants)],
-                factors=None if factors is None
-                else RowFactors(factors.columns(entry * rows, rows)),
+                factors=None if factors is None else factors.columns(entry * rows, rows),
             ),
         )
 
