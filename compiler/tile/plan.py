@@ -21,6 +21,7 @@ from jacquard.proto.lib.errors import UserError
 
 INSTRUCTION_CYCLES = 8  # of an engine, from one instruction to the next that waits for it
 FIRST_PARTS = 8  # pieces of a layer's first inputs, so that MATRIX starts on the first of them
+INTERFERENCE = 0.03  # of the engines' work: what each costs the others, by the cycle model
 SPLIT_CYCLES = 1500  # from a part's last sums to what is made of it, beside the passes of VECTOR
 TILE_CYCLES = 1000  # of MATRIX, an output tile's: below, heads are too short to be made one by one
 BEHIND_PRODUCT = 2  # layers into which a split product may run: its rows' reader, and one more
@@ -186,7 +187,7 @@ def _costed(
     runs, run = activation.run_bytes(height, width)
     run_cycles = run / arch.bytes_per_cycle
     if run % arch.bytes_per_cycle:
-        run_cycles = run // arch.bytes_per_cycle + 2.0  # off the bus's grid at both ends
+        run_cycles = (run - 1) / arch.bytes_per_cycle + 1  # wherever on the bus's grid it begins
     reloads = fetches * depth if not keep_inputs else spatial * activation.tiles
     inputs = reloads * runs * run_cycles
     vectors = positions * shape.output_tiles
@@ -217,7 +218,7 @@ def _costed(
         first += max(0.0, depth * runs * run_cycles - depth * taps * height * width)
     last = result / arch.lanes * (3 if shape.residual else 1)
     last += result * shape.element_bytes / arch.bytes_per_cycle
-    cycles = max(matrix, dram, vector) + 0.05 * (matrix + dram + vector) + first + last
+    cycles = max(matrix, dram, vector) + INTERFERENCE * (matrix + dram + vector) + first + last
     param_tiles = shape.output_tiles
     if param_tiles > arch.param_rows // 2:
         # Loaded ahead; of a memory that the maker of the inputs has most of, where they are made.
