@@ -13,6 +13,7 @@ import resource
 import numpy as np
 from google.protobuf import json_format
 
+from jacquard.compiler.checker import table
 from jacquard.compiler.checker.traffic import traffic
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
@@ -22,6 +23,7 @@ from jacquard.runtime.api.instructions import opcodes
 from jacquard.runtime.device.base import DeviceResult
 from jacquard.sim.timing import layers
 from jacquard.sim.timing.bounds import roofline_cycles
+from jacquard.sim.timing.startup import Startup, startups
 
 
 def program_roofline_cycles(program: pb.Program, arch: Arch) -> int:
@@ -63,6 +65,20 @@ def layer_buckets(program: pb.Program, result: DeviceResult) -> np.ndarray | Non
                 own = result.instruction_buckets[span][codes[span] == kind.OPCODE]
                 found[number, kind.ENGINE] += own.sum(axis=0)
     return found
+
+
+def layer_startups(program: pb.Program, result: DeviceResult) -> list[Startup]:
+    """Per layer (sim/timing/startup.py); 0 where the backend has no time."""
+    if result.done_cycles is None or result.instruction_buckets is None:
+        return [Startup()] * len(program.layers)
+    assert result.start_cycles is not None
+    return startups(
+        program.layers,
+        table.read(program.code).engine,
+        result.start_cycles,
+        result.done_cycles,
+        result.instruction_buckets,
+    )
 
 
 def engine_cycles(buckets: np.ndarray) -> report_pb2.EngineCycles:
@@ -112,7 +128,7 @@ def build_report(
             other_refetched_bytes=moved.other_refetched,
         )
     )
-    buckets = layer_buckets(program, result)
+    buckets, startup = layer_buckets(program, result), layer_startups(program, result)
     for number, cycles in enumerate(layer_cycles(program, result)):
         layer = program.layers[number]
         made = report.layers.add(
@@ -126,6 +142,8 @@ def build_report(
             floor_cycles=layer.floor_cycles,
             spilled_bytes=moved.spilled[number],
             refetched_bytes=moved.refetched[number],
+            startup_cycles=startup[number].cycles,
+            matrix_idle_cycles=startup[number].idle,
         )
         if buckets is not None:
             for engine in Engine:

@@ -87,6 +87,7 @@ def test_numbers_equal_the_report(opened) -> None:  # noqa: ANN001
         ("written", "dram_write_bytes"),
         ("spilled", "spilled_bytes"),
         ("refetched", "refetched_bytes"),
+        ("start-up", "startup_cycles"),
         ("bound by", "bound"),
     ):
         assert cells(page, "#layers", column) == [layer[field] for layer in layers], column

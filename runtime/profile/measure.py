@@ -17,10 +17,15 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.proto.npu_isa import Bucket, Engine
-from jacquard.runtime.api.report import layer_buckets, program_roofline_cycles
+from jacquard.runtime.api.report import (
+    layer_buckets,
+    layer_startups,
+    program_roofline_cycles,
+)
 from jacquard.runtime.device.base import DeviceResult
 from jacquard.runtime.profile.bound import bound_of
 from jacquard.sim.timing.layers import layer_cycles
+from jacquard.sim.timing.startup import Startup
 
 
 class NothingToShow(UserError):
@@ -43,6 +48,7 @@ class LayerProfile:
     write_bytes: int
     spilled_bytes: int  # as compiler/checker/traffic.py counts both
     refetched_bytes: int
+    startup: Startup
     buckets: np.ndarray
     array_use: float  # MACs done of those that the array could have done
     matrix_use: float  # cycles in which MATRIX moved
@@ -123,11 +129,11 @@ def measure(
         )
     if not program.layers:
         raise NothingToShow(f"profile {program.model}: the program must have layers, got none")
-    layers, moved = [], traffic(program)
+    layers, moved, startup = [], traffic(program), layer_startups(program, result)
     for number, cycles in enumerate(layer_cycles(program.layers, result.done_cycles)):
         layer = program.layers[number]
         twice = moved.spilled[number], moved.refetched[number]
-        layers.append(_layer(layer, cycles, twice, buckets[number], arch))
+        layers.append(_layer(layer, cycles, twice, startup[number], buckets[number], arch))
     return Profile(
         model=program.model,
         config=arch.name,
@@ -172,7 +178,12 @@ def failed(program: pb.Program, arch: Arch, backend: str, problem: str) -> Profi
 
 
 def _layer(
-    layer: pb.Layer, cycles: int, twice: tuple[int, int], buckets: np.ndarray, arch: Arch
+    layer: pb.Layer,
+    cycles: int,
+    twice: tuple[int, int],
+    startup: Startup,
+    buckets: np.ndarray,
+    arch: Arch,
 ) -> LayerProfile:
     moved = layer.dram_read_bytes + layer.dram_write_bytes
     window = max(cycles, 1)
@@ -189,6 +200,7 @@ def _layer(
         write_bytes=layer.dram_write_bytes,
         spilled_bytes=twice[0],
         refetched_bytes=twice[1],
+        startup=startup,
         buckets=buckets,
         array_use=array_use,
         matrix_use=float(busy[Engine.MATRIX]),

@@ -195,7 +195,7 @@ def _reliefs(profile: Profile) -> list[str]:
 def _layers(profile: Profile) -> str:
     tried = [relief.name for relief in profile.reliefs if not relief.problem]
     columns = ["#", "layer", "op", "cycles", "floor", "x floor", "MACs", "read", "written"]
-    columns += ["spilled", "refetched"]
+    columns += ["spilled", "refetched", "start-up"]
     columns += ["array %", "MATRIX %", "VECTOR %", "DRAM %", "bound by", "most relieved by", *tried]
     rows: list[list[str | int | float]] = []
     for number, layer in enumerate(profile.layers):
@@ -214,6 +214,7 @@ def _layers(profile: Profile) -> str:
                 layer.write_bytes,
                 layer.spilled_bytes,
                 layer.refetched_bytes,
+                layer.startup.cycles,
                 *(
                     round(100 * use, 1)
                     for use in (
@@ -233,8 +234,8 @@ def _layers(profile: Profile) -> str:
         "can pass 100 %. Shares: of the multiplications that the array could have done, cycles in "
         "which MATRIX and VECTOR moved, bytes of those that DRAM could have moved. Spilled: "
         "stored and loaded again, since it did not stay on the chip; refetched: weights and "
-        "results loaded again after a first time. A click on a "
-        "head sorts. The last columns: this layer's cycles on the machines above."
+        "results loaded again after a first time. Start-up: cycles before its first array pass in "
+        "which neither MATRIX nor VECTOR was at work. A click on a head sorts. The last columns: this layer's cycles on the machines above."
     )
     return paragraph(told) + f'<div id="layers" class="wide">{table(columns, rows)}</div>'
 
