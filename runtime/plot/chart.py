@@ -72,6 +72,12 @@ class Chart:
             f'fill="{colour}" stroke="#ffffff" stroke-width="0.5">{_title(title)}</rect>'
         )
 
+    def words(self, x: float, y: float, text: str, right: bool = True) -> None:
+        """Beside a dot: on its right, or on its left."""
+        left, top = self._place(x, y)
+        anchor = "start" if right else "end"
+        self._marks.append(_words(left + (9 if right else -9), top + 4, text, anchor))
+
     def svg(self) -> str:
         """The picture, to stand in a page or in a file of its own."""
         width, height = self._size

@@ -90,6 +90,18 @@ def test_a_line_goes_through_its_points() -> None:
     assert line["points"].split() == [f"{d['cx']},{d['cy']}" for d in _marks(chart, "circle")]
 
 
+def test_words_stand_beside_their_dot() -> None:
+    chart = Chart(Axis("x", 0, 1), Axis("y", 0, 1))
+    chart.dot(0.5, 0.5, "")
+    chart.words(0.5, 0.5, "right <of it>")
+    chart.words(0.5, 0.5, "left of it", right=False)
+    texts = {x.text: x.attrib for x in ElementTree.fromstring(chart.svg()).iter(SVG + "text")}
+    (dot,) = _marks(chart, "circle")
+    right, left = texts["right <of it>"], texts["left of it"]
+    assert (right["text-anchor"], left["text-anchor"]) == ("start", "end")
+    assert float(left["x"]) < float(dot["cx"]) < float(right["x"])
+
+
 class _Page(html.parser.HTMLParser):
     """Tags that are open, words, and what would be fetched."""
 

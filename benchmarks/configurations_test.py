@@ -1,0 +1,29 @@
+"""Every configuration ran in RTL, and its simulator was built in the time that is allowed."""
+
+import os
+import pathlib
+
+import pytest
+
+from jacquard.benchmarks.figures import configurations
+from jacquard.benchmarks.figures.data import read
+from jacquard.proto.lib.arch import config_names
+
+FIGURES = read(
+    pathlib.Path(os.environ["PUBLISHED"]),
+    pathlib.Path(os.environ["GOALS"]),
+    [pathlib.Path(report) for report in os.environ["REPORTS"].split()],
+)
+CONFIGS = configurations.configs(FIGURES)
+
+
+def test_every_configuration_is_in_the_table() -> None:
+    assert sorted(CONFIGS) == sorted(config_names())
+    page = configurations.text(FIGURES)
+    assert [f"| {config} |" in page for config in CONFIGS] == [True] * len(CONFIGS)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_simulator_is_built_in_time(config: str) -> None:
+    limit = FIGURES.goals["simulator_build_seconds"]
+    assert 0 < configurations.build_seconds(FIGURES, config) < limit
