@@ -54,7 +54,8 @@ def machine_rows(figures: Figures) -> list[list[Any]]:
 
 def build_seconds(figures: Figures, config: str) -> float:
     """Of its simulator, as its runs' reports have it; 0 where none was told."""
-    return max(r["simulator_build_seconds"] for (_, c), r in figures.runs.items() if c == config)
+    runs = [r for (_, c), r in figures.runs.items() if c == config]
+    return max(float(r["simulator_build_seconds"]) for r in runs)
 
 
 def _rows(figures: Figures) -> Iterator[list[object]]:
