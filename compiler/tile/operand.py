@@ -91,7 +91,7 @@ class ActivationOperand(Protocol):
         ...
 
     def anywhere(self) -> ActivationOperand:
-        """The same at offset 0: what the operands of equal layers have in common."""
+        """The same at offset 0, padded with zeros: what operands of equal layers have in common."""
         ...
 
 
@@ -190,7 +190,7 @@ class BlockedOperand:
         return sx, s_y, dx, dy * columns, rows * columns
 
     def anywhere(self) -> BlockedOperand:
-        return dataclasses.replace(self, place=dataclasses.replace(self.place, offset=0))
+        return dataclasses.replace(self, place=dataclasses.replace(self.place, offset=0), fill=0)
 
 
 @dataclasses.dataclass(frozen=True)
