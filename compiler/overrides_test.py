@@ -89,6 +89,9 @@ def test_order_fixes_what_is_loaded_once() -> None:
         (conv(64, 32, 64), LayerOverride(order="weights", tile_height=1),
          "override of layer Conv_case: order weights must fit WBUF (4096 bytes), needs 36864 for "
          "all weights; leave it out"),
+        (conv(2, 32, 8), LayerOverride(channel_tiles=1),
+         "override of layer Conv_case: channel_tiles must be all 2 of inputs that lie together in "
+         "DRAM, got 1; leave it out"),
     ],
 )
 def test_what_does_not_fit_names_layer_field_and_limit(

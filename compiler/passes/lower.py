@@ -63,12 +63,13 @@ def _lowered(graph: Graph, low: Lowering, storage: Storage) -> TileProgram:
     else:
         for name in low.streams():
             low.need(name)
-        problems += _unused(low.overrides, low.tiled | refused, graph)
+        problems += _unused(low.overrides, low.tiled.keys() | refused, graph)
     raise_if_any(problems)
     steps, weights, parts = low.finished()
     return TileProgram(
         steps, tuple(low.layers), low.constants(), storage.scratch_bytes, storage.tensors,
         storage.plan, storage.cache_bytes, storage.arguments, weights, parts,
+        {name: tiled for name, tiled in low.tiled.items() if tiled is not None},
     )
 
 

@@ -11,12 +11,14 @@ from jacquard.compiler.checker import check as checker
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
 from jacquard.compiler.main import CompileOptions, model_digest
+from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.fuse_attention import fuse_attention
 from jacquard.compiler.passes.import_qdq import import_qdq
 from jacquard.compiler.passes.narrow import narrow, square
 from jacquard.compiler.passes.row_weights import factor_rows
 from jacquard.compiler.passes.views import views
+from jacquard.compiler.tile.ir import TileProgram
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
@@ -62,8 +64,41 @@ def _not_on_chip(
             )
 
 
+Done = Callable[[str, Callable[[], str] | None], None]  # a stage's name and its text
+
+
 def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program:
     """All passes, from a QDQ model to a linked Program."""
+    started = time.process_time()
+
+    def done(name: str, text: Callable[[], str] | None = None) -> None:
+        """Tells the time since the last call, and the text where it is wanted."""
+        nonlocal started
+        if options.clock is not None:
+            options.clock(name, time.process_time() - started)
+        if text is not None and options.dump is not None and name in options.dump_after:
+            options.dump(name, text())
+        started = time.process_time()
+
+    graph = operators(qdq, arch, options, done)
+    program = instructions(graph, arch, options.overrides, done)
+    digest = model_digest(qdq)
+    done("digest")
+    linked = link.link(graph, program, arch, options.model_name or graph.name, digest)
+    done("link")
+    checker.require(linked, arch)
+    done("check")
+    return linked
+
+
+def _no_one(name: str, text: Callable[[], str] | None = None) -> None:
+    """Where nobody asks what a stage took or made."""
+
+
+def operators(
+    qdq: onnx.ModelProto, arch: Arch, options: CompileOptions, done: Done = _no_one
+) -> Graph:
+    """Import and all passes over the graph: the operators that will be layers."""
     if arch.rows > arch.cols or arch.lanes != arch.cols:
         raise UserError(
             f"config {arch.name}: the compiler needs as many lanes as columns, and no more rows, "
@@ -84,18 +119,6 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
         for name in options.dump_after
         if name not in stages
     )
-
-    started = time.process_time()
-
-    def done(name: str, text: Callable[[], str] | None = None) -> None:
-        """Tells the time since the last call, and the text where it is wanted."""
-        nonlocal started
-        if options.clock is not None:
-            options.clock(name, time.process_time() - started)
-        if text is not None and options.dump is not None and name in options.dump_after:
-            options.dump(name, text())
-        started = time.process_time()
-
     graph = import_qdq(qdq, options.model_name)
     verify(graph, "import")
     layers = {op.name for op in graph.ops}
@@ -113,18 +136,19 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
         verify(graph, name)
         done(name, graph.text)
     raise_if_any(_not_on_chip(results, graph, options))
-    program = lower.lower(graph, square(arch), options.overrides, arch.rows)
+    return graph
+
+
+def instructions(
+    graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], done: Done = _no_one
+) -> TileProgram:
+    """Tiled, placed, emitted and ordered, with their tokens: all but linking. UserError as lower."""
+    program = lower.lower(graph, square(arch), overrides, arch.rows)
     done("lower", program.text)
     program = narrow(program, arch)
     found = tokens.dependencies(program, arch)
-    done("tokens")
+    done("tokens", None)
     program, found = order.order(program, found, arch)
     program = tokens.insert(program, found)
     done("order", program.text)
-    digest = model_digest(qdq)
-    done("digest")
-    linked = link.link(graph, program, arch, options.model_name or graph.name, digest)
-    done("link")
-    checker.require(linked, arch)
-    done("check")
-    return linked
+    return program

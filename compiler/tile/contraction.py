@@ -11,6 +11,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
+from jacquard.compiler.overrides import TILING
 from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.drain import Drain, emit_drain, requantize_fields
 from jacquard.compiler.tile.lowering import Lowering, Stored
@@ -22,7 +23,7 @@ from jacquard.compiler.tile.pooled import Pooling
 from jacquard.compiler.tile.problem import Contraction
 from jacquard.compiler.tile.rows import BLOCK_VECTORS, balanced
 from jacquard.compiler.tile.stream import as_load, rect_fields
-from jacquard.compiler.tile.tiling import Plan, Shape
+from jacquard.compiler.tile.tiling import Plan, Shape, Tiled
 from jacquard.proto import npu_isa as isa
 
 
@@ -30,6 +31,7 @@ def emit(low: Lowering, problem: Contraction) -> None:
     """Tiles the problem and emits it. UserError if it cannot fit."""
     reading, override = low.reading(problem.results), low.overrides.get(problem.name)
     arrival, may_split = low.arrival(problem.source), low.split and bool(problem.results)
+    fixed = override is not None and bool(override.given(TILING))
     shape = Shape(
         height=problem.out.height,
         width=problem.out.width,
@@ -43,10 +45,11 @@ def emit(low: Lowering, problem: Contraction) -> None:
         arrival=arrival,
         departure=reading.row_cycles,
         may_split=may_split,
-        by_tiles=may_split and override is None and not arrival and reading.by_tiles,
+        by_tiles=may_split and not fixed and not arrival and reading.by_tiles,
     )
-    low.tiled.add(problem.name)
+    low.tiled.setdefault(problem.name, None)
     plan = choose(low.arch, problem.name, problem.activation, shape, override)
+    low.tiled[problem.name] = Tiled(problem.activation.anywhere(), shape, plan)
     rows = _Emission(low, problem, plan).run()
     if plan.by_tiles or (plan.split is not None and plan.split.tail):
         low.produce(problem.results, rows, behind=reading.behind, by_tiles=plan.by_tiles)

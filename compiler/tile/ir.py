@@ -7,10 +7,14 @@ business. An instruction is an instance of the generated npu_isa classes.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from jacquard.proto import npu_isa as isa
 from jacquard.proto import program_pb2 as pb
+
+if TYPE_CHECKING:  # it is made of what is made of these
+    from jacquard.compiler.tile.tiling import Tiled
 
 # Argument registers. Those from POSITION_ARG on are declared as a network needs them.
 CONSTANT_ARG = 1  # of the constants' segment
@@ -92,6 +96,7 @@ class TileProgram:
     arguments: tuple[Argument, ...] = ()
     weights: bytes = b""
     weight_parts: tuple[WeightPart, ...] = ()
+    tilings: Mapping[str, Tiled] = dataclasses.field(default_factory=dict)  # of layers on MATRIX
 
     def text(self) -> str:
         """One line per instruction: layer, mnemonic, the fields that are not zero."""

@@ -32,6 +32,12 @@ def refusal(
                 activation.tiles)
     if override.order == "inputs":
         depth = activation.tiles
+    channels = override.channel_tiles
+    if channels not in (None, activation.tiles) and not activation.splittable:
+        return (
+            f"override of layer {name}: channel_tiles must be all {activation.tiles} of inputs that "
+            f"lie together in DRAM, got {channels}; leave it out"
+        )
     rows = activation.rows(height, width) * depth
     several = height < shape.height or width < shape.width or depth < activation.tiles
     sums, results = height * width * outputs, height * width * outputs * arch.lanes

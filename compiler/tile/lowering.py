@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from jacquard.proto import npu_isa as isa
 from jacquard.proto.lib.arch import Arch
 from jacquard.sim.timing.bounds import layer_floor
 from jacquard.sim.timing.cycles import pass_cycles
+
+if TYPE_CHECKING:  # it is made of what is made of these
+    from jacquard.compiler.tile.tiling import Tiled
 
 ALIGN = 64  # of pieces of the constants' segment, in bytes
 
@@ -168,7 +172,8 @@ class Lowering:
         self._array_rows = array_rows
         self._readings, self.split = readings, split
         self.places = places
-        self.tiled: set[str] = set()  # layers whose tiling was searched: their overrides had effect
+        # Layers whose tiling was searched: their overrides had effect. None: it was refused.
+        self.tiled: dict[str, Tiled | None] = {}
         self.steps: list[Step] = []
         self.layers: list[LayerInfo] = []
         self._constants: list[bytes] = []

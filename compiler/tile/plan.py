@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -50,6 +51,30 @@ def choose(
     return best
 
 
+def ranked(arch: Arch, name: str, activation: ActivationOperand, shape: Shape) -> list[Plan]:
+    """Every tiling that fits, by what the cost model says, cheapest first.
+
+    Unlike `choose` it looks at every count of output and channel tiles. What it gives is fixed by
+    the sizes alone, so LayerOverride can say it; where rows are split follows from them.
+    """
+    shape, half = dataclasses.replace(shape, by_tiles=False), arch.obuf_half_rows
+    chunk = _weight_chunk(arch, name, activation, shape)
+    depths = [activation.tiles]
+    if activation.splittable:
+        depths += [n for n in _parts(shape.deepest) if n < activation.tiles]
+    found = []
+    for height, width in itertools.product(_parts(shape.height), _parts(shape.width)):
+        rows = activation.rows(height, width)
+        outputs = [n for n in _parts(shape.output_tiles) if n * height * width <= half]
+        fitting = [n for n in depths if n * rows <= arch.ibuf_rows]
+        for count, depth in itertools.product(outputs, fitting):
+            costed = _costed(arch, activation, shape, (height, width, count, depth), *chunk)
+            if costed is not None:
+                split = _split_plans(arch, activation, shape, costed)
+                found.append(min((costed, *split), key=lambda plan: plan.cycles))
+    return sorted(found, key=lambda plan: plan.cycles)
+
+
 @functools.lru_cache(maxsize=1024)  # equal layers are searched once
 def _search(
     arch: Arch,
@@ -61,7 +86,7 @@ def _search(
     best: Plan | None = None
     for candidate in _candidates(arch, activation, shape, override):
         costed = _costed(arch, activation, shape, candidate, *weight_chunk)
-        for plan in (costed, *_split_plans(arch, activation, shape, costed, override)):
+        for plan in (costed, *_split_plans(arch, activation, shape, costed)):
             if plan is None or not limits.allows(override, plan, shape):
                 continue
             if best is None or plan.cycles < best.cycles:
@@ -125,7 +150,9 @@ def _candidates(
                 if activation.splittable and activation.tiles * rows * 2 > arch.ibuf_rows:
                     depths += [n for n in _parts(shape.deepest) if n < activation.tiles]
                 if fixed("channel_tiles"):
-                    depths = [min(fixed("channel_tiles") or 1, activation.tiles)]
+                    wanted = fixed("channel_tiles") or 1
+                    fits = activation.splittable or wanted == activation.tiles
+                    depths = [min(wanted, activation.tiles)] if fits else []
                 for depth in depths:
                     if depth * rows <= arch.ibuf_rows:
                         yield height, width, count, depth
@@ -231,13 +258,13 @@ def _costed(
 
 
 def _split_plans(
-    arch: Arch, activation: ActivationOperand, shape: Shape, plan: Plan | None, override: object
+    arch: Arch, activation: ActivationOperand, shape: Shape, plan: Plan | None
 ) -> Iterator[Plan]:
     """A plan whose only spatial tile is split where its rows arrive or are read one by one.
 
     What overlaps has to find place on chip: no more than half of IBUF and VMEM is this layer's.
     """
-    if plan is None or override is not None or plan.width < shape.width or shape.height > 1:
+    if plan is None or plan.width < shape.width or shape.height > 1:
         return
     if not shape.may_split or shape.by_tiles or not splits(shape.width, arch):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+from jacquard.compiler.tile.operand import ActivationOperand
 from jacquard.compiler.tile.pooled import Pool
 
 OUTPUT_SLOTS = 3  # results in VMEM: being written, stored, and one of slack
@@ -104,3 +105,16 @@ class Plan:
     cycles: float
     by_tiles: bool = False
     split: Split | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiled:
+    """What was tiled, wherever its operand lies, and how. Equal problems have equal tilings."""
+
+    activation: ActivationOperand
+    shape: Shape
+    plan: Plan
+
+    @property
+    def problem(self) -> tuple[ActivationOperand, Shape]:
+        return self.activation, self.shape
