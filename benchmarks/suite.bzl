@@ -11,6 +11,8 @@ npu_benchmark(model, runs)  model and programs, and per run <model>_<config>_<ba
                             the cycle model runs beside it, and its test holds it to RTL
 npu_perf_errors(name, runs) <name>.md: how far the cycle model is from RTL on every program
 npu_exploration(name, ...)  a sweep of configurations: explore_<name>_report (JSON, page) and its test
+npu_tuning(name, runs)      <name>.md: what tuning by the cycle model changes; per run its overrides, a report and
+                            their test, where `checked` beside the tuned program in func and in RTL
 npu_accuracy(model, ...)    test of the simulated outputs against float, beside a yardstick
 """
 
@@ -84,16 +86,21 @@ def _npu_sqnr(name, visibility, flags):
         visibility = visibility,
     )
 
-def npu_program(model, config, kv_cache = False):
-    """<model>_<config>.npu, and the seconds that compiling took in <model>_<config>.times.json."""
-    name = "%s_%s" % (model, config)
+def npu_program(model, config, kv_cache = False, tuned = False):
+    """<model>_<config>.npu, and the seconds that compiling took in <model>_<config>.times.json.
+
+    tuned: <model>_<config>_tuned.npu, with the overrides of npu_tuning.
+    """
+    name = "%s_%s" % (model, config) + ("_tuned" if tuned else "")
+    overrides = [name + ".textproto"] if tuned else []
     native.genrule(
         name = name,
-        srcs = [model + ".qdq.onnx"],
+        srcs = [model + ".qdq.onnx"] + overrides,
         outs = [name + ".npu", name + ".times.json"],
         cmd = ("$(execpath //runtime/cli:compile) --model $(execpath {m}.qdq.onnx) --config {c}" +
                " --output $(execpath {n}.npu) --times $(execpath {n}.times.json){k}").format(
-            k = " --kv_cache" if kv_cache else "",
+            k = (" --kv_cache" if kv_cache else "") +
+                "".join([" --overrides $(execpath %s)" % file for file in overrides]),
             m = model,
             c = config,
             n = name,
@@ -101,8 +108,8 @@ def npu_program(model, config, kv_cache = False):
         tools = ["//runtime/cli:compile"],
     )
 
-def _npu_run(model, config, backend, position):
-    program = "%s_%s" % (model, config)
+def _npu_run(model, config, backend, position, tuned = False):
+    program = "%s_%s" % (model, config) + ("_tuned" if tuned else "")
     name = "%s_%s_report" % (program, backend)
     simulator = "//sim/rtl:npu_sim_%s" % config
     srcs = [model + ".qdq.onnx", program + ".npu", program + ".times.json"]
@@ -330,4 +337,52 @@ def npu_exploration(name, models, sweeps, configurations, stateful = []):
             "//benchmarks/cycle_model:errors",
             "//proto/lib:arch",
         ],
+    )
+
+def npu_tuning(name, runs, checked = {}):
+    """<name>.md, and per model and configuration <model>_<config>_tuning: never slower than as compiled.
+
+    runs: model -> configuration -> flags that limit the search; models of npu_benchmark, which run
+      there in RTL.
+    checked: model -> configurations on which the tuned program itself runs in func and in RTL: bit by
+      bit, cycle by cycle.
+    """
+    found = []
+    for model, configs in runs.items():
+        for config, limits in configs.items():
+            tuned = "%s_%s_tuned" % (model, config)
+            report = tuned + ".json"
+            native.genrule(
+                name = tuned + "_overrides",
+                srcs = [model + ".qdq.onnx"],
+                outs = [tuned + ".textproto", report],
+                cmd = _logged(" ".join([
+                    "$(execpath //runtime/cli:tune) --model $< --config %s --jobs 1 %s" % (config, limits),
+                    "--output $(execpath %s.textproto) --report $(execpath %s)" % (tuned, report),
+                ]), tuned),
+                tools = ["//runtime/cli:tune"],
+            )
+            found.append(report)
+            reports = {"DEFAULT": "%s_%s_rtl_report" % (model, config)}
+            if config in checked.get(model, []):
+                npu_program(model, config, tuned = True)
+                for backend in ["func", "rtl"]:
+                    reports[backend.upper()] = _npu_run(model, config, backend, None, tuned = True)
+            jq_py_test(
+                name = "%s_%s_tuning" % (model, config),
+                src = "tuning_test.py",
+                data = reports.values() + [report, tuned + ".textproto"],
+                env = {n: "$(rootpath %s)" % file for n, file in reports.items()} | {
+                    "OVERRIDES": "$(rootpath %s.textproto)" % tuned,
+                    "TUNED": "$(rootpath %s)" % report,
+                },
+                deps = ["//compiler"],
+            )
+    native.genrule(
+        name = name,
+        srcs = found,
+        outs = [name + ".md"],
+        cmd = "$(execpath //benchmarks/tuning:table) --output $@ " +
+              " ".join(["$(execpath %s)" % report for report in found]),
+        tools = ["//benchmarks/tuning:table"],
     )

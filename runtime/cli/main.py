@@ -13,6 +13,7 @@ from jacquard.runtime.cli import (
     command_quantize,
     command_run,
     command_text,
+    command_tune,
 )
 from jacquard.runtime.cli.entry import Command, start
 
@@ -22,6 +23,7 @@ COMMANDS: dict[str, tuple[Command, str]] = {
     "compile": (command_compile.main, "compile a model into a program file"),
     "profile": (command_profile.main, "run a model: where its cycles go, and what would save them"),
     "explore": (command_explore.main, "sweep configurations with the cycle model, show the best"),
+    "tune": (command_tune.main, "search tilings with the cycle model, write those that help"),
     "quantize": (command_quantize.main, "calibrate a float model, write the quantized one"),
     "asm": (command_text.assemble_main, "assemble text into encoded instructions"),
     "disasm": (command_text.disassemble_main, "print a program or encoded instructions as text"),

@@ -14,6 +14,7 @@ from jacquard.runtime.cli import (
     command_profile,
     command_quantize,
     command_run,
+    command_tune,
     main,
 )
 from jacquard.runtime.cli.demo import REPORT
@@ -62,6 +63,7 @@ def test_subcommand_and_its_flags_exist(command):
         "explore": command_explore,
         "profile": command_profile,
         "quantize": command_quantize,
+        "tune": command_tune,
     }
     known = commands[arguments[0]].define_flags()
     for flag in (a for a in arguments if a.startswith("--")):

@@ -10,11 +10,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import hashlib
-import multiprocessing
-import os
 import pathlib
-import signal
-import threading
 import time
 from collections.abc import Generator, Sequence
 
@@ -24,6 +20,7 @@ import jacquard
 from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.explore.processes import pool
 from jacquard.runtime.explore.store import Result
 from jacquard.sim.perf.estimate import estimate
 
@@ -90,15 +87,9 @@ def evaluate(
     """
     if not jobs:
         return
-    others = set(multiprocessing.active_children())
-    pool = concurrent.futures.ProcessPoolExecutor(
-        min(processes, len(jobs)),
-        multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(tuple(models),),
-    )
-    try:
-        running = {pool.submit(_measure, job): job for job in jobs}
+    # What is running when this is left is not waited for: it will be done again.
+    with pool(min(processes, len(jobs)), _start, tuple(models)) as executor:
+        running = {executor.submit(_measure, job): job for job in jobs}
         for future in concurrent.futures.as_completed(running):
             error = future.exception()
             if isinstance(error, concurrent.futures.BrokenExecutor):
@@ -107,13 +98,6 @@ def evaluate(
                     "the same command with fewer --jobs goes on"
                 )
             yield future.result() if error is None else Failure(running[future], error)
-    except BaseException:
-        # What is running is not waited for: it will be done again.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    pool.shutdown()
 
 
 _models: tuple[Model, ...] = ()  # of this process, once it has started
@@ -122,16 +106,6 @@ _models: tuple[Model, ...] = ()  # of this process, once it has started
 def _start(models: tuple[Model, ...]) -> None:
     global _models
     _models = models
-    # Ctrl-C reaches every process of a terminal: the one that started this one sees to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @functools.cache
