@@ -45,3 +45,22 @@ def test_products_beside_each_other(products: str, shape: tuple[str, int, int, i
         np.testing.assert_array_equal(found[name], expected, err_msg=name)
     ranges = [(layer.first_instruction, layer.end_instruction) for layer in program.layers]
     assert all(first < end for first, end in ranges)
+
+
+def test_a_norm_whose_gains_fill_param() -> None:
+    """Its rows cannot wait for the products that read them: those have parameters too."""
+    random = np.random.default_rng(1)
+    rows, depth, columns = 16, 256, 16
+    constants = {
+        "gain": random.normal(1, 0.1, depth).astype(np.float32),
+        "bias": random.normal(0, 0.1, depth).astype(np.float32),
+        "w": random.integers(-127, 128, (depth, columns)).astype(np.int8),
+    }
+    nodes = [("LayerNormalization", "x gain bias", "n", {"axis": -1}), ("MatMul", "n w", "y", {})]
+    grids = {"x": BYTES, "n": BYTES, "w": WEIGHTS, "y": WIDE}
+    made = model(nodes, {"x": (rows, depth)}, grids, ["y"], constants)
+    inputs = {"x": random.normal(size=(rows, depth)).astype(np.float32)}
+    arch = load_config("nano4")
+    found = run(compile_model(made, arch, CompileOptions()), arch, inputs)
+    for name, expected in run_reference(made, inputs).integer_outputs.items():
+        np.testing.assert_array_equal(found[name], expected, err_msg=name)

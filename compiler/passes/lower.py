@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
 
 from jacquard.compiler.codelets.registry import codelets
@@ -10,7 +11,7 @@ from jacquard.compiler.overrides import TILING, LayerOverride
 from jacquard.compiler.passes.readings import readings
 from jacquard.compiler.passes.storage import Storage, same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
-from jacquard.compiler.tile.lowering import Lowering
+from jacquard.compiler.tile.lowering import Lowering, Waiting
 from jacquard.compiler.tile.memory import NoRoom
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
@@ -27,17 +28,19 @@ def lower(
     read = readings(graph, arch)
     storage = store(graph, arch, read)
 
-    def new(split: bool) -> Lowering:
-        return Lowering(arch, graph, dict(storage.places), dict(overrides), array_rows, read, split)
+    def lowered(waiting: Waiting) -> TileProgram:
+        places, given = dict(storage.places), dict(overrides)
+        low = Lowering(arch, graph, places, given, array_rows, read, waiting)
+        return _lowered(graph, low, storage)
 
-    try:
-        return _lowered(graph, new(split=True), storage)
-    except NoRoom:
-        return _lowered(graph, new(split=False), storage)
+    for waiting in (Waiting.PRODUCTS, Waiting.NORMALIZATIONS):
+        with contextlib.suppress(NoRoom):
+            return lowered(waiting)
+    return lowered(Waiting.NOTHING)
 
 
 def _lowered(graph: Graph, low: Lowering, storage: Storage) -> TileProgram:
-    """NoRoom where products that leave rows for later (low.split) do not find place for them."""
+    """NoRoom where what waits (low.waiting) keeps another layer from its place."""
     problems: list[str] = []
     refused: set[str] = set()
     for op in graph.ops:
@@ -53,7 +56,7 @@ def _lowered(graph: Graph, low: Lowering, storage: Storage) -> TileProgram:
             problems += error.lines
             refused.add(op.name)
         except NoRoom as error:
-            if low.split:
+            if low.waiting is not Waiting.NOTHING:
                 raise
             problems.append(
                 f"layer {op.name}: {error.memory} must hold {error.wanted} at once, has "

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from jacquard.compiler.overrides import TILING
 from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.drain import Drain, emit_drain, requantize_fields
-from jacquard.compiler.tile.lowering import Lowering, Stored
+from jacquard.compiler.tile.lowering import Lowering, Stored, Waiting
 from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.nest import Item, fetches, items, kept_tiles, last_use
 from jacquard.compiler.tile.operand import Rect
@@ -30,7 +30,8 @@ from jacquard.proto import npu_isa as isa
 def emit(low: Lowering, problem: Contraction) -> None:
     """Tiles the problem and emits it. UserError if it cannot fit."""
     reading, override = low.reading(problem.results), low.overrides.get(problem.name)
-    arrival, may_split = low.arrival(problem.source), low.split and bool(problem.results)
+    may_split = low.waiting is Waiting.PRODUCTS and bool(problem.results)
+    arrival = low.arrival(problem.source)
     fixed = override is not None and bool(override.given(TILING))
     shape = Shape(
         height=problem.out.height,

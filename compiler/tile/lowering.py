@@ -7,6 +7,7 @@ and the next layer's first loads find free space.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,14 @@ class Reading:
     behind: int = 0
 
 
+class Waiting(enum.Enum):
+    """Whose rows may be left for when they are needed."""
+
+    PRODUCTS = "of products and normalizations"
+    NORMALIZATIONS = "of normalizations"
+    NOTHING = "of nothing"
+
+
 @dataclasses.dataclass
 class _Stream:
     """An emission that goes on when its rows are needed, or its channel tiles (by_tiles); `stored`
@@ -165,12 +174,11 @@ class Lowering:
         overrides: dict[str, LayerOverride],
         array_rows: int,
         readings: Mapping[str, Reading],
-        split: bool = True,
+        waiting: Waiting,
     ) -> None:
-        """split: products may leave rows for when they are needed."""
         self.arch, self.graph, self.overrides = arch, graph, overrides
         self._array_rows = array_rows
-        self._readings, self.split = readings, split
+        self._readings, self.waiting = readings, waiting
         self.places = places
         # Layers whose tiling was searched: their overrides had effect. None: it was refused.
         self.tiled: dict[str, Tiled | None] = {}
@@ -229,6 +237,8 @@ class Lowering:
         total = -(-view.channels // self.arch.rows) if by_tiles else view.positions
         stream = _Stream(rows, self._layer, self._layer + behind, cycles_per_row, total, by_tiles)
         self._streams.update(dict.fromkeys(results, stream))
+        if self.waiting is Waiting.NOTHING:
+            self.need(results[0])
         self.need(results[0], 1, 1)  # what it holds all the time finds its place first
 
     def need(self, name: str, rows: int | None = None, tiles: int | None = None) -> None:
