@@ -25,10 +25,11 @@ _FAR = 1 << 60
 
 
 class Order(enum.Enum):
-    """Which of the possible next tensors is tried first."""
+    """Which of the possible next tensors is tried first; of equals, the largest."""
 
-    EARLY = "lowest, first to live, largest"
+    EARLY = "lowest, first to live"
     AREA = "lowest, largest size times length"
+    LATE = "lowest, last to die"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +103,7 @@ class _Problem:
         ranks = {
             Order.EARLY: (-self.sizes, first),
             Order.AREA: (-self.sizes, -self.sizes * (end - first)),
+            Order.LATE: (-self.sizes, -end),
         }[order]
         # Place of each tensor in the order in which choices of one offset are tried.
         self.rank = np.empty(len(tensors), np.int64)

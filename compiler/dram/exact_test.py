@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacquard.compiler.dram import exact
+from jacquard.compiler.dram import best_fit, exact
 from jacquard.compiler.dram import plan as dram
 from jacquard.compiler.dram.validate import validate
 
@@ -64,12 +64,22 @@ def test_a_plan_is_the_smallest(tensors: list[exact.Live]) -> None:
     assert plan.planned_bytes == 64 * _smallest(tensors)
 
 
-def test_takes_over_where_greedy_is_above_the_lower_bound() -> None:
-    # By size: a and d at 0, b on d at 3; c has nowhere but on top of b, at 5.
-    tensors = [("a", 3, 3, 4), ("b", 2, 1, 3), ("c", 1, 2, 5), ("d", 3, 1, 2)]
+def test_takes_over_where_no_order_of_best_fit_reaches_the_lower_bound() -> None:
+    tensors = [("a", 3, 2, 6), ("b", 4, 4, 8), ("c", 1, 0, 4), ("d", 4, 0, 2), ("e", 2, 2, 5)]
     plan = dram.plan(tensors, alignment=1)
-    assert (plan.greedy_bytes, plan.planned_bytes, plan.lower_bound_bytes) == (6, 5, 5)
-    assert plan.offsets() == {"a": 1, "b": 3, "c": 0, "d": 0}
+    assert (plan.greedy_bytes, plan.planned_bytes, plan.lower_bound_bytes) == (10, 9, 9)
+    assert plan.offsets() == {"a": 2, "b": 5, "c": 5, "d": 0, "e": 0}
+    assert _by_best_fit(tensors) == 10
+
+
+def _by_best_fit(tensors: list[tuple[str, int, int, int]]) -> int:
+    sizes = [size for _, size, _, _ in tensors]
+    together = [
+        [j for j, other in enumerate(tensors) if j != i and other[2] < t[3] and t[2] < other[3]]
+        for i, t in enumerate(tensors)
+    ]
+    greedy = best_fit.best_fit(sizes, together, best_fit.largest_first(sizes))
+    return best_fit.total(best_fit.improved(sizes, together, greedy, 9), sizes)
 
 
 def test_the_limit_counts_branches() -> None:

@@ -1,16 +1,16 @@
 """Offsets of tensors in one DRAM segment, so that tensors alive at once do not overlap.
 
 In: tensors with their sizes and live ranges in layers. Out: a `Plan`, reported beside the sum of
-all sizes and the most that is live at once. Baseline: greedy by size with best fit (Pisarchyk &
-Lee, arXiv:2001.03288, algorithm 3). Where that is above the lower bound the search in `exact` takes
-over, from the lower bound upwards; its answer counts where it is below the baseline.
+all sizes and the most that is live at once. Baseline: greedy by size (best_fit.py). Where that is
+above the lower bound, better orders are tried; where they are, too, the search in `exact` takes
+over, from the lower bound upwards. The smallest plan counts.
 """
 
 import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from jacquard.compiler.dram import exact
+from jacquard.compiler.dram import best_fit, exact
 
 SEARCH_BRANCHES = 8000  # in all: about a second for 300 tensors
 
@@ -65,13 +65,16 @@ def plan(tensors: Iterable[tuple[str, int, int, int]], alignment: int = 64) -> P
             )
     sizes = [-(-t.size_bytes // alignment) * alignment for t in items]
     lower_bound = _lower_bound(items, sizes)
-    # The input's position breaks ties, so that equal inputs give equal plans.
-    offsets = _place(items, sizes, sorted(range(len(items)), key=lambda i: (-sizes[i], i)))
-    greedy = planned = _total(offsets, sizes)
+    together = _together(items)
+    offsets = best_fit.best_fit(sizes, together, best_fit.largest_first(sizes))
+    greedy = planned = best_fit.total(offsets, sizes)
     if planned > lower_bound:
-        better = _improved(items, sizes, alignment, lower_bound, planned)
+        offsets = best_fit.improved(sizes, together, offsets, lower_bound)
+        planned = best_fit.total(offsets, sizes)
+    if planned > lower_bound:
+        better = _searched(items, sizes, alignment, lower_bound, planned)
         if better is not None:
-            offsets, planned = better, _total(better, sizes)
+            offsets, planned = better, best_fit.total(better, sizes)
     return Plan(
         allocations=tuple(map(Allocation, items, offsets)),
         alignment=alignment,
@@ -82,7 +85,7 @@ def plan(tensors: Iterable[tuple[str, int, int, int]], alignment: int = 64) -> P
     )
 
 
-def _improved(
+def _searched(
     items: Sequence[Tensor], sizes: Sequence[int], alignment: int, lower_bound: int, planned: int
 ) -> list[int] | None:
     """Offsets of a smaller plan than `planned`, the smallest that the search finds, or None."""
@@ -96,7 +99,8 @@ def _improved(
     left = SEARCH_BRANCHES
     while low < high and left:
         for order in exact.Order:
-            found = exact.fit(lives, capacity, min(left, SEARCH_BRANCHES // 4), order)
+            limit = min(left, SEARCH_BRANCHES // (2 * len(exact.Order)))
+            found = exact.fit(lives, capacity, limit, order)
             left -= found.branches
             if found.complete:
                 break
@@ -106,37 +110,22 @@ def _improved(
             best = [0] * len(items)
             for i, offset in zip(solid, found.offsets, strict=True):
                 best[i] = offset * alignment
-            high = _total(best, sizes) // alignment
+            high = best_fit.total(best, sizes) // alignment
         capacity = (low + high) // 2
     return best
 
 
-def _place(items: Sequence[Tensor], sizes: Sequence[int], order: Sequence[int]) -> list[int]:
-    """Best fit: the smallest gap between tensors alive at the same time, else behind the last."""
-    offsets = [0] * len(items)
-    placed: list[int] = []  # in order of offset
-    for i in order:
-        end = 0
-        best_gap: int | None = None
-        best_offset = 0
-        for j in placed:
-            if (
-                items[j].first_layer >= items[i].end_layer
-                or items[i].first_layer >= items[j].end_layer
-            ):
-                continue
-            gap = offsets[j] - end
-            if gap >= sizes[i] and (best_gap is None or gap < best_gap):
-                best_gap, best_offset = gap, end
-            end = max(end, offsets[j] + sizes[j])
-        offsets[i] = end if best_gap is None else best_offset
-        at = next((k for k, j in enumerate(placed) if offsets[j] > offsets[i]), len(placed))
-        placed.insert(at, i)
-    return offsets
-
-
-def _total(offsets: Sequence[int], sizes: Sequence[int]) -> int:
-    return max((o + s for o, s in zip(offsets, sizes, strict=True)), default=0)
+def _together(items: Sequence[Tensor]) -> list[list[int]]:
+    """Of each the others that are alive with it at some time."""
+    return [
+        [
+            j
+            for j, other in enumerate(items)
+            if j != i
+            and (other.first_layer < item.end_layer and item.first_layer < other.end_layer)
+        ]
+        for i, item in enumerate(items)
+    ]
 
 
 def _lower_bound(items: Sequence[Tensor], sizes: Sequence[int]) -> int:

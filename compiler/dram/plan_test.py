@@ -1,11 +1,13 @@
 """DRAM plans: small cases worked by hand, random ones against the independent validator."""
 
 import dataclasses
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jacquard.compiler.dram import best_fit
 from jacquard.compiler.dram import plan as dram
 from jacquard.compiler.dram.validate import validate
 
@@ -50,6 +52,50 @@ def test_the_smallest_gap_that_fits_is_taken() -> None:
     tensors = [("a", 40, 0, 1), ("b", 20, 0, 2), ("c", 10, 0, 1), ("d", 9, 0, 2), ("e", 8, 1, 2)]
     result = dram.plan(tensors, alignment=1)
     assert result.offsets() == {"a": 0, "b": 40, "c": 60, "d": 70, "e": 60}
+
+
+def test_an_order_that_reaches_the_lower_bound_is_found() -> None:
+    # By size: a and d at 0, b on d at 3; c has nowhere but on top of b, at 5. Before them, it fits.
+    tensors = [("a", 3, 3, 4), ("b", 2, 1, 3), ("c", 1, 2, 5), ("d", 3, 1, 2)]
+    sizes, together = [3, 2, 1, 3], [[2], [2, 3], [0, 1], [1]]
+    greedy = best_fit.best_fit(sizes, together, best_fit.largest_first(sizes))
+    assert greedy == [0, 3, 5, 0]
+    found = best_fit.improved(sizes, together, greedy, 5)
+    assert best_fit.total(found, sizes) == 5
+    result = dram.plan(tensors, alignment=1)
+    assert (result.greedy_bytes, result.planned_bytes, result.lower_bound_bytes) == (6, 5, 5)
+    assert list(result.offsets().values()) == found
+
+
+@given(st.integers(0, 2**32))
+def test_dense_plans_of_few_tensors_reach_the_lower_bound(seed: int) -> None:
+    """Tensors that tile a rectangle: at every moment, all of it is live."""
+    tensors = _tiling(random.Random(seed), (0, 8), (0, 40), 8)
+    rows = [(f"t{i}", high - low, *lives) for i, (lives, (low, high)) in enumerate(tensors)]
+    result = dram.plan(rows, alignment=1)
+    assert validate(result, rows) == []
+    assert result.planned_bytes == result.lower_bound_bytes == 40
+
+
+def _tiling(
+    rng: random.Random, lives: tuple[int, int], place: tuple[int, int], count: int
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """(first, end) in layers and in bytes of at most `count` parts of a rectangle."""
+    (first, end), (low, high) = lives, place
+    if count == 1 or (end - first == 1 and high - low == 1):
+        return [(lives, place)]
+    if high - low == 1 or (end - first > 1 and rng.random() < 0.5):
+        cut = rng.randint(first + 1, end - 1)
+        halves = [((first, cut), place), ((cut, end), place)]
+    else:
+        cut = rng.randint(low + 1, high - 1)
+        halves = [(lives, (low, cut)), (lives, (cut, high))]
+    left = count // 2
+    return [
+        part
+        for half, parts in zip(halves, (left, count - left), strict=True)
+        for part in _tiling(rng, *half, parts)
+    ]
 
 
 @pytest.mark.parametrize(
