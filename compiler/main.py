@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 
 import onnx
 
+from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -50,13 +52,33 @@ def model_digest(qdq: onnx.ModelProto) -> bytes:
     return hashlib.sha256(qdq.SerializeToString(deterministic=True)).digest()
 
 
+@dataclasses.dataclass(frozen=True)
+class Imported:
+    """A model, and of it what is the same for every machine: its graph before the first pass."""
+
+    qdq: onnx.ModelProto
+    graph: Graph
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        return model_digest(self.qdq)
+
+
+def import_once(qdq: onnx.ModelProto, model_name: str = "") -> Imported:
+    """For compile_model of several machines. Raises UserError as that does."""
+    from jacquard.compiler.passes import pipeline
+
+    return pipeline.imported(qdq, model_name)
+
+
 def compile_model(
-    qdq: onnx.ModelProto, arch: Arch, options: CompileOptions = CompileOptions()
+    qdq: onnx.ModelProto | Imported, arch: Arch, options: CompileOptions = CompileOptions()
 ) -> pb.Program:
     """Compiles a quantized model. Deterministic: the same input gives the same bytes.
 
     Args:
-      qdq: QDQ graph, shapes static, batch 1, as compiler/frontend leaves it.
+      qdq: QDQ graph, shapes static, batch 1, as compiler/frontend leaves it; or what import_once
+        made of it under the name of the options.
       arch: the machine.
 
     Raises:

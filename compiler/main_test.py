@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from jacquard.compiler.codelets.base import Case
 from jacquard.compiler.codelets.case_model import model_of
 from jacquard.compiler.dram import plan as dram
-from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.compiler.main import CompileOptions, compile_model, import_once
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import storage
 from jacquard.compiler.passes.pipeline import GRAPH_PASSES
@@ -60,6 +60,13 @@ def test_same_input_same_bytes(arch: Arch) -> None:
         for _ in range(2)
     )
     assert first == second
+
+
+def test_a_model_imported_once_gives_every_machine_the_same_program() -> None:
+    model = residual_model()
+    once = import_once(model)
+    for arch in (EDGE16, NANO4, EDGE16):
+        assert compile_model(once, arch) == compile_model(model, arch)
 
 
 def test_every_dram_plan_is_validated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import onnx
 from jacquard.compiler.checker import check as checker
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
-from jacquard.compiler.main import CompileOptions, model_digest
+from jacquard.compiler.main import CompileOptions, Imported
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.fuse_attention import fuse_attention
@@ -67,7 +67,14 @@ def _not_on_chip(
 Done = Callable[[str, Callable[[], str] | None], None]  # a stage's name and its text
 
 
-def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program:
+def imported(qdq: onnx.ModelProto, name: str) -> Imported:
+    """The graph before the first pass, verified."""
+    graph = import_qdq(qdq, name)
+    verify(graph, "import")
+    return Imported(qdq, graph)
+
+
+def run(qdq: onnx.ModelProto | Imported, arch: Arch, options: CompileOptions) -> pb.Program:
     """All passes, from a QDQ model to a linked Program."""
     started = time.process_time()
 
@@ -80,9 +87,11 @@ def run(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> pb.Program
             options.dump(name, text())
         started = time.process_time()
 
+    if not isinstance(qdq, Imported):
+        qdq = imported(qdq, options.model_name)
     graph = operators(qdq, arch, options, done)
     program = instructions(graph, arch, options.overrides, done)
-    digest = model_digest(qdq)
+    digest = qdq.digest
     done("digest")
     linked = link.link(graph, program, arch, options.model_name or graph.name, digest)
     done("link")
@@ -96,7 +105,7 @@ def _no_one(name: str, text: Callable[[], str] | None = None) -> None:
 
 
 def operators(
-    qdq: onnx.ModelProto, arch: Arch, options: CompileOptions, done: Done = _no_one
+    qdq: onnx.ModelProto | Imported, arch: Arch, options: CompileOptions, done: Done = _no_one
 ) -> Graph:
     """Import and all passes over the graph: the operators that will be layers."""
     if arch.rows > arch.cols or arch.lanes != arch.cols:
@@ -119,8 +128,9 @@ def operators(
         for name in options.dump_after
         if name not in stages
     )
-    graph = import_qdq(qdq, options.model_name)
-    verify(graph, "import")
+    if not isinstance(qdq, Imported):
+        qdq = imported(qdq, options.model_name)
+    graph = qdq.graph
     layers = {op.name for op in graph.ops}
     results = {op.name: op.outputs[0] for op in graph.ops}
     raise_if_any(

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import flags
 
-from jacquard.compiler.main import compile_model
+from jacquard.compiler.main import compile_model, import_once
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import read_message
 from jacquard.proto.lib.errors import UserError
@@ -76,10 +76,11 @@ def main(argv: list[str]) -> int:
         raise
     if values["relief"].value:
         with screen.status("cycle model on better machines"):
+            imported = import_once(qdq, wanted.model_name)
             profile = relief.relieved(
                 profile,
                 program,
-                lambda other: compile_model(qdq, other, wanted),
+                lambda other: compile_model(imported, other, wanted),
                 relief.machines(message),
             )
     report = session.report()

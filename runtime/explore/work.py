@@ -1,6 +1,6 @@
 """Evaluates jobs, a model on a configuration each, in processes beside this one.
 
-In: models and jobs. Out: results as they come, in any order. A process parses a model once and
+In: models and jobs. Out: results as they come, in any order. A process imports a model once and
 keeps it; it ends with the process that started it, however that ends.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Generator, Sequence
 import onnx
 
 import jacquard
-from jacquard.compiler.main import CompileOptions, compile_model
+from jacquard.compiler.main import CompileOptions, Imported, compile_model, import_once
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.explore.processes import pool
@@ -109,8 +109,8 @@ def _start(models: tuple[Model, ...]) -> None:
 
 
 @functools.cache
-def _parsed(model: int) -> onnx.ModelProto:
-    return onnx.load_from_string(_models[model].qdq)
+def _imported(model: int) -> Imported:
+    return import_once(onnx.load_from_string(_models[model].qdq), _models[model].name)
 
 
 def _measure(job: Job) -> Result:
@@ -118,7 +118,7 @@ def _measure(job: Job) -> Result:
     options = CompileOptions(model_name=model.name, kv_cache=model.kv_cache)
     started = time.monotonic()
     try:
-        program = compile_model(_parsed(job.model), job.arch, options)
+        program = compile_model(_imported(job.model), job.arch, options)
     except UserError as error:
         seconds = time.monotonic() - started
         return Result(job.key, model.name, job.arch.name, None, error.lines, seconds, 0.0)
