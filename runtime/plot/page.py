@@ -19,20 +19,26 @@ svg { max-width: 100%; height: auto; }
 .key span { white-space: nowrap; margin-right: 14px; }
 .key i { display: inline-block; width: 11px; height: 11px; margin-right: 4px; }
 """
-# Numbers sort by their value, which stands in data-v, words by themselves.
+# Numbers sort by their value, which stands in data-v, words by themselves, and behind numbers. The
+# first click on a head puts the largest number in front, or the first word; on "#", the first row.
 _SCRIPT = """
 for (const head of document.querySelectorAll("thead th")) head.addEventListener("click", () => {
-  const table = head.closest("table"), up = head.getAttribute("aria-sort") !== "ascending";
+  const table = head.closest("table"), rows = [...table.tBodies[0].rows];
+  const number = (row) => "v" in row.cells[head.cellIndex].dataset;
+  const falls = rows.some(number) && head.textContent !== "#";
+  const was = head.getAttribute("aria-sort"), up = was ? was === "descending" : !falls;
   for (const other of table.querySelectorAll("th")) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", up ? "ascending" : "descending");
   const key = (row) => {
     const cell = row.cells[head.cellIndex];
-    return "v" in cell.dataset ? Number(cell.dataset.v) : cell.textContent;
+    return number(row) ? Number(cell.dataset.v) : cell.textContent;
   };
-  const order = (a, b) => (typeof a === "number" && typeof b === "number")
-    ? a - b : String(a).localeCompare(String(b));
-  const rows = [...table.tBodies[0].rows];
-  rows.sort((a, b) => order(key(a), key(b)) * (up ? 1 : -1));
+  const order = (a, b) => {
+    if (number(a) !== number(b)) return number(a) ? -1 : 1;
+    const found = number(a) ? key(a) - key(b) : key(a).localeCompare(key(b));
+    return up ? found : -found;
+  };
+  rows.sort(order);
   table.tBodies[0].append(...rows);
 });
 """

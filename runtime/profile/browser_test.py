@@ -138,16 +138,14 @@ def test_charts_have_their_elements(opened) -> None:  # noqa: ANN001
 def test_a_click_on_a_head_sorts(opened, column) -> None:  # noqa: ANN001
     page, _ = opened
     before = cells(page, "#layers", column)
+    words = isinstance(before[0], str)
+    rising = sorted(before, key=str.lower if words else None)
     click(page, "#layers", column)
-    ascending = cells(page, "#layers", column)
-    if isinstance(before[0], str):
-        assert sorted(map(str.lower, before)) == [word.lower() for word in ascending]
-    else:
-        assert ascending == sorted(before)
+    once = cells(page, "#layers", column)
     click(page, "#layers", column)
-    descending = cells(page, "#layers", column)
-    assert sorted(descending, key=str) == sorted(before, key=str)
-    assert descending[0] == ascending[-1]
+    twice = cells(page, "#layers", column)
+    # What matters stands in front after one click: the first word, the largest number.
+    assert (once, twice) == ((rising, rising[::-1]) if words else (rising[::-1], rising))
     click(page, "#layers", "#")
     assert cells(page, "#layers", column) == before
 

@@ -9,6 +9,8 @@ from jacquard.runtime.plot.chart import COLOURS, Chart
 from jacquard.runtime.plot.page import legend, paragraph
 from jacquard.runtime.profile.measure import Profile
 
+_NAMED = 5  # of the dots above the roof
+
 
 def roofline(profile: Profile) -> list[str]:
     """MACs per byte against MACs per cycle, both logarithmic, a dot per layer with products."""
@@ -49,12 +51,35 @@ def roofline(profile: Profile) -> list[str]:
             f"{x:.1f} MACs a byte, bound by {layer.bound}"
         )
         chart.dot(x, y, told, colours[layer.bound])
+    notes = []
     without = len(profile.layers) - len(dots)
-    note = "Pointing at a dot names its layer. Dots by what bounds the layer:"
     if without:
-        note = f"{without} layers do not multiply and are not shown. " + note
+        notes.append(
+            "1 layer does not multiply and is not shown."
+            if without == 1
+            else f"{without} layers do not multiply and are not shown."
+        )
+    above = [layer.name for layer, x, y in dots if y > min(peak, width * x)]
+    if above:
+        notes.append(_above(above, profile))
+    notes.append("Pointing at a dot names its layer. Dots by what bounds the layer:")
     return [
         f'<div id="roofline">{chart.svg()}</div>',
-        paragraph(note),
+        *(paragraph(note) for note in notes),
         legend((colours[bound], bound) for bound in bounds),
     ]
+
+
+def _above(names: list[str], profile: Profile) -> str:
+    """Why a layer can lie there, where the run as a whole cannot."""
+    shown = ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
+    count = "1 dot lies" if len(names) == 1 else f"{len(names)} dots lie"
+    arch = profile.arch
+    intensity = profile.macs / max(profile.read_bytes + profile.write_bytes, 1)
+    roof = min(arch.rows * arch.cols, arch.bytes_per_cycle * intensity)
+    return (
+        f"{count} above the roof ({shown}): layers overlap. A layer's cycles start where the layer "
+        "before it ends; what it loaded and multiplied earlier counts as its work, not as its time. "
+        f"The run as a whole does {profile.macs / profile.cycles:.1f} MACs a cycle, of the "
+        f"{roof:.1f} that its {intensity:.1f} MACs a byte allow."
+    )

@@ -19,7 +19,7 @@ from jacquard.runtime.profile.measure import Profile
 # Bins of the counters: what a screen shows, whatever the run's length.
 BINS = 2000
 _PROCESS = 1
-_LAYERS = 0  # thread of the layers; engines follow
+_LAYERS = 1  # thread of the layers; engines follow. 0 is the idle thread's.
 
 
 def write_trace(profile: Profile, path: pathlib.Path) -> None:
@@ -36,7 +36,8 @@ def trace(profile: Profile) -> dict[str, object]:
         _name("process_name", _LAYERS, f"{profile.model} on {profile.config}, a cycle = 1 us"),
         _name("thread_name", _LAYERS, "layers"),
     ]
-    events += [_name("thread_name", engine + 1, engine.name) for engine in Engine]
+    events += [_name("thread_name", _thread(engine), engine.name) for engine in Engine]
+    events += [_sorted(thread) for thread in (_LAYERS, *map(_thread, Engine))]
     if not profile.problem:
         events += [*_layers(profile), *_instructions(profile), *_bandwidth(profile)]
     return {
@@ -55,6 +56,16 @@ def trace(profile: Profile) -> dict[str, object]:
 
 def _name(kind: str, thread: int, name: str) -> dict[str, object]:
     return {"ph": "M", "name": kind, "pid": _PROCESS, "tid": thread, "args": {"name": name}}
+
+
+def _thread(engine: Engine) -> int:
+    return _LAYERS + 1 + engine
+
+
+def _sorted(thread: int) -> dict[str, object]:
+    """Tracks lie in the order of their numbers, not of their names."""
+    place = {"sort_index": thread}
+    return {"ph": "M", "name": "thread_sort_index", "pid": _PROCESS, "tid": thread, "args": place}
 
 
 def _slice(
@@ -97,7 +108,7 @@ def _instructions(profile: Profile) -> list[dict[str, object]]:
             "cycles since the one before": spent,
         }
         found.append(
-            _slice(engine + 1, named, int(spans.begin[n]), int(spans.done[n]), arguments)
+            _slice(_thread(engine), named, int(spans.begin[n]), int(spans.done[n]), arguments)
         )
     return found
 

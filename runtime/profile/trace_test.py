@@ -33,9 +33,36 @@ def test_a_track_per_engine_without_overlaps() -> None:
     assert max(ends.values()) <= found.cycles + 4
 
 
+def test_events_are_of_the_format() -> None:
+    """Trace Event Format: the fields of each phase and their types; names before what they name.
+
+    Thread 0 is the idle thread's, whose track has another name.
+    """
+    found = json.loads(json.dumps(trace(profile())))
+    fields = {
+        "M": {"pid": int, "tid": int, "args": dict},
+        "X": {"pid": int, "tid": int, "ts": int, "dur": int, "args": dict},
+        "C": {"pid": int, "ts": int, "args": dict},
+    }
+    assert found["displayTimeUnit"] in ("ms", "ns")
+    named = set()
+    for event in found["traceEvents"]:
+        expected = {"name": str, "ph": str} | fields[event["ph"]]
+        assert {field: type(value) for field, value in event.items()} == expected
+        assert event.get("tid") != 0
+        if event["name"] == "thread_name":
+            named.add(event["tid"])
+        if event["ph"] == "X":
+            assert event["tid"] in named and event["ts"] >= 0
+        if event["ph"] == "C":
+            assert all(isinstance(value, (int, float)) for value in event["args"].values())
+    order = [e["args"]["sort_index"] for e in found["traceEvents"] if "sort_index" in e["args"]]
+    assert order == sorted(named)
+
+
 def test_slices_name_opcode_and_layer_and_carry_the_index() -> None:
     found = profile()
-    slices = [e for e in trace(found)["traceEvents"] if e["ph"] == "X" and e["tid"]]
+    slices = [e for e in trace(found)["traceEvents"] if e["ph"] == "X" and e["tid"] > 1]
     assert sorted(e["args"]["index"] for e in slices) == sorted(found.spans.index.tolist())
     assert {e["name"] for e in slices} >= {"matrix first", "load classes", "store pool"}
     for event in slices:
