@@ -10,7 +10,7 @@ import onnx
 from jacquard.compiler.checker import check as checker
 from jacquard.compiler.graph.ir import Graph
 from jacquard.compiler.graph.verify import verify
-from jacquard.compiler.main import CompileOptions, Imported
+from jacquard.compiler.main import CompileOptions, Imported, model_digest
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.fuse_attention import fuse_attention
@@ -87,11 +87,9 @@ def run(qdq: onnx.ModelProto | Imported, arch: Arch, options: CompileOptions) ->
             options.dump(name, text())
         started = time.process_time()
 
-    if not isinstance(qdq, Imported):
-        qdq = imported(qdq, options.model_name)
     graph = operators(qdq, arch, options, done)
     program = instructions(graph, arch, options.overrides, done)
-    digest = qdq.digest
+    digest = qdq.digest if isinstance(qdq, Imported) else model_digest(qdq)
     done("digest")
     linked = link.link(graph, program, arch, options.model_name or graph.name, digest)
     done("link")

@@ -79,7 +79,7 @@ def _above(names: list[str], profile: Profile) -> str:
     roof = min(arch.rows * arch.cols, arch.bytes_per_cycle * intensity)
     return (
         f"{count} above the roof ({shown}): layers overlap. A layer's cycles start where the layer "
-        "before it ends; what it loaded and multiplied earlier counts as its work, not as its time. "
+        "before it ends; what it loaded and multiplied earlier is its work, but not its time. "
         f"The run as a whole does {profile.macs / profile.cycles:.1f} MACs a cycle, of the "
         f"{roof:.1f} that its {intensity:.1f} MACs a byte allow."
     )
