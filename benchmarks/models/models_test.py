@@ -33,6 +33,7 @@ DIGESTS = json.loads((HERE / "digests.json").read_text())
 MACS = {
     "lenet": 416_520, "tinyresnet": 1_930_496, "mixnet": 254_336, "resnet50": 4_089_184_256,
     "bert_base": 12 * ((4 * 768**2 + 2 * 768 * 3072) * 128 + 2 * 128**2 * 768) + 768**2,
+    "bert_block": (4 * 768**2 + 2 * 768 * 3072) * 128 + 2 * 128**2 * 768,
     "bert_tiny2": 2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64**2,
     "bert_tiny2_torchscript": 2 * ((4 * 64**2 + 2 * 64 * 256) * 32 + 2 * 32**2 * 64) + 64**2,
     # Decoders, with the logits of one position: s rows, t positions that each of them sees.

@@ -17,21 +17,22 @@ from absl import app, flags
 from google.protobuf import text_format
 from torch import nn
 from transformers import BertConfig, BertModel
+from transformers.masking_utils import create_bidirectional_mask
 
 from jacquard.benchmarks.models.export.committed import apply_names, strip
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "where the graphs go", required=True)
-INPUTS = ("input_ids", "attention_mask")
-OUTPUTS = ("hidden_states", "pooled")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A graph to be made: the model's sizes, the sequence's length, which exporter."""
+    """A graph to be made: the model's sizes, the sequence's length, which exporter, whether of the
+    encoder alone."""
 
     config: BertConfig
     sequence: int
     dynamo: bool = True
+    encoder: bool = False
 
 
 BASE = BertConfig()  # 12 layers, hidden size 768, 12 heads, 30522 words, 512 positions
@@ -41,6 +42,7 @@ TINY = BertConfig(
 )
 CASES = {
     "bert_base": Case(BASE, 128),
+    "bert_block": Case(BertConfig(num_hidden_layers=1), 128, encoder=True),
     "bert_tiny2": Case(TINY, 32),
     "bert_tiny2_torchscript": Case(TINY, 32, dynamo=False),
 }
@@ -58,19 +60,38 @@ class Bert(nn.Module):
         return result.last_hidden_state, result.pooler_output
 
 
+class Encoder(nn.Module):
+    """The reference's encoder layers alone, named as in the whole model."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = nn.Module()
+        self.bert.encoder = BertModel(config).encoder
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        added = create_bidirectional_mask(self.config, hidden, mask)
+        return self.bert.encoder(hidden, added).last_hidden_state
+
+
 def export(case: Case) -> onnx.ModelProto:
     """The graph as torch.onnx gives it, without weights and without stack traces."""
     torch.manual_seed(0)
-    module = Bert(case.config).eval()
+    module = (Encoder if case.encoder else Bert)(case.config).eval()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.1)
-    ids = torch.randint(0, case.config.vocab_size, (1, case.sequence))
+    if case.encoder:
+        read = {"embedding": torch.randn(1, case.sequence, case.config.hidden_size)}
+        outputs = ["hidden_states"]
+    else:
+        read = {"input_ids": torch.randint(0, case.config.vocab_size, (1, case.sequence))}
+        outputs = ["hidden_states", "pooled"]
     mask = torch.ones(1, case.sequence, dtype=torch.long)
     mask[0, case.sequence // 2:] = 0  # a mask that is all ones may be taken for a constant
     buffer = io.BytesIO()
     program = torch.onnx.export(
-        module, (ids, mask), None if case.dynamo else buffer, input_names=list(INPUTS),
-        output_names=list(OUTPUTS), dynamo=case.dynamo,
+        module, (*read.values(), mask), None if case.dynamo else buffer,
+        input_names=[*read, "attention_mask"], output_names=outputs, dynamo=case.dynamo,
     )
     if program is not None:
         program.save(buffer)
