@@ -16,7 +16,7 @@ from jacquard.runtime.profile.bound import NAMES
 
 BUCKETS = {bucket.name.lower(): name for bucket, name in NAMES.items()}
 """As reports name them, and as people read them."""
-_MOVED = 0.01  # of a run's cycles: what changed less is not told
+_MOVED = {"MATRIX": 0.003, "LOAD": 0.01}  # of a run's cycles: what changed less is not told
 _LAYERS = 3  # of those whose cycles changed most
 
 
@@ -161,7 +161,7 @@ def moved(before: Run, after: Run) -> list[Row]:
     for engine in IDLE:
         for bucket, words in BUCKETS.items():
             shares = [run.share(engine, bucket) for run in (before, after)]
-            if abs(shares[0] - shares[1]) > _MOVED and (engine, bucket) != ("MATRIX", "busy"):
+            if abs(shares[0] - shares[1]) > _MOVED[engine] and (engine, bucket) != ("MATRIX", "busy"):
                 found.append([f"{engine} {words} (%)", *(Figure(100 * s, 1) for s in shares)])
     was, now = (
         {layer["name"]: layer["cycles"] for layer in run.report["layers"]}
