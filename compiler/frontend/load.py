@@ -28,7 +28,8 @@ def read(source: str | pathlib.Path | bytes) -> onnx.ModelProto:
         path = pathlib.Path(source)
         place = str(source)
         if not path.is_file():
-            raise UserError(f"{place}: must be an ONNX file, got no such file; check the path")
+            got = "a folder" if path.is_dir() else "no such file"
+            raise UserError(f"{place}: must be an ONNX file, got {got}; check the path")
         data = path.read_bytes()
     model = onnx.ModelProto()
     try:

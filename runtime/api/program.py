@@ -15,6 +15,7 @@ import numpy as np
 
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.errors import UserError
+from jacquard.runtime.api.files import write_whole
 
 PAGE_BYTES = 4096
 NUM_ARGS = 8
@@ -32,9 +33,7 @@ def digest(program: pb.Program) -> bytes:
 def save(program: pb.Program, path: pathlib.Path) -> None:
     """Writes the program with its digest; the file appears whole or not at all."""
     program.sha256 = digest(program)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(program.SerializeToString(deterministic=True))
-    part.replace(path)
+    write_whole(path, program.SerializeToString(deterministic=True))
 
 
 def load(path: pathlib.Path) -> pb.Program:
@@ -42,7 +41,8 @@ def load(path: pathlib.Path) -> pb.Program:
     from google.protobuf.message import DecodeError
 
     if not path.is_file():
-        raise UserError(f"{path}: program file does not exist; compile one with `compile`")
+        got = "is a folder" if path.is_dir() else "does not exist"
+        raise UserError(f"{path}: program file {got}; compile one with `compile`")
     program = pb.Program()
     try:
         program.ParseFromString(path.read_bytes())

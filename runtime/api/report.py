@@ -19,6 +19,7 @@ from jacquard.proto import program_pb2 as pb
 from jacquard.proto import report_pb2
 from jacquard.proto.lib.arch import Arch
 from jacquard.proto.npu_isa import INSTRUCTIONS, Bucket, Engine
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.api.instructions import opcodes
 from jacquard.runtime.device.base import DeviceResult
 from jacquard.sim.timing import layers
@@ -163,9 +164,7 @@ def write_report(report: report_pb2.Report | report_pb2.Generation, path: pathli
     tree = json_format.MessageToDict(
         report, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(_numbers(tree), indent=1) + "\n")
-    part.replace(path)
+    write_whole(path, json.dumps(_numbers(tree), indent=1) + "\n")
 
 
 _TEXT_FIELDS = {

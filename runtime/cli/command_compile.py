@@ -12,6 +12,7 @@ from absl import flags
 from jacquard.compiler.main import compile_model
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.cli import options, screen
 from jacquard.runtime.cli.entry import start
 
@@ -34,9 +35,7 @@ def main(argv: list[str]) -> int:
     if not values["output"].value:
         raise UserError("--output: a file for the program must be given")
     output = pathlib.Path(values["output"].value)
-    options.check_writable(values["output"].value, "output")
-    options.check_writable(values["times"].value, "times")
-    options.check_writable(values["plan_picture"].value, "plan-picture")
+    options.check_outputs(values, "output", "times", "plan_picture")
     arch = options.arch_of(values["config"].value)
     qdq, _ = options.quantized(options.load_model(values), values)
     passes: dict[str, float] = {}
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> int:
     programs.save(program, output)
     if values["times"].value:
         told = {"seconds": seconds, "passes": passes}
-        pathlib.Path(values["times"].value).write_text(json.dumps(told) + "\n")
+        write_whole(pathlib.Path(values["times"].value), json.dumps(told) + "\n")
     options.write_plan_picture(values, program)
     screen.print_line(
         f"{output}: {program.instruction_count} instructions, {len(program.layers)} layers, "

@@ -124,7 +124,8 @@ def check_flags(values: flags.FlagValues) -> int:
         problems.append("--model: an ONNX file must be given, or several")
     names = [options.stem(path) for path in paths]
     problems += [
-        f"--model {name}: models must have different file names, got it {names.count(name)} times"
+        f"--model {name}: models must have different file names, got it {names.count(name)} times; "
+        "rename one"
         for name in sorted({name for name in names if names.count(name) > 1})
     ]
     problems += [
@@ -135,7 +136,10 @@ def check_flags(values: flags.FlagValues) -> int:
     for flag in ("jobs", "max_points"):
         if values[flag].value is not None and values[flag].value < 1:
             name = flag.replace("_", "-")
-            problems.append(f"--{name}: must be at least 1, got {values[flag].value}")
+            problems.append(
+                f"--{name}: must be at least 1, got {values[flag].value}; leave it out for "
+                f"{'one for each core' if flag == 'jobs' else f'{values[flag].default:,}'}"
+            )
     if not values["output"].value:
         problems.append("--output: a folder must be given; what is found is kept there")
     raise_if_any(problems)

@@ -94,9 +94,8 @@ def main(argv: list[str]) -> int:
 
 def check_flags(values: flags.FlagValues) -> None:
     """What can be refused before any work. Raises UserError."""
+    options.check_outputs(values, "html", "trace", "report")
     run_flags.check_flags(values)
-    options.check_writable(values["html"].value, "html")
-    options.check_writable(values["trace"].value, "trace")
     if not any(values[flag].value for flag in ("html", "trace", "report")):
         raise UserError(
             "profile: must have a file to write, got none; give --html, --trace or --report"

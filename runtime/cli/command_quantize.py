@@ -10,6 +10,7 @@ from absl import flags
 from jacquard.compiler.frontend.load import read
 from jacquard.compiler.frontend.quantize import is_quantized
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.cli import options, screen
 from jacquard.runtime.cli.entry import start
 
@@ -45,9 +46,7 @@ def main(argv: list[str]) -> int:
     like = load_like(values["like"].value, values, model)
     with screen.status("calibrating"):
         qdq, _ = options.quantized(model, values, like)
-    part = output.with_name(output.name + ".part")
-    part.write_bytes(qdq.SerializeToString(deterministic=True))
-    part.replace(output)
+    write_whole(output, qdq.SerializeToString(deterministic=True))
     quantized = sum(node.op_type == "QuantizeLinear" for node in qdq.graph.node)
     screen.print_line(
         f"{output}: {len(qdq.graph.node)} nodes, {quantized} tensors quantized, "

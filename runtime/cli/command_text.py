@@ -11,6 +11,7 @@ from jacquard.proto import npu_isa
 from jacquard.proto.lib import asm
 from jacquard.proto.lib.errors import UserError
 from jacquard.runtime.api import program as programs
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.cli import options
 
 
@@ -63,7 +64,7 @@ def disassemble_main(argv: list[str]) -> int:
     except (ValueError, IndexError) as error:
         raise UserError(f"{source}: must hold encoded instructions, got {error}") from error
     if values["output"].value:
-        pathlib.Path(values["output"].value).write_text(text)
+        write_whole(pathlib.Path(values["output"].value), text)
     else:
         sys.stdout.write(text)
     return 0

@@ -14,6 +14,7 @@ import rich.table
 from absl import flags
 
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.cli import options, screen
 from jacquard.runtime.cli.entry import start
 from jacquard.runtime.tune import result
@@ -74,10 +75,10 @@ def main(argv: list[str]) -> int:
         tuned = result.tuned(qdq, arch, wanted, network, found)
     result.write_overrides(tuned.overrides, pathlib.Path(values["output"].value))
     if values["table"].value:
-        pathlib.Path(values["table"].value).write_text(result.markdown(tuned), encoding="utf-8")
+        write_whole(pathlib.Path(values["table"].value), result.markdown(tuned))
     if values["report"].value:
         text = json.dumps(result.figures(tuned), indent=1) + "\n"
-        pathlib.Path(values["report"].value).write_text(text, encoding="utf-8")
+        write_whole(pathlib.Path(values["report"].value), text)
     print_tuned(tuned, values["output"].value)
     return 0
 
@@ -88,9 +89,7 @@ def check_flags(values: flags.FlagValues) -> int:
     for check in (
         lambda: options.model_name(values),
         lambda: options.check_file(values["model"].value, "model"),
-        lambda: options.check_writable(values["output"].value, "output"),
-        lambda: options.check_writable(values["table"].value, "table"),
-        lambda: options.check_writable(values["report"].value, "report"),
+        lambda: options.check_outputs(values, "output", "table", "report"),
     ):
         try:
             check()

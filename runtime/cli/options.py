@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import tempfile
 
 import onnx
 from absl import flags
@@ -19,6 +20,7 @@ from jacquard.compiler.passes.device_part import DROPPED
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch, find_config, load_arch
 from jacquard.proto.lib.errors import UserError, raise_if_any
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.cli import data
 from jacquard.runtime.plot.memory_plan import plan_chart
 
@@ -170,7 +172,7 @@ def write_plan_picture(values: flags.FlagValues, program: pb.Program) -> None:
     """Where the flag says so."""
     if values["plan_picture"].value:
         chart = plan_chart(program.memory_plan, [layer.name for layer in program.layers])
-        pathlib.Path(values["plan_picture"].value).write_text(chart.svg() + "\n")
+        write_whole(pathlib.Path(values["plan_picture"].value), chart.svg() + "\n")
 
 
 def check_writable(path: str | None, flag: str) -> None:
@@ -178,15 +180,46 @@ def check_writable(path: str | None, flag: str) -> None:
     if path is None:
         return
     folder = os.path.dirname(path) or "."
-    got = None
+    got, way = None, "give another path"
     if os.path.isdir(path):
         got = "a folder"
+    elif os.path.exists(path) and not os.path.isfile(path):
+        got = "a device"  # which the file that is written would replace
     elif not os.path.isdir(folder):
-        got = f"no folder {folder}"
-    elif not os.access(folder, os.W_OK):
+        got, way = f"no folder {folder}", "make it first"
+    elif not _takes_files(folder):
         got = f"folder {folder} that is not writable"
     if got:
-        raise UserError(f"--{flag} {path}: must be a file that can be written, got {got}")
+        raise UserError(f"--{flag} {path}: must be a file that can be written, got {got}; {way}")
+
+
+def _takes_files(folder: str) -> bool:
+    """Tried, since permissions do not tell of a file system that takes none."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def check_outputs(values: flags.FlagValues, *names: str) -> None:
+    """Before long work: all of those flags that are given name files that can be written, each its
+    own. Raises UserError for every one that does not.
+    """
+    problems: list[str] = []
+    taken: dict[str, str] = {}
+    for name in names:
+        path, flag = values[name].value, name.replace("_", "-")
+        if path is None:
+            continue
+        try:
+            check_writable(path, flag)
+        except UserError as error:
+            problems += error.lines
+        first = taken.setdefault(os.path.realpath(path), flag)
+        if first != flag:
+            problems.append(f"--{flag} {path}: must be another file than that of --{first}")
+    raise_if_any(problems)
 
 
 def check_folder(path: str | None, flag: str) -> None:
@@ -205,7 +238,9 @@ def check_folder(path: str | None, flag: str) -> None:
     elif not os.access(nearest, os.W_OK | os.X_OK):
         got = f"folder {nearest} that is not writable"
     if got:
-        raise UserError(f"--{flag} {path}: must be a folder that can be written, got {got}")
+        raise UserError(
+            f"--{flag} {path}: must be a folder that can be written, got {got}; give another path"
+        )
 
 
 def check_file(path: str | None, flag: str) -> None:

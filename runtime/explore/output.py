@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from google.protobuf import text_format
 
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.explore.exploration import Exploration
 from jacquard.runtime.explore.front import Point
 from jacquard.runtime.explore.space import AXES
@@ -25,8 +26,8 @@ _HEADER = "# proto-file: proto/arch.proto\n# proto-message: jacquard.Arch\n"
 
 def write(result: Exploration, folder: pathlib.Path) -> None:
     """All three; of an earlier front in the same folder nothing stays."""
-    _write(folder / FIGURES, json.dumps(figures(result), indent=1) + "\n")
-    _write(folder / PAGE, html_page(result))
+    write_whole(folder / FIGURES, json.dumps(figures(result), indent=1) + "\n")
+    write_whole(folder / PAGE, html_page(result))
     configurations = folder / FRONT
     configurations.mkdir(exist_ok=True)
     for path in configurations.glob("x*.textproto"):
@@ -35,14 +36,7 @@ def write(result: Exploration, folder: pathlib.Path) -> None:
     for candidate in result.plan.candidates:
         if candidate.name in best:
             text = _HEADER + text_format.MessageToString(candidate.message)
-            _write(configurations / f"{candidate.name}.textproto", text)
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+            write_whole(configurations / f"{candidate.name}.textproto", text)
 
 
 def figures(result: Exploration) -> dict[str, object]:

@@ -6,6 +6,7 @@ import html
 import pathlib
 
 from jacquard.proto.npu_isa import Bucket, Engine
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.plot.axis import readable
 from jacquard.runtime.plot.memory_plan import plan_chart
 from jacquard.runtime.plot.page import heading, legend, page, paragraph, table
@@ -32,9 +33,7 @@ body { max-width: 1300px; }
 
 def write_page(profile: Profile, path: pathlib.Path) -> None:
     """The page as a file; whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(profile_page(profile), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, profile_page(profile))
 
 
 def profile_page(profile: Profile) -> str:

@@ -14,6 +14,7 @@ import pathlib
 import numpy as np
 
 from jacquard.proto.npu_isa import Bucket, Engine
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.profile.measure import Profile
 
 # Bins of the counters: what a screen shows, whatever the run's length.
@@ -25,9 +26,7 @@ _LAYERS = 1  # thread of the layers; engines follow. 0 is the idle thread's.
 def write_trace(profile: Profile, path: pathlib.Path) -> None:
     """JSON, compressed where the name ends in .gz; whole or not at all."""
     data = json.dumps(trace(profile), separators=(",", ":")).encode()
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-    part.replace(path)
+    write_whole(path, gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def trace(profile: Profile) -> dict[str, object]:

@@ -19,6 +19,7 @@ from jacquard.compiler.overrides import CHOICES, SIZES, LayerOverride
 from jacquard.compiler.tile.tiling import Plan, Tiled
 from jacquard.proto import overrides_pb2
 from jacquard.proto.lib.arch import Arch
+from jacquard.runtime.api.files import write_whole
 from jacquard.runtime.device.perf import PerfDevice
 from jacquard.runtime.profile.measure import LayerProfile, Profile, measure
 from jacquard.runtime.tune.network import Network
@@ -136,9 +137,7 @@ def write_overrides(overrides: dict[str, LayerOverride], path: pathlib.Path) -> 
             if value is not None:
                 setattr(entry, field, value.upper())
     lines = (text_format.MessageToString(e, as_one_line=True) for e in message.layer)
-    part = path.with_name(path.name + ".part")
-    part.write_text(_HEADER + "".join(f"layer {{ {line} }}\n" for line in lines), encoding="utf-8")
-    part.replace(path)
+    write_whole(path, _HEADER + "".join(f"layer {{ {line} }}\n" for line in lines))
 
 
 def saved(result: Tuned) -> float:

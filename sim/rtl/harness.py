@@ -134,7 +134,8 @@ def stream_jobs(binary: Path, jobs: Sequence[Job],
                 errors.seek(0)
                 text = errors.read().decode(errors="replace").strip()
                 raise UserError(f"{binary}: must run {len(jobs)} jobs, ran {done} and ended with "
-                                f"status {process.returncode}: {text[-2000:]}")
+                                f"status {process.returncode}: {text[-2000:] or 'no word'}; give a "
+                                "simulator of this repository (//sim/rtl:npu_sim_<config>)")
 
 
 def read_trace(path: Path) -> list[TraceEvent]:
