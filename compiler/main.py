@@ -87,12 +87,12 @@ def compile_model(
     """
     from jacquard.compiler.passes import pipeline
 
-    with _no_collection():
+    with no_collection():
         return pipeline.run(qdq, arch, options)
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Keeps Python from looking for cycles: among millions of instructions there are none, and
     looking takes a sixth of the time."""
     enabled = gc.isenabled()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import onnx
 
 from jacquard.compiler.graph.ir import Graph
-from jacquard.compiler.main import CompileOptions
+from jacquard.compiler.main import CompileOptions, no_collection
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import pipeline
 from jacquard.compiler.tile.ir import TileProgram
@@ -56,11 +56,13 @@ class Network:
         graph = self.graph if part is None else cut(self.graph, part)
         names = {op.name for op in graph.ops}
         given = {n: o for n, o in {**self.fixed, **overrides}.items() if n in names or part is None}
-        try:
-            program = pipeline.instructions(graph, self.arch, given)
-        except UserError:
-            return None
-        result = CycleModel(code_of(program)).run(self.arch)
+        with no_collection():
+            try:
+                program = pipeline.instructions(graph, self.arch, given)
+            except UserError:
+                return None
+            code = code_of(program)
+        result = CycleModel(code).run(self.arch)
         return result.cycles if result.status == isa.Error.OK else None
 
 

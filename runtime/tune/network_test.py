@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from jacquard.compiler.frontend.import_model import import_model
-from jacquard.compiler.frontend.quantize import quantize_model
 from jacquard.compiler.main import CompileOptions, compile_model
 from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.tile.operand import PackedOperand
@@ -19,27 +15,11 @@ from jacquard.proto.lib.arch import Arch, load_config
 from jacquard.runtime.profile import sample
 from jacquard.runtime.tune.layers import groups, sizes
 from jacquard.runtime.tune.network import Network, Part
+from jacquard.runtime.tune.sample import chain
 from jacquard.sim.perf.estimate import estimate
 
 NANO4 = load_config("nano4")
 FIXED = {"first": LayerOverride(tile_height=2, tile_width=16, output_tiles=1)}
-
-
-def chain(widths: list[int]) -> onnx.ModelProto:
-    """Products p0, p1, ... of [24, .] with matrices of these widths, quantized."""
-    rng = np.random.default_rng(0)
-    names = ["x", *(f"t{i}" for i in range(len(widths) - 2)), "y"]
-    nodes, weights = [], []
-    for i, shape in enumerate(zip(widths, widths[1:], strict=False)):
-        nodes.append(helper.make_node("MatMul", [names[i], f"w{i}"], [names[i + 1]], name=f"p{i}"))
-        array = rng.standard_normal(shape, dtype=np.float32) / 8
-        weights.append(numpy_helper.from_array(array, f"w{i}"))
-    value = helper.make_tensor_value_info
-    ends = [value(n, TensorProto.FLOAT, (24, w)) for n, w in (("x", widths[0]), ("y", widths[-1]))]
-    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], weights)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    given = {"x": rng.standard_normal((24, widths[0]), dtype=np.float32)}
-    return quantize_model(import_model(made.SerializeToString()), [given])
 
 
 def program_cycles(

@@ -17,7 +17,9 @@ from jacquard.runtime.tune.layers import Group, groups
 from jacquard.runtime.tune.network import Network
 from jacquard.runtime.tune.work import Job, Times
 
-WIDTH = 4  # choices of a group that the whole network is timed with before the next group's turn
+# Choices of a group that the whole network is timed with before the next group's turn, on the first
+# round and on the others.
+FIRST, WIDTH = 2, 4
 
 Progress = Callable[[int, int], None]  # evaluations done, and at most
 
@@ -133,9 +135,11 @@ class _Search:
         """All choices of all groups, one group changed at a time: those that looked best of each
         group, then the next ones of each. Whether any helped."""
         before = self._cycles
-        for first in range(0, max(map(len, looks), default=0), WIDTH):
+        most = max(map(len, looks), default=0)
+        ends = [*range(FIRST, most, WIDTH), most]
+        for first, end in zip([0, *ends], ends, strict=False):
             for number in order:
-                tried = [{**self._best, number: c} for c in looks[number][first : first + WIDTH]]
+                tried = [{**self._best, number: c} for c in looks[number][first:end]]
                 if first == 0:
                     tried.append({n: c for n, c in self._best.items() if n != number})
                 self._consider(tried)

@@ -12,7 +12,7 @@ from jacquard.proto.lib.arch import load_config
 from jacquard.runtime.profile import sample
 from jacquard.runtime.tune.layers import groups
 from jacquard.runtime.tune.network import Network
-from jacquard.runtime.tune.network_test import chain
+from jacquard.runtime.tune.sample import chain
 from jacquard.runtime.tune.search import Found, Limits, search
 from jacquard.runtime.tune.work import timer
 from jacquard.sim.perf.estimate import estimate
