@@ -8,6 +8,8 @@ from jacquard.proto.npu_isa import Bucket, Engine
 
 # A resource in use for so much of a layer bounds it: what is left is fill, drain and the edges.
 MOSTLY = 0.6
+# Of two in use for nearly as much of it, one alone would relieve little: both bound it.
+ALIKE = 0.95
 
 WAITS_FOR = {
     Bucket.WAIT_LOAD: Engine.LOAD,
@@ -39,9 +41,10 @@ def bound_of(buckets: np.ndarray, cycles: int, dram_use: float) -> str:
       cycles: of the layer.
       dram_use: its bytes, of those that the bus could have moved in its cycles.
 
-    The most used of array, VECTOR and bus, where it works MOSTLY. Else nothing is short in supply
-    and the time goes in waiting: from the engine that works most along what it waits for longest,
-    until that is no other engine, or one seen before: the two hand over to each other.
+    The most used of array, VECTOR and bus, where it works MOSTLY, and what is used ALIKE:
+    "array and DRAM bandwidth". Else nothing is short in supply and the time goes in waiting:
+    from the engine that works most along what it waits for longest, until that is no other
+    engine, or one seen before: the two hand over to each other.
     """
     window = max(cycles, 1)
     uses = {
@@ -51,7 +54,8 @@ def bound_of(buckets: np.ndarray, cycles: int, dram_use: float) -> str:
     }
     most = max(uses, key=lambda name: uses[name])
     if uses[most] >= MOSTLY:
-        return most
+        alike = [name for name in uses if uses[name] >= max(MOSTLY, ALIKE * uses[most])]
+        return " and ".join(sorted(alike, key=lambda name: -uses[name]))
     engine = Engine(int(buckets[:, Bucket.BUSY].argmax()))
     seen = [engine]
     while True:

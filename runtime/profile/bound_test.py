@@ -10,10 +10,20 @@ from jacquard.runtime.profile.bound import NAMES, bound_of
 
 CASES = {
     "array": ({("MATRIX", "BUSY"): 90}, 0.5, "array"),
-    "array, though nothing works mostly where all overlap": (
-        {("MATRIX", "BUSY"): 61, ("VECTOR", "BUSY"): 60},
+    "array, though VECTOR works nearly as much": (
+        {("MATRIX", "BUSY"): 90, ("VECTOR", "BUSY"): 80},
         0.3,
         "array",
+    ),
+    "weights that the bus brings as fast as the array takes them in": (
+        {("MATRIX", "BUSY"): 97, ("LOAD", "BUSY"): 98},
+        0.99,
+        "DRAM bandwidth and array",
+    ),
+    "all that is used, used alike": (
+        {("MATRIX", "BUSY"): 62, ("VECTOR", "BUSY"): 60},
+        0.59,
+        "array and vector",
     ),
     "vector": ({("VECTOR", "BUSY"): 80, ("MATRIX", "BUSY"): 30}, 0.1, "vector"),
     "bytes": ({("LOAD", "BUSY"): 95}, 0.95, "DRAM bandwidth"),

@@ -229,12 +229,14 @@ def _layers(profile: Profile) -> str:
             ]
         )
     told = (
-        "Cycles run from the end of the layer before; layers overlap at their edges, so a share "
-        "can pass 100 %. Shares: of the multiplications that the array could have done, cycles in "
-        "which MATRIX and VECTOR moved, bytes of those that DRAM could have moved. Spilled: "
-        "stored and loaded again, since it did not stay on the chip; refetched: weights and "
-        "results loaded again after a first time. Start-up: cycles before its first array pass in "
-        "which neither MATRIX nor VECTOR was at work. A click on a head sorts. The last columns: this layer's cycles on the machines above."
+        "Cycles run from the end of the layer before; layers overlap, at their edges and where "
+        "products beside each other are made together, tile by tile, so a share can pass 100 %. "
+        "Shares: of the multiplications that the array could have done, cycles in which MATRIX and "
+        "VECTOR moved, bytes of those that DRAM could have moved. Spilled: stored and loaded again, "
+        "since it did not stay on the chip; refetched: weights and results loaded again after a "
+        "first time. Start-up: cycles before its first array pass in which neither MATRIX nor VECTOR "
+        "was at work. A click on a head sorts. The last columns: this layer's cycles on the machines "
+        "above."
     )
     return paragraph(told) + f'<div id="layers" class="wide">{table(columns, rows)}</div>'
 
