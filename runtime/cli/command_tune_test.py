@@ -77,8 +77,10 @@ def test_bad_input_is_refused_at_once_and_together(
     assert guarded(command_tune.main, flags) == 1
     assert capsys.readouterr().err.splitlines() == [
         f"error: --model {absent}.onnx: must be a file that can be read, got none",
-        f"error: --output {absent}/o: must be a file that can be written, got no folder {absent}",
-        f"error: --table {tmp_path}: must be a file that can be written, got a folder",
+        f"error: --output {absent}/o: must be a file that can be written, got no folder "
+        f"{absent}; make it first",
+        f"error: --table {tmp_path}: must be a file that can be written, got a folder; give "
+        "another path",
     ]
 
 
