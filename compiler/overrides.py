@@ -26,7 +26,8 @@ class LayerOverride:
       output_tiles: output channel tiles that share one accumulator half.
       fuse: False keeps this operator apart from the one that follows.
       order: "inputs": a spatial tile's inputs are loaded once; "weights": the layer's weights are.
-      placement: of the result: "chip": the operator that follows takes it over; "dram".
+      placement: of the result: "chip": the operator that follows takes it over, or products read it
+        in IBUF; "dram": neither.
     """
 
     tile_height: int | None = None

@@ -120,7 +120,7 @@ def test_placement() -> None:
         compiled(conv(16, 8, 16), placement="chip")
     assert error.value.lines == (
         "override of layer Conv_case: placement chip must be of a result that the next operator "
-        "takes over, got one that is stored for the host; leave it out",
+        "takes over or that IBUF has room for, got one that is stored for the host; leave it out",
     )
 
 

@@ -12,6 +12,7 @@ from jacquard.compiler.codelets.base import Array, Constant, Node, QuantizedCons
 from jacquard.compiler.codelets.elementwise._scaling import rescale
 from jacquard.compiler.graph.ir import Op, QTensor
 from jacquard.compiler.tile.contraction import emit
+from jacquard.compiler.tile.kept_operand import KeptOperand
 from jacquard.compiler.tile.lowering import Lowering, Packed, Stored, dtype_of
 from jacquard.compiler.tile.operand import (
     ActivationOperand,
@@ -167,11 +168,15 @@ def lower_constant(
     else:
         if "window_view" in op.attrs:  # a Flatten was folded in: the features are an image again
             place = place_image(place, op.attrs["window_view"])
-        if window.pointwise and place.dense and (out.dense or out.step) and pool is None:
+        flat = place.dense and (out.dense or out.step) and not low.residents.margin(x.name, y.name)
+        if window.pointwise and flat and pool is None:
             place, out = place.flat(), out.flat()
             if residual is not None:
                 residual = dataclasses.replace(residual, place=residual.place.flat())
         activation = BlockedOperand(place, window, x.grid.zero_point)
+        kept = None if "window_view" in op.attrs else low.residents.find(x.name)
+        if kept is not None:
+            activation = KeptOperand(place, window, x.grid.zero_point, kept)
     arch = low.arch
     check_width(op.name, q, arch.weight_bits)
     raw, spans, starts = pack_weights(
@@ -198,6 +203,7 @@ def lower_constant(
             op.name, activation, operand, out, x.grid.zero_point, x.grid.dtype == "uint8",
             weights.zero, weights.q.dtype == np.uint8, way, residual, pool,
             op.inputs[0] if one_row else "", results=op.outputs if one_row else (),
+            keep=y.name if low.residents.wanted(y.name) else "",
         ),
     )
 

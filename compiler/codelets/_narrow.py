@@ -18,8 +18,10 @@ from jacquard.proto import npu_isa as isa
 
 @dataclasses.dataclass(frozen=True)
 class Narrow:
-    """fields: of the pass from the wide integers to the narrow ones."""
+    """fields: of the pass from the wide integers to the narrow ones. stored: they go to DRAM."""
 
+    name: str
+    stored: bool
     place: Stored
     dtype: isa.Dtype
     fields: Mapping[str, int]
@@ -33,4 +35,5 @@ def narrow_of(op: Op, low: Lowering) -> Narrow | None:
     free = dataclasses.replace(op, lo=-math.inf, hi=math.inf)  # its clamp is the wide one's
     fields, mult = rescale(free, wide.grid, narrow.grid)
     fields |= {"op": int(isa.VectorOp.MOVE), "mult1": mult}
-    return Narrow(low.stored(narrow.name), dtype_of(narrow), fields)
+    return Narrow(narrow.name, low.residents.stored(narrow.name), low.stored(narrow.name),
+                  dtype_of(narrow), fields)

@@ -11,6 +11,7 @@ from jacquard.compiler.overrides import TILING, LayerOverride
 from jacquard.compiler.passes.readings import readings
 from jacquard.compiler.passes.storage import Storage, same_bytes, store
 from jacquard.compiler.tile.ir import TileProgram
+from jacquard.compiler.tile.kept import Keep
 from jacquard.compiler.tile.lowering import Lowering, Waiting
 from jacquard.compiler.tile.memory import NoRoom
 from jacquard.proto.lib.arch import Arch
@@ -18,25 +19,30 @@ from jacquard.proto.lib.errors import UserError, raise_if_any
 
 
 def lower(
-    graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], array_rows: int
+    graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], array_rows: int,
+    keeps: Mapping[str, Keep],
 ) -> TileProgram:
     """The network's instructions, one after another. UserError: every layer that does not fit,
     and every override of a tiling that there is not.
 
     array_rows: of the array that there is, of which bounds are; `arch` may have a deeper one.
+    keeps: results that stay in IBUF (passes/kept.py), where they find place.
     """
     read = readings(graph, arch)
-    storage = store(graph, arch, read)
 
-    def lowered(waiting: Waiting) -> TileProgram:
+    def lowered(keeps: Mapping[str, Keep], waiting: Waiting) -> TileProgram:
+        storage = store(graph, arch, read, keeps)
         places, given = dict(storage.places), dict(overrides)
-        low = Lowering(arch, graph, places, given, array_rows, read, waiting)
+        low = Lowering(arch, graph, places, given, array_rows, read, keeps, waiting)
         return _lowered(graph, low, storage)
 
+    if keeps:  # beside which a tiling that is asked for may not fit, or what is left for later
+        with contextlib.suppress(NoRoom, UserError):
+            return lowered(keeps, Waiting.PRODUCTS)
     for waiting in (Waiting.PRODUCTS, Waiting.NORMALIZATIONS):
         with contextlib.suppress(NoRoom):
-            return lowered(waiting)
-    return lowered(Waiting.NOTHING)
+            return lowered({}, waiting)
+    return lowered({}, Waiting.NOTHING)
 
 
 def _lowered(graph: Graph, low: Lowering, storage: Storage) -> TileProgram:

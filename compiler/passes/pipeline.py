@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import onnx
 
@@ -15,6 +15,7 @@ from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.passes import fuse, link, lower, order, tokens
 from jacquard.compiler.passes.fuse_attention import fuse_attention
 from jacquard.compiler.passes.import_qdq import import_qdq
+from jacquard.compiler.passes.kept import kept
 from jacquard.compiler.passes.narrow import narrow, square
 from jacquard.compiler.passes.row_weights import factor_rows
 from jacquard.compiler.passes.views import views
@@ -43,9 +44,10 @@ SQUARE_PASSES = (fuse_attention,)
 
 
 def _not_on_chip(
-    results: Mapping[str, str], graph: Graph, options: CompileOptions
+    results: Mapping[str, str], graph: Graph, options: CompileOptions, keeps: Collection[str]
 ) -> Iterator[str]:
-    """A line per result that the user wants on chip and that no fusion keeps there."""
+    """A line per result that the user wants on chip and that neither a fusion nor IBUF keeps there.
+    """
     stored = {name: op for op in graph.ops for name in op.outputs}
     for name, override in sorted(options.overrides.items()):
         if override.placement != "chip":
@@ -55,11 +57,12 @@ def _not_on_chip(
                 f"override of layer {name}: placement must not be chip where fuse is false; leave "
                 "one of them out"
             )
-        elif results[name] in stored:
+        elif results[name] in stored and results[name] not in keeps:
             readers = [op.name for op in graph.ops if results[name] in op.inputs]
             yield (
                 f"override of layer {name}: placement chip must be of a result that the next "
-                f"operator takes over, got one that is stored for {', '.join(readers) or 'the host'}"
+                "operator takes over or that IBUF has room for, got one that is stored for "
+                f"{', '.join(readers) or 'the host'}"
                 f"{'' if options.fuse else ' (--nofuse)'}; leave it out"
             )
 
@@ -143,7 +146,8 @@ def operators(
         graph = graph_pass(graph, options, square(arch))
         verify(graph, name)
         done(name, graph.text)
-    raise_if_any(_not_on_chip(results, graph, options))
+    keeps = kept(graph, square(arch), options.overrides)
+    raise_if_any(_not_on_chip(results, graph, options, keeps))
     return graph
 
 
@@ -151,7 +155,8 @@ def instructions(
     graph: Graph, arch: Arch, overrides: Mapping[str, LayerOverride], done: Done = _no_one
 ) -> TileProgram:
     """Tiled, placed, emitted and ordered, with their tokens: all but linking. UserError as lower."""
-    program = lower.lower(graph, square(arch), overrides, arch.rows)
+    keeps = kept(graph, square(arch), overrides)
+    program = lower.lower(graph, square(arch), overrides, arch.rows, keeps)
     done("lower", program.text)
     program = narrow(program, arch)
     found = tokens.dependencies(program, arch)

@@ -50,7 +50,7 @@ def _graph() -> Graph:
 
 def _program(arch: Arch) -> pb.Program:
     graph = _graph()
-    tiles = lower.lower(graph, arch, {}, arch.rows)
+    tiles = lower.lower(graph, arch, {}, arch.rows, {})
     tiles, found = order.order(tiles, tokens.dependencies(tiles, arch), arch)
     return link.link(graph, tokens.insert(tiles, found), arch, "step", hashlib.sha256().digest())
 

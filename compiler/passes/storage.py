@@ -11,6 +11,7 @@ from jacquard.compiler.dram.plan import plan as plan_dram
 from jacquard.compiler.dram.validate import validate
 from jacquard.compiler.graph.ir import Graph, Op, QTensor
 from jacquard.compiler.tile.ir import CACHE_ARG, POSITION_ARG, SCRATCH_ARG, Argument
+from jacquard.compiler.tile.kept import Keep
 from jacquard.compiler.tile.lowering import Packed, Reading, Stored, blocked
 from jacquard.proto import program_pb2 as pb
 from jacquard.proto.lib.arch import Arch
@@ -67,16 +68,22 @@ def _packed_inputs(graph: Graph, arch: Arch) -> set[str]:
     return found
 
 
-def store(graph: Graph, arch: Arch, readings: Mapping[str, Reading]) -> Storage:
+def store(
+    graph: Graph, arch: Arch, readings: Mapping[str, Reading], keeps: Mapping[str, Keep]
+) -> Storage:
     """Lays out and plans every tensor that is written on the device or bound by the host.
 
-    readings: by a product's result (passes/readings.py).
+    readings: by a product's result (passes/readings.py). keeps: by a result that stays in IBUF
+    (passes/kept.py); one that is nowhere else has a form and no place here. The others live as
+    long as if they were read here: until the comparison of layers has seen them.
     """
     roots: dict[str, str] = {}
     layers: list[Op] = []
     states = _states(graph, arch)
     first: dict[str, int] = {name: 0 for name in graph.inputs.values()}
     last: dict[str, int] = {}
+
+    inside = {name for name, keep in keeps.items() if not keep.stored}
 
     def root(name: str) -> str:
         return roots.get(name, name)
@@ -89,11 +96,11 @@ def store(graph: Graph, arch: Arch, readings: Mapping[str, Reading]) -> Storage:
         if codelets()[op.kind].streams is not None:
             behind = 1
         for name in op.inputs:
-            if name in states:
+            if name in states or name in inside:
                 continue
             last[root(name)] = max(last.get(root(name), 0), len(layers) + behind)
         for name in op.outputs:
-            if name in states:
+            if name in states or name in inside:
                 continue
             first[name] = len(layers)
             last.setdefault(name, len(layers))
@@ -132,6 +139,8 @@ def store(graph: Graph, arch: Arch, readings: Mapping[str, Reading]) -> Storage:
             first_layer=t.first_layer, end_layer=t.end_layer,
         )
     tensors = {name: _proto(graph.tensors[name], place) for name, place in places.items()}
+    for name in inside:
+        places[name] = blocked(SCRATCH_ARG, 0, graph.tensors[name], arch.rows)
     for name, place in states.items():
         tensors[name] = _proto(graph.tensors[name], place)
         tensors[name].segment = CACHE

@@ -88,7 +88,7 @@ class Attention:
 
     group: query heads per key head. depth_tiles: channel tiles of a head. mask: int32, 0 or -2^30
     per key, the same row for all queries or one for each, or None. logits: one for all heads, or one
-    each, which differ in their multiplier.
+    each, which differ in their multiplier. keep: the result, where it is kept in IBUF, too.
     """
 
     heads: int
@@ -102,6 +102,7 @@ class Attention:
     weights: WeightTables
     context: Requantize
     out: Stored
+    keep: str = ""
 
     def logits_of(self, head: int) -> Requantize:
         return self.logits[head % len(self.logits)]
@@ -179,6 +180,7 @@ class _Emission:
         self.vmem = low.vmem.take(
             self.block * (self.logit_row + lanes * (STAT_BYTES + problem.depth_tiles)) + mask_bytes
         )
+        self.keep = low.residents.take(problem.keep) if problem.keep else None
         self.sums = self.vmem.base  # widest elements first, so that each is aligned
         self.mask = self.sums + 2 * self.block * lanes * 4
         self.logits = self.mask + mask_bytes
@@ -516,9 +518,20 @@ class _Emission:
                 src1_stride1=rows * self.arch.obuf_row_bytes,
                 dst_buffer=VMEM, dst_dtype=problem.context.dtype,
                 dst_base=self.contexts + first * block, dst_stride0=block,
-                dst_stride1=unit.rows * block,
+                dst_stride1=unit.rows * block, **self._kept(unit, first),
             ))
         return drains
+
+    def _kept(self, unit: _Unit, first: int) -> dict[str, int]:
+        """Fields that put a context's rows from `first` on into IBUF, too."""
+        keep = self.keep
+        if keep is None:
+            return {}
+        return {
+            "dst2_buffer": int(IBUF), "dst2_dtype": int(self.problem.context.dtype),
+            "dst2_base": keep.place(unit.head * self.problem.depth_tiles, 0, unit.first + first),
+            "dst2_stride0": keep.block, "dst2_stride1": keep.plane * keep.block,
+        }
 
     def _store(self, index: int) -> None:
         """The unit's context to DRAM."""

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from jacquard.compiler.overrides import TILING
 from jacquard.compiler.tile.access import ELEMENT_BYTES
 from jacquard.compiler.tile.drain import Drain, emit_drain, requantize_fields
-from jacquard.compiler.tile.lowering import Lowering, Stored, Waiting
+from jacquard.compiler.tile.kept import Kept
+from jacquard.compiler.tile.kept_operand import KeptOperand
+from jacquard.compiler.tile.lowering import Lowering, Stored, Waiting, dtype_of
 from jacquard.compiler.tile.memory import Piece
 from jacquard.compiler.tile.nest import Item, fetches, items, kept_tiles, last_use
 from jacquard.compiler.tile.operand import Rect
@@ -49,7 +51,8 @@ def emit(low: Lowering, problem: Contraction) -> None:
         by_tiles=may_split and not fixed and not arrival and reading.by_tiles,
     )
     low.tiled.setdefault(problem.name, None)
-    plan = choose(low.arch, problem.name, problem.activation, shape, override)
+    room = low.residents.room(problem.keep)
+    plan = choose(room, problem.name, problem.activation, shape, override)
     low.tiled[problem.name] = Tiled(problem.activation.anywhere(), shape, plan)
     rows = _Emission(low, problem, plan).run()
     if plan.by_tiles or (plan.split is not None and plan.split.tail):
@@ -68,11 +71,14 @@ class _Emission:
         self.fetches = fetches(self.items)
         self.kept_tiles = kept_tiles(problem, plan, self.arch)
         self.kept_until = last_use(self.items, self.kept_tiles)
+        activation = problem.activation  # which may lie in IBUF already
+        self.kept = activation if isinstance(activation, KeptOperand) else None
+        self.keep: Kept | None = None
         self.loaded = 0  # positions of a split product's only fetch
         self.fetched: dict[int, Piece] = {}
         self.weights: dict[tuple[int, int, int, int], Piece] = {}
-        self.kept: Piece | None = None  # WBUF of the tiles whose weights stay
-        self.kept_next = 0
+        self.resident: Piece | None = None  # WBUF of the tiles whose weights stay
+        self.resident_next = 0
         requant = problem.requant
         self.params = -1
         if problem.factors is None:
@@ -123,13 +129,14 @@ class _Emission:
             for output in range(start, item.outputs[1]):
                 for chunk in self._weight_chunks(item, output):
                     self._multiply(item, output, chunk)
-            if index == end - 1:
+            if index == end - 1 and self.kept is None:
                 self.low.ibuf.free(self.fetched[item.fetch])
-            if self.kept is not None and index == self.kept_until:
-                self.low.wbuf.free(self.kept)
+            if self.resident is not None and index == self.kept_until:
+                self.low.wbuf.free(self.resident)
             if not item.last:
                 continue
-            drain = Drain(item.rect, item.outputs, self.obuf, group, residual, factors)
+            drain = Drain(item.rect, item.outputs, self.obuf, group, residual, factors,
+                          self.keep)
             self.low.obuf.leave(self.obuf, self.low.later(functools.partial(self._drain, drain)))
             if self.plan.split is None:
                 self.low.obuf.empty(self.obuf)
@@ -147,6 +154,8 @@ class _Emission:
             self.low.param.free(self.param_piece)
         if self.pooling is not None:
             self.pooling.free()
+        if self.kept is not None:
+            self.low.residents.release(self.kept.kept.name)
         yield self.problem.out.tiles if self.plan.by_tiles else self.problem.out.width
 
     def _weights_of(self, item: Item) -> None:
@@ -184,6 +193,8 @@ class _Emission:
 
     def _load(self, fetch: int, rect: Rect, first: int, count: int) -> None:
         """Emits the load of channel tiles of a fetch, or of a part of its positions."""
+        if self.kept is not None:
+            return
         activation, (whole, (start, _), _, _) = self.problem.activation, self.fetches[fetch]
         rows = activation.rows(whole.height, whole.width)
         base = self.fetched[fetch].base + (first - start) * rows
@@ -197,9 +208,9 @@ class _Emission:
         """The layer's first inputs, piece by piece: each with the products of the first output tile
         that it allows, so that MATRIX starts on the first piece."""
         (whole, (first, end), _, _), rect = self.fetches[item.fetch], item.rect
-        activation, low, output = self.problem.activation, self.low, item.outputs[0]
+        activation, output = self.problem.activation, item.outputs[0]
         rows = activation.rows(whole.height, whole.width)
-        self.fetched[item.fetch] = low.ibuf.take(rows * (end - first))
+        self._take(item.fetch, rows * (end - first))
         self.loaded = rect.x + rect.width
         chunks = list(self._weight_chunks(item, output))
         at = first
@@ -213,6 +224,16 @@ class _Emission:
             self._multiply(item, output, chunk)
         if at < end:
             self._load(item.fetch, rect, at, end - at)
+
+    def _take(self, fetch: int, rows: int) -> None:
+        """A place for what is fetched, where anything is."""
+        kept = self.kept
+        if kept is None:
+            self.fetched[fetch] = self.low.ibuf.take(rows, again=bool(self.fetched))
+        else:
+            self.fetched[fetch] = kept.kept.piece
+        if self.problem.keep and self.keep is None:
+            self.keep = self.low.residents.take(self.problem.keep)
 
     def _prefetch(self, fetch: int, part: int, parts: int) -> None:
         """A part of the next inputs, between the products of this fetch's `parts` items.
@@ -244,7 +265,7 @@ class _Emission:
         rows = activation.rows(rect.height, rect.width)
         self._need(rect)
         if fetch not in self.fetched:
-            self.fetched[fetch] = self.low.ibuf.take(rows * count)
+            self._take(fetch, rows * count)
         if not activation.splittable:
             if part == 0:
                 self._load(fetch, rect, chunk[0], count)
@@ -319,15 +340,15 @@ class _Emission:
         """WBUF rows: one after another in the layer's own piece where weights are kept."""
         if output not in self.kept_tiles:
             return self.low.wbuf.take(rows)
-        if self.kept is None:
+        if self.resident is None:
             size = self.plan.weight_bytes // self.arch.wbuf_row_bytes
             size = size * len(self.kept_tiles) // self.problem.out.tiles
             if self.plan.split is not None:
                 self.low.wbuf.restart()  # tile by tile where the ones kept before are used up
-            self.kept = self.low.wbuf.take(size)
-            self.kept_next = self.kept.base
-        piece = Piece(self.kept_next, rows)
-        self.kept_next = piece.end
+            self.resident = self.low.wbuf.take(size)
+            self.resident_next = self.resident.base
+        piece = Piece(self.resident_next, rows)
+        self.resident_next = piece.end
         return piece
 
     def _load_beside(self, place: Stored, rect: Rect, tiles: tuple[int, int]) -> Piece:
@@ -344,11 +365,13 @@ class _Emission:
         first, end, ky, ky_end = chunk
         whole, (start, _), _, _ = self.fetches[item.fetch]
         s_x, s_y, s_kx, s_ky, s_c = activation.strides(whole.height, whole.width)
-        skipped = (first - start) * s_c + (rect.x - whole.x) * s_x
+        at = self.fetched[item.fetch].base + (rect.x - whole.x) * s_x
+        if self.kept is not None:
+            at = self.kept.first_row(rect)
         piece = self._weight(output, chunk)
         self.low.emit(
             isa.Matrix(
-                ibuf=self.fetched[item.fetch].base + skipped + ky * s_ky,
+                ibuf=at + (first - start) * s_c + ky * s_ky,
                 wbuf=piece.base,
                 obuf=self.obuf + (output - item.outputs[0]) * rect.positions,
                 accumulate=int((first, ky) != (problem.weight.span(output)[0], 0)),
@@ -368,6 +391,10 @@ class _Emission:
         """Requantizes a finished group, adds the residual, stores it; where rows of it are waited
         for, block by block."""
         problem, size = self.problem, drain.rect.positions
+        if drain.outputs[0] == drain.rect.x == drain.rect.y == 0 and drain.keep is not None:
+            tensor = self.low.tensor(drain.keep.name)
+            for fill in drain.keep.margins(tensor.grid.zero_point, dtype_of(tensor)):
+                self.low.emit(fill)
         if self.pooling is not None:
             fields = requantize_fields(self.low, problem, drain)
             self.pooling.drain(drain.rect, drain.outputs[0], fields, problem.requant.dtype)

@@ -19,6 +19,7 @@ from jacquard.compiler.overrides import LayerOverride
 from jacquard.compiler.tile.ir import (
     CONSTANT_ARG, Instruction, LayerInfo, Step, WeightPart,
 )
+from jacquard.compiler.tile.kept import Keep, Residents
 from jacquard.compiler.tile.memory import Halves, NextFit, Piece, TwoEnds
 from jacquard.compiler.tile.weights import Weights
 from jacquard.proto import npu_isa as isa
@@ -174,6 +175,7 @@ class Lowering:
         overrides: dict[str, LayerOverride],
         array_rows: int,
         readings: Mapping[str, Reading],
+        keeps: Mapping[str, Keep],
         waiting: Waiting,
     ) -> None:
         self.arch, self.graph, self.overrides = arch, graph, overrides
@@ -188,6 +190,7 @@ class Lowering:
         self._constant_bytes = 0
         self._weights = Weights()
         self.ibuf = TwoEnds("IBUF", arch.ibuf_rows)
+        self.residents = Residents(keeps, graph, arch, self.ibuf)
         self.wbuf = NextFit("WBUF", arch.wbuf_rows)
         self.vmem = NextFit("VMEM", arch.vmem_bytes, arch.vmem_row_bytes)
         self.param = NextFit("PARAM", arch.param_rows)

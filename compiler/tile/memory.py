@@ -68,36 +68,45 @@ class NextFit:
 
 class TwoEnds:
     """Takes turns between the lower and the upper end, so that successors do not overlap; between
-    what stays there longer where both are taken."""
+    what stays there longer where both are taken, or where the piece freed last was, which may still
+    be read for long."""
 
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
         self._live: list[Piece] = []
+        self._freed = Piece(0, 0)
         self._upper = True
 
-    def take(self, size: int) -> Piece:
-        """A free piece, at the other end than the last one if that is free. NoRoom: there is none.
+    def take(self, size: int, again: bool = False, stays: bool = False) -> Piece:
+        """A free piece; again: one of a layer's that follow each other; stays: longer than a layer.
+
+        NoRoom: there is none.
         """
         self._upper = not self._upper
-        for upper in (self._upper, not self._upper):
-            base = self.size - size if upper else 0
-            free = all(base >= p.end or base + size <= p.base for p in self._live)
-            if base >= 0 and free:
-                found = Piece(base, size)
-                self._live.append(found)
-                self._upper = upper
-                return found
-        for base in sorted(p.end for p in self._live):
-            if base + size <= self.size and all(
-                base >= p.end or base + size <= p.base for p in self._live
-            ):
-                found = Piece(base, size)
-                self._live.append(found)
-                return found
-        raise NoRoom(self.name, size, self.size)
+        bases = [self.size - size if upper else 0 for upper in (self._upper, not self._upper)]
+        bases += sorted(p.end for p in self._live) + [p.base - size for p in self._live]
+        free = [base for base in bases if self._free(base, size)]
+        if not free:
+            raise NoRoom(self.name, size, self.size)
+        calm = [b for b in free if b >= self._freed.end or b + size <= self._freed.base]
+        if stays:  # at an end, so that what is left is in one piece
+            calm = [b for b in calm if b in bases[:2]]
+        if again and 4 * size > self.size:  # in turns: next to large ones no room would be left
+            calm = []
+        found = Piece((calm or free)[0], size)
+        if found.base in bases[:2]:
+            self._upper = found.base > 0
+        self._live.append(found)
+        return found
+
+    def _free(self, base: int, size: int) -> bool:
+        return 0 <= base <= self.size - size and all(
+            base >= p.end or base + size <= p.base for p in self._live
+        )
 
     def free(self, piece: Piece) -> None:
         self._live.remove(piece)
+        self._freed = piece
 
 
 class Halves:

@@ -271,7 +271,7 @@ def _split_plans(
     if not (shape.arrival or shape.departure):
         return
     if (
-        2 * activation.tiles * plan.width > arch.ibuf_rows
+        2 * activation.tiles * activation.rows(1, plan.width) > arch.ibuf_rows
         or plan.param_tiles < shape.output_tiles
         or not plan.keep_inputs
     ):

@@ -64,7 +64,8 @@ class Contraction:
     `out`, of which rows may be left to be made when they are needed; none where they may not.
     With a pool `out` is only the shape of the convolution's result, which stays on chip. factors:
     what each position's accumulators are multiplied by, one channel tile of int32, all lanes of a
-    position alike; `requant.bias` and `requant.mult` are not used then.
+    position alike; `requant.bias` and `requant.mult` are not used then. keep: the result, where
+    it is kept in IBUF, too.
     """
 
     name: str
@@ -81,3 +82,4 @@ class Contraction:
     source: str = ""
     factors: Stored | None = None
     results: tuple[str, ...] = ()
+    keep: str = ""

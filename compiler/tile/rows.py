@@ -24,7 +24,8 @@ BLOCK_VECTORS = 192  # of a block that needs to be no larger: enough to hide loa
 
 @dataclasses.dataclass(frozen=True)
 class Vectors:
-    """Vectors in VMEM: that of (tile, row) at base + tile * tile_stride + row * row_stride bytes.
+    """Vectors in VMEM, or in IBUF: that of (tile, row) at base + tile * tile_stride + row *
+    row_stride bytes.
 
     A stride of 0: one vector serves all tiles (a row's statistics) or all rows (a channel's).
     """
@@ -33,6 +34,7 @@ class Vectors:
     dtype: isa.Dtype
     tile_stride: int
     row_stride: int
+    buffer: isa.Buffer = isa.Buffer.VMEM
 
     def from_tile(self, tile: int) -> Vectors:
         return dataclasses.replace(self, base=self.base + tile * self.tile_stride)
@@ -40,7 +42,7 @@ class Vectors:
     def iterator(self, prefix: str, loops: str = "tr") -> dict[str, int]:
         """Fields of an iterator. loops: what loops 0, 1 run over, of t(iles) and r(ows)."""
         strides = [self.tile_stride if loop == "t" else self.row_stride for loop in loops]
-        found = {f"{prefix}_buffer": int(isa.Buffer.VMEM), f"{prefix}_dtype": int(self.dtype),
+        found = {f"{prefix}_buffer": int(self.buffer), f"{prefix}_dtype": int(self.dtype),
                  f"{prefix}_base": self.base}
         return found | {f"{prefix}_stride{i}": stride for i, stride in enumerate(strides)}
 
@@ -89,7 +91,7 @@ class Rows:
 
     def each(
         self, chunk: Chunk, fields: Mapping[str, int], dst: Vectors, a: Vectors | None = None,
-        b: Vectors | None = None,
+        b: Vectors | None = None, dst2: Vectors | None = None,
     ) -> None:
         """Every vector of a chunk; a PARAM row per tile where `fields` has a first one.
 
@@ -97,6 +99,8 @@ class Rows:
         """
         loops = "rt" if any(s is not None and not s.row_stride for s in (a, b)) else "tr"
         found = {**fields, **dst.iterator("dst", loops)}
+        if dst2 is not None:
+            found |= dst2.iterator("dst2", loops)
         if "param" in found:
             found[f"param_stride{loops.index('t')}"] = 1
         counts = {"t": chunk.tiles, "r": chunk.rows}

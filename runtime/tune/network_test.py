@@ -70,7 +70,8 @@ def test_parts_stand_for_their_layers() -> None:
 def test_equal_layers_among_equal_ones_are_one_group() -> None:
     network = Network(chain([64] * 7 + [32]), NANO4, CompileOptions())
     found = [group.layers for group in groups(network, network.compiled({}), 4)]
-    assert found == [("p0",), ("p1", "p2", "p3", "p4"), ("p5",), ("p6",)]
+    # The second stands behind one that loads its inputs, those after it behind what stays in IBUF.
+    assert found == [("p0",), ("p1",), ("p2", "p3", "p4"), ("p5",), ("p6",)]
 
 
 @pytest.mark.parametrize("config", ["nano4", "edge16", "server64"])

@@ -62,7 +62,7 @@ def test_layers_alike_get_the_same() -> None:
     found = found_of(chain([64] * 7), Limits(beam=8, evaluations=60))
     for group in found.groups:
         assert len({found.overrides.get(layer) for layer in group.layers}) == 1
-    assert max(len(group.layers) for group in found.groups) == 4
+    assert max(len(group.layers) for group in found.groups) == 3
 
 
 def test_it_repeats_with_any_number_of_processes() -> None:

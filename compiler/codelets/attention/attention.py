@@ -54,6 +54,7 @@ def lower(op: Op, low: Lowering) -> None:
         logits=_requantize(attrs["product"], query, attrs["key_steps"], logits),
         weights=weight_tables(attrs["softmax"], logits.grid.scale, factor_mults), context=context,
         out=low.stored(op.outputs[0]),
+        keep=y.name if low.residents.wanted(y.name) else "",
     )
     key_tiles = -(-problem.keys // block)
     passes = 2 * heads * key_tiles * problem.depth_tiles

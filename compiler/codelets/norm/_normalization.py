@@ -23,6 +23,7 @@ from jacquard.compiler.codelets.norm._statistics import (
 from jacquard.compiler.codelets.norm._steps import Steps
 from jacquard.compiler.graph.ir import Grid, Op
 from jacquard.compiler.tile.ir import CONSTANT_ARG
+from jacquard.compiler.tile.kept import Kept
 from jacquard.compiler.tile.lowering import Lowering, dtype_of
 from jacquard.compiler.tile.memory import NoRoom, Piece
 from jacquard.compiler.tile.rows import BLOCK_VECTORS, Chunk, Places, Rows, Vectors, balanced, most
@@ -57,7 +58,8 @@ class _Normalization:
     def __init__(self, op: Op, low: Lowering, centred: bool) -> None:
         self.low, self.centred = low, centred
         x, y = low.tensor(op.inputs[0]), low.tensor(op.outputs[0])
-        self.source = x.name
+        self.source, self.results = x.name, op.outputs
+        self.keeps: dict[str, Kept] = {}  # results that are to be in IBUF
         self.x, self.y = low.place(x.name).flat(), low.stored(y.name).flat()
         self.narrow = narrow_of(op, low)
         self.rows = Rows(low, self.x.channels)
@@ -115,7 +117,7 @@ class _Normalization:
         """Of what a block needs beside its operand."""
         of = self.rows.bytes_of
         sizes = {"d": of(_S32, chunk_tiles, rows), "y": of(self.out_dtype, chunk_tiles, rows)}
-        if self.narrow is not None:
+        if self.narrow is not None and self.narrow.stored:
             sizes["narrow"] = of(self.narrow.dtype, chunk_tiles, rows)
         if not self.whole:
             sizes["free"] = of(_S32, chunk_tiles, rows)
@@ -127,6 +129,9 @@ class _Normalization:
     def run(self) -> Iterator[int]:
         """Emits block after block; yields the rows whose stores are emitted. Between blocks only
         constants and operands stay in VMEM."""
+        for name in self.results:
+            if self.low.residents.wanted(name):
+                self.keeps[name] = self.low.residents.take(name)
         params = None
         if self.group == self.rows.tiles:
             params = self._load_gains(0, self.group)
@@ -301,11 +306,28 @@ class _Normalization:
             held = params or self._load_gains(first, part.tiles)
             param = held.base + (first if params is not None else 0)
             self.rows.each(part, {**self.result, "param": param}, y.from_tile(at), n.from_tile(at),
-                           None if beta is None else beta.from_tile(at))
+                           None if beta is None else beta.from_tile(at),
+                           self._kept(self.results[0], self.out_dtype, part))
             if params is None:
                 self.low.param.free(held)
         self.rows.store(self.y, chunk, self.places["y"])
-        if self.narrow is not None:
-            narrow = self._block_of("narrow", self.narrow.dtype, chunk)
-            self.rows.each(chunk, self.narrow.fields, narrow, y)
+        if self.narrow is None:
+            return
+        places = []
+        if self.narrow.stored:
+            places.append(self._block_of("narrow", self.narrow.dtype, chunk))
+        kept = self._kept(self.narrow.name, self.narrow.dtype, chunk)
+        if kept is not None:
+            places.append(kept)
+        self.rows.each(chunk, self.narrow.fields, places[0], y,
+                       dst2=None if len(places) == 1 else places[1])
+        if self.narrow.stored:
             self.rows.store(self.narrow.place, chunk, self.places["narrow"])
+
+    def _kept(self, name: str, dtype: isa.Dtype, chunk: Chunk) -> Vectors | None:
+        """Where in IBUF a chunk of a result is to be."""
+        kept = self.keeps.get(name)
+        if kept is None:
+            return None
+        return Vectors(kept.place(chunk.first, 0, chunk.row), dtype, kept.plane * kept.block,
+                       kept.block, isa.Buffer.IBUF)
