@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import onnx
 import pytest
@@ -15,6 +18,8 @@ from jacquard.runtime.cli import command_compile, command_tune
 from jacquard.runtime.cli.entry import guarded
 from jacquard.runtime.profile import sample
 from jacquard.sim.perf.estimate import estimate
+
+FILES = ("output", "table", "report")
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,24 @@ def test_from_the_overrides_that_it_wrote_it_goes_on(
     found = read_overrides(output)
     assert found.pop("classes") == read_overrides(fixed)["classes"]
     assert found
+
+
+def test_any_number_of_processes_finds_the_same(
+    model: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    made = []
+    for jobs in (1, 3):
+        files = [tmp_path / f"{jobs}{suffix}" for suffix in (".textproto", ".md", ".json")]
+        flags = [f"--model={model}", "--config=nano4", "--beam=5", "--evaluations=14"]
+        flags += [f"--{flag}={file}" for flag, file in zip(FILES, files, strict=True)]
+        subprocess.run(
+            [sys.executable, "-m", "jacquard.runtime.cli.command_tune", *flags, f"--jobs={jobs}"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+        )
+        made.append([file.read_bytes() for file in files])
+    assert made[0] == made[1]
+    assert all(made[0])
 
 
 def test_bad_input_is_refused_at_once_and_together(
