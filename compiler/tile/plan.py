@@ -23,6 +23,7 @@ from jacquard.proto.lib.errors import UserError
 INSTRUCTION_CYCLES = 8  # of an engine, from one instruction to the next that waits for it
 FIRST_PARTS = 8  # pieces of a layer's first inputs, so that MATRIX starts on the first of them
 INTERFERENCE = 0.03  # of the engines' work: what each costs the others, by the cycle model
+PIECE_BYTES = 16384  # of weights: below, instructions cost more than waiting for room does
 SPLIT_CYCLES = 1500  # from a part's last sums to what is made of it, beside the passes of VECTOR
 TILE_CYCLES = 1000  # of MATRIX, an output tile's: below, heads are too short to be made one by one
 BEHIND_PRODUCT = 2  # layers into which a split product may run: its rows' reader, and one more
@@ -97,11 +98,16 @@ def _search(
 def _weight_chunk(
     arch: Arch, name: str, activation: ActivationOperand, shape: Shape
 ) -> tuple[int, int]:
-    """(channel tiles, kernel rows) of a MATRIX instruction: a quarter of WBUF, at most half."""
+    """(channel tiles, kernel rows) of a MATRIX instruction: a quarter of WBUF, at most half.
+
+    Of more than PIECE_BYTES only where one channel tile is: LOAD has no room before MATRIX is done
+    with all of a piece.
+    """
     line = activation.taps_x * arch.rows  # WBUF rows of one kernel row of one channel tile
     kernel = activation.taps_y * line
     if kernel <= arch.wbuf_rows // 2:
-        return max(1, min(shape.deepest, arch.wbuf_rows // 4 // kernel)), activation.taps_y
+        piece = min(arch.wbuf_rows // 4, PIECE_BYTES // arch.wbuf_row_bytes)
+        return max(1, min(shape.deepest, piece // kernel)), activation.taps_y
     if line > arch.wbuf_rows // 2:
         half, needed = arch.wbuf_bytes // 2, line * arch.wbuf_row_bytes
         raise UserError(
