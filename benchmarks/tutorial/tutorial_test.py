@@ -129,6 +129,9 @@ SAID: list[tuple[str, str, str, Callable[[Run], float], float, float]] = [
     ("bert_block", "default", "dram_half", load_waits, 0, 0.8),
     ("bert_block", "default", "dram_half", cycles, 1.05, 2),
     ("resnet50", "default", "dram_half", cycles, 1.01, 1.1),
+    ("bert_block", "dram_half", "dram_half_pieces", cycles, 0, 0.97),
+    ("bert_block", "dram_half", "dram_half_pieces", read, 0.95, 1.05),
+    ("bert_block", "dram_half", "dram_half_pieces", matrix_waits, 0, 0.5),
     ("resnet50", "dram_half", "dram_ibuf_half", cycles, 1.01, 2),
     # Fusion: the array stands idle, and the floor does not tell.
     ("resnet50", "default", "apart", matrix_empty, 10, 9999),
@@ -256,6 +259,9 @@ def test_the_commands_of_the_page_run_as_they_stand(tmp_path: pathlib.Path) -> N
     assert re.search(r"\| resnet50 mine +\|", done)
     assert "MaxPool" in (tmp_path / "small16.txt").read_text()
     assert "DRAM x 2" in done and "buffers x 2" in done
+    tuned = json.loads((tmp_path / "tuned.json").read_text())["cycles"]
+    assert 0 < tuned <= NAMED["bert_block", "dram_half"].cycles
+    assert re.search(r"\| bert_block tuned +\|", done)
     explored = json.loads((tmp_path / "vmem/explore.json").read_text())["configurations"]
     by_size = {entry["values"]["vmem_bytes"]: entry for entry in explored}
     assert by_size[24 * 1024]["refused"]
