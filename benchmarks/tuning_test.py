@@ -30,7 +30,9 @@ def test_it_started_from_what_rtl_counts() -> None:
     default = RUNS["DEFAULT"]
     assert not default["error"]
     assert (default["model"], default["config"]) == (TUNED["model"], TUNED["config"])
-    assert default["cycles"] == TUNED["default_cycles"]
+    # Rows of a table lie where the ids say, and the search has none.
+    free = 0.001 if any(layer["op"] == "Gather" for layer in default["layers"]) else 0.0
+    assert TUNED["default_cycles"] == pytest.approx(default["cycles"], rel=free, abs=0)
     names = {layer["name"] for layer in default["layers"]}
     assert names >= {name for row in TUNED["layers"] for name in row["layers"]}
 
