@@ -232,11 +232,11 @@ def _layers(profile: Profile) -> str:
         "Cycles run from the end of the layer before; layers overlap, at their edges and where "
         "products beside each other are made together, tile by tile, so a share can pass 100 %. "
         "Shares: of the multiplications that the array could have done, cycles in which MATRIX and "
-        "VECTOR moved, bytes of those that DRAM could have moved. Spilled: stored and loaded again, "
-        "since it did not stay on the chip; refetched: weights and results loaded again after a "
-        "first time. Start-up: cycles before its first array pass in which neither MATRIX nor VECTOR "
-        "was at work. A click on a head sorts. The last columns: this layer's cycles on the machines "
-        "above."
+        "VECTOR moved, bytes of those that DRAM could have moved. Spilled: stored and loaded "
+        "again, since it did not stay on the chip; refetched: weights and results loaded again "
+        "after a first time. Start-up: cycles before its first array pass in which neither MATRIX "
+        "nor VECTOR was at work. A click on a head sorts. The last columns: this layer's cycles on "
+        "the machines above."
     )
     return paragraph(told) + f'<div id="layers" class="wide">{table(columns, rows)}</div>'
 
@@ -284,5 +284,8 @@ def _memory_plan(profile: Profile) -> list[str]:
     chart = plan_chart(plan, [layer.name for layer in profile.layers])
     return [
         f'<div id="plan">{table(["activations in DRAM", "bytes"], rows)}{chart.svg()}</div>',
-        paragraph("A box is a tensor, from the layer that writes it to the last that reads it."),
+        paragraph(
+            "A box is a tensor, from the layer that writes it to the last that reads it. Dashed: the "
+            "most alive at once, below which no plan ends."
+        ),
     ]
