@@ -285,7 +285,7 @@ def _memory_plan(profile: Profile) -> list[str]:
     return [
         f'<div id="plan">{table(["activations in DRAM", "bytes"], rows)}{chart.svg()}</div>',
         paragraph(
-            "A box is a tensor, from the layer that writes it to the last that reads it. Dashed: the "
-            "most alive at once, below which no plan ends."
+            "A box is a tensor, from the layer that writes it to the last that reads it. Dashed: "
+            "the most alive at once, below which no plan ends."
         ),
     ]
