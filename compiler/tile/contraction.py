@@ -367,7 +367,7 @@ class _Emission:
         s_x, s_y, s_kx, s_ky, s_c = activation.strides(whole.height, whole.width)
         at = self.fetched[item.fetch].base + (rect.x - whole.x) * s_x
         if self.kept is not None:
-            at = self.kept.first_row(rect)
+            at, start = self.kept.first_row(rect), 0  # all channel tiles lie there, whatever the chunk
         piece = self._weight(output, chunk)
         self.low.emit(
             isa.Matrix(

@@ -10,7 +10,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import numpy as np
 import onnx
 from google.protobuf import text_format
 
@@ -20,10 +19,11 @@ from jacquard.compiler.tile.tiling import Plan, Tiled
 from jacquard.proto import overrides_pb2
 from jacquard.proto.lib.arch import Arch
 from jacquard.runtime.api.files import write_whole
-from jacquard.runtime.device.perf import PerfDevice
+from jacquard.runtime.device.base import DeviceResult
 from jacquard.runtime.profile.measure import LayerProfile, Profile, measure
 from jacquard.runtime.tune.network import Network
 from jacquard.runtime.tune.search import Found
+from jacquard.sim.perf.machine import CycleModel
 
 _HEADER = "# proto-file: proto/overrides.proto\n# proto-message: jacquard.Overrides\n"
 
@@ -88,8 +88,22 @@ def tuned(
 
 def _profile(qdq: onnx.ModelProto, arch: Arch, options: CompileOptions) -> Profile:
     program = compile_model(qdq, arch, options)
-    code = np.frombuffer(program.code, np.uint8)
-    return measure(program, arch, "perf", "perf", PerfDevice(arch).run(code, 0, (0,) * 8, [], None))
+    model = CycleModel(program.code).run(arch)  # without memory, as the search: no ids for gathers
+    told = DeviceResult(
+        status=model.status,
+        error_index=model.error_index,
+        cycles=model.cycles,
+        counters=model.counters,
+        dram_read_bytes=model.fetch_bytes + model.load_bytes,
+        dram_write_bytes=model.store_bytes,
+        done_cycles=model.done_cycles,
+        start_cycles=model.start_cycles,
+        snapshots=[],
+        seconds=0.0,
+        has_data=False,
+        instruction_buckets=model.instruction_buckets,
+    )
+    return measure(program, arch, "perf", "perf", told)
 
 
 def _row(
