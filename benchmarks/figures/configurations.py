@@ -86,8 +86,8 @@ def text(figures: Figures) -> str:
         *words(
             "Measured where this was built, in the reports of the RTL runs: one thread, wall time, "
             f"beside whatever else ran. Rates are of runs of {LONG_CYCLES:,} cycles or more, where "
-            "the configuration has one. Building a simulator has the cores that Bazel has; the goal is "
-            f"{limit} s on two."
+            "the configuration has one. Building a simulator has the cores that Bazel has; the goal "
+            f"is {limit} s on two."
         ),
         *table(
             [*MACHINE[:-1], "simulator built in", "MHz", "goal", "longest run", MACHINE[-1]],
