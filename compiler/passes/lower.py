@@ -65,8 +65,8 @@ def _lowered(graph: Graph, low: Lowering, storage: Storage) -> TileProgram:
             if low.waiting is not Waiting.NOTHING:
                 raise
             problems.append(
-                f"layer {op.name}: {error.memory} must hold {error.wanted} at once, has "
-                f"{error.size}; use a larger configuration"
+                f"layer {op.name}: {error.memory}, of {error.size}, must have {error.wanted} free "
+                "beside what is in use; use a larger configuration"
             )
             break  # the memories' state is lost
     else:
