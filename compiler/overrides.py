@@ -69,6 +69,7 @@ def parse_override(text: str) -> tuple[str, LayerOverride]:
                 raise UserError(f"{place}: fuse must be true or false, got {value!r}")
             found[field] = value == "true"
         elif field in CHOICES:
+            value = value.lower()  # as a textproto has them, in capitals
             if value not in CHOICES[field]:
                 choices = " or ".join(CHOICES[field])
                 raise UserError(f"{place}: {field} must be {choices}, got {value!r}")

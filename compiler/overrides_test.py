@@ -125,6 +125,7 @@ def test_placement() -> None:
 
 
 def test_from_text() -> None:
+    assert parse_override("conv:order=INPUTS") == ("conv", LayerOverride(order="inputs"))
     assert parse_override("a:b:tile_height=4,fuse=false,order=inputs") == (
         "a:b", LayerOverride(tile_height=4, fuse=False, order="inputs")
     )

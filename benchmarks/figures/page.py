@@ -28,8 +28,9 @@ def text(figures: Figures) -> str:
         *words(
             f"Written by `{COMMAND}` from the reports of the RTL runs, "
             "`benchmarks/figures/goals.json` and `benchmarks/figures/published.json`; "
-            "`//benchmarks:figures_test` fails when it is not what they say. All cycles are of whole "
-            "networks in RTL, batch 1, bit-exact. Roofline and layer floor: [performance.md](performance.md)."
+            "`//benchmarks:figures_test` fails when it is not what they say. All cycles of this project "
+            "are of whole networks in RTL, batch 1, bit-exact. Roofline and layer floor: "
+            "[performance.md](performance.md)."
         ),
         "## Goals",
         *words(

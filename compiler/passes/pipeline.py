@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
@@ -41,6 +42,14 @@ GRAPH_PASSES: tuple[tuple[str, GraphPass, str], ...] = (
 # What they make has activations as weights, in transposed tiles: nothing for an oblong array, or for
 # one whose weights have fewer bits than activations.
 SQUARE_PASSES = (fuse_attention,)
+
+
+def _alike(name: str, layers: Collection[str]) -> str:
+    """What a wrong name may have meant."""
+    found = difflib.get_close_matches(name, layers, 3)
+    if found:
+        return f"did you mean {' or '.join(found)}?"
+    return "compile --dump-after=import lists them"
 
 
 def _not_on_chip(
@@ -135,8 +144,8 @@ def operators(
     layers = {op.name for op in graph.ops}
     results = {op.name: op.outputs[0] for op in graph.ops}
     raise_if_any(
-        f"override of layer {name}: must name one of the model's {len(layers)} layers; see "
-        "--dump-after=import"
+        f"override of layer {name}: must name one of the model's layers, got none of them; "
+        f"{_alike(name, layers)}"
         for name in sorted(set(options.overrides) - layers)
     )
     done("import", graph.text)

@@ -71,4 +71,7 @@ def refusal(
             ("order",), f"WBUF ({arch.wbuf_bytes} bytes), needs {weights} for all weights", "leave "
             "it out",
         )
+    if len(override.given(TILING)) == 1:
+        limit = f"{arch.name} beside other sizes, beside none does"
+        return line(TILING, limit, "give a smaller one")
     return line(TILING, f"{arch.name} together, no tiling does", "leave one of them out")

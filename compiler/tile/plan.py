@@ -85,14 +85,17 @@ def _search(
     weight_chunk: tuple[int, int],
 ) -> Plan | None:
     best: Plan | None = None
-    for candidate in _candidates(arch, activation, shape, override):
-        costed = _costed(arch, activation, shape, candidate, *weight_chunk)
-        for plan in (costed, *_split_plans(arch, activation, shape, costed)):
-            if plan is None or not limits.allows(override, plan, shape):
-                continue
-            if best is None or plan.cycles < best.cycles:
-                best = plan
-    return best
+    for narrow in (False, True):
+        for candidate in _candidates(arch, activation, shape, override, narrow):
+            costed = _costed(arch, activation, shape, candidate, *weight_chunk)
+            for plan in (costed, *_split_plans(arch, activation, shape, costed)):
+                if plan is None or not limits.allows(override, plan, shape):
+                    continue
+                if best is None or plan.cycles < best.cycles:
+                    best = plan
+        if best is not None:
+            return best
+    return None
 
 
 def _weight_chunk(
@@ -124,9 +127,13 @@ def _parts(size: int) -> tuple[int, ...]:
 
 
 def _candidates(
-    arch: Arch, activation: ActivationOperand, shape: Shape, override: LayerOverride | None
+    arch: Arch, activation: ActivationOperand, shape: Shape, override: LayerOverride | None,
+    narrow: bool,
 ) -> Iterator[tuple[int, int, int, int]]:
-    """(height, width, output tiles, channel tiles) within the accumulators' and IBUF's size."""
+    """(height, width, output tiles, channel tiles) within the accumulators' and IBUF's size.
+
+    narrow: every width, for where VMEM, of which nothing is known here, has no room for wide ones.
+    """
 
     def fixed(name: str) -> int | None:
         value = getattr(override, name, None)
@@ -162,7 +169,7 @@ def _candidates(
                 for depth in depths:
                     if depth * rows <= arch.ibuf_rows:
                         yield height, width, count, depth
-        if shape.arrival:  # narrow tiles start early
+        if shape.arrival or narrow:  # narrow tiles start early
             continue
         if width < shape.width and len(widths) > 1 and arch.ibuf_rows > 4096 and heights:
             # Large memories: narrower tiles only add halo once a full-width row fits.
