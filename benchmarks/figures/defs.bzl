@@ -12,7 +12,7 @@ _MADE = {
 }
 
 def npu_figures(name, runs):
-    """`bazel run` of <name> writes docs/figures.md and its picture; <name>_test fails when they are stale.
+    """`bazel run` of update_<name> writes docs/figures.md and its picture; <name>_test fails when they are stale.
 
     configurations: the table of all configurations, with rates and build times of this machine, and
     its test. startup_test: the largest start-up of the goals' configurations.
@@ -43,7 +43,7 @@ def npu_figures(name, runs):
     )
     made = ["$(rootpath %s)" % file for file in _MADE.values()]
     jq_py_binary(
-        name = name,
+        name = "update_" + name,  # <name> is a folder, which no file beside it may be called
         srcs = [],
         args = made,
         data = _MADE.values(),

@@ -13,7 +13,7 @@ from jacquard.benchmarks.figures.startup import worst
 from jacquard.benchmarks.figures.markdown import table, words
 from jacquard.proto.lib.arch import load_config
 
-COMMAND = "./bazelw run //benchmarks:figures"
+COMMAND = "./bazelw run //benchmarks:update_figures"
 NETWORK, SMALL, LARGE = "resnet50", "edge16", "server64"  # what most others publish
 
 

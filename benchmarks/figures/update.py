@@ -1,4 +1,4 @@
-"""Copies what was made into docs/ of the workspace: `./bazelw run //benchmarks:figures`."""
+"""Copies what was made into docs/ of the workspace: `./bazelw run //benchmarks:update_figures`."""
 
 import os
 import pathlib
