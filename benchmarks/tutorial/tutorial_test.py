@@ -264,7 +264,7 @@ def test_the_commands_of_the_page_run_as_they_stand(tmp_path: pathlib.Path) -> N
     assert re.search(r"\| bert_block tuned +\|", done)
     explored = json.loads((tmp_path / "vmem/explore.json").read_text())["configurations"]
     by_size = {entry["values"]["vmem_bytes"]: entry for entry in explored}
-    assert by_size[24 * 1024]["refused"]
+    assert by_size[24 * 1024]["cycles"]["resnet50"] > by_size[48 * 1024]["cycles"]["resnet50"]
     assert by_size[40 * 1024]["cycles"]["resnet50"] == NAMED["resnet50", "vmem_less"].cycles
     assert by_size[48 * 1024]["cycles"]["resnet50"] == NAMED["resnet50", "default"].cycles
     for name in ("variants.html", "default.html", "slow16.html", "slow16.json.gz", "small16.svg"):
